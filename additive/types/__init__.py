@@ -1,0 +1,1 @@
+"""Small frozen values that every layer shares; standard library only."""
