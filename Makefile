@@ -1,0 +1,63 @@
+# `make demo` and `make test` do all the set-up. TORCH_INDEX chooses torch's package index: empty takes pip's own
+# index (on most machines a CUDA build), https://download.pytorch.org/whl/cpu the small CPU build.
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+WORKERS ?= 2
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo demo-seeds test soak real bench tiny-base data docs check constraints clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/additive demo
+
+test: $(VENV)/.installed-test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=additive --cov-report=term:skip-covered
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is too old: Python 3.11 or newer is needed"; echo "help: make demo PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "help: apt-get install python3-venv"; exit 2; }
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing additive and its dependencies into $(VENV) (a few minutes, once)"
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+demo-seeds: $(VENV)/.installed-test     ## the demo over ten seeds, with a table
+	@$(BIN)/python -m tests.benchmarks.demo_seeds
+
+soak: $(VENV)/.installed-test           ## long kill and disk-full sweeps
+	@$(BIN)/python -m pytest -m soak
+
+real: $(VENV)/.installed-test           ## the same job on public data sets beside the checkout
+	@$(BIN)/python -m pytest -m real -s
+
+bench: $(VENV)/.installed-test          ## every benchmark, as ratios
+	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+
+tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
+	@$(BIN)/python -m additive.tinybase --out additive/data/tiny --work .tiny-base
+
+data: $(VENV)/.installed-test           ## write the demo domains and suites again from their generators
+	@for domain in math code safety; do $(BIN)/python domains/$$domain/generate.py || exit 1; done
+
+docs: $(VENV)/.installed-test           ## write the generated pages and schemas
+	@$(BIN)/python -m additive.spec.reference
+
+check: $(VENV)/.installed-test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+constraints:
+	@{ sed -n 1p constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/^torch==\([0-9.]*\).*/torch==\1/'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:
+	@rm -rf additive-demo build dist .pytest_cache .ruff_cache .hypothesis
