@@ -1,0 +1,86 @@
+"""JSON from strangers: no duplicate keys, no NaN, no endless nesting, no endless size."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from additive.errors import IntegrityError, SecurityError
+
+MAX_BYTES = 64 << 20
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Parse one JSON value.
+
+    Raises: IntegrityError for anything that is not strict JSON, a duplicate key included.
+
+    >>> parse_json('{"a": [1, 2.5, null]}', "x.json")
+    {'a': [1, 2.5, None]}
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise IntegrityError("JSON is nested too deeply", where=where) from None
+    except ValueError as error:
+        raise IntegrityError(f"text is not strict JSON: {error}", where=where) from None
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a regular file of at most `limit` bytes; a pipe or device is never opened.
+
+    Raises: IntegrityError when it is missing or too large, SecurityError when it is no regular
+    file.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise IntegrityError("file is missing", where=str(path)) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SecurityError("path is not a regular file", where=str(path))
+    if status.st_size > limit:
+        raise IntegrityError(
+            f"file has {status.st_size} bytes when it should have at most {limit}", where=str(path)
+        )
+    return path.read_bytes()
+
+
+def read_json(path: Path, limit: int = MAX_BYTES) -> Any:
+    """Read one strict JSON file of at most `limit` bytes.
+
+    Raises: IntegrityError, SecurityError as `read_bytes` and `parse_json` do.
+    """
+    return parse_json(read_bytes(path, limit), str(path))
+
+
+def read_object(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
+    """Read a strict JSON file that holds an object.
+
+    Raises: IntegrityError when it holds anything else.
+    """
+    value = read_json(path, limit)
+    if not isinstance(value, dict):
+        raise IntegrityError(
+            f"top of the file is {type(value).__name__} when it should be an object",
+            where=str(path),
+        )
+    return value
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {key!r} is there twice")
+            seen.add(key)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
