@@ -1,0 +1,75 @@
+"""`merges/<name>.yaml`: a merge described once and built by name.
+
+version: 1
+sources: [math, code, {domain: safety, weight: 0.8}]
+method: {name: ties, density: 0.3}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from additive.spec.method import MethodSpec
+from additive.spec.model import Dtype, OutputKind, Scale, Seed, Spec, Text, Version, should, wrong
+
+DEFAULT_METHOD = "task_arithmetic"
+
+
+class SourceSpec(Spec):
+    """One specialist of a merge; `math` alone means `{domain: math}`."""
+
+    domain: Text
+    """Reference of a frozen specialist: `math`, `math@9f3c`, `math#0.5`, or a path."""
+    weight: float = 1.0
+    """Weight of its delta."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, values: Any) -> Any:
+        if isinstance(values, str):
+            return {"domain": str(values)}
+        if not isinstance(values, Mapping | SourceSpec):
+            raise should("a specialist's name or a mapping with domain and weight")
+        return values
+
+
+class MergeSpec(Spec):
+    """How deltas are added up when nothing else is said."""
+
+    method: MethodSpec = MethodSpec.of(DEFAULT_METHOD)
+    """A merge method by name, or a mapping with its name and parameters; see `additive list
+    methods`."""
+    scale: Scale = "validation"
+    """λ, the factor of the whole sum; `validation` chooses it on validation rows."""
+    output: OutputKind = "checkpoint"
+    """`checkpoint` writes a whole model, `adapter` a PEFT adapter (exact for linear methods over
+    lora)."""
+    dtype: Dtype = "auto"
+    """Numbers of the written weights; `auto` keeps the base's."""
+
+
+class RecipeSpec(MergeSpec):
+    """A named merge."""
+
+    version: Version
+    """Version of this file's format."""
+    name: str = ""
+    """The file's name without .yaml; need not be given."""
+    description: str = ""
+    """What the merge is for, in a sentence."""
+    sources: Annotated[tuple[SourceSpec, ...], Field(min_length=1)]
+    """The specialists; their order does not matter."""
+    seed: Seed = 0
+    """Seed of methods that draw at random."""
+
+    @field_validator("sources")
+    @classmethod
+    def _each_once(cls, sources: tuple[SourceSpec, ...]) -> tuple[SourceSpec, ...]:
+        names = [source.domain for source in sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise wrong(f"{', '.join(twice)} occurs twice when each specialist should occur once")
+        return sources

@@ -1,0 +1,100 @@
+"""`evals/<suite>.yaml`: held-out items and the rule they are judged by.
+
+version: 1
+domain: math
+tasks: [{name: new-values, data: tasks/math-new-values.jsonl, grader: numeric}]
+gate: {margin: 0.05}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from additive.spec.gate import GateSpec
+from additive.spec.model import Count, Seed, Spec, Text, Version, wrong
+
+
+class TaskSpec(Spec):
+    """Items asked and graded alike: a JSON-lines file beside the suite, or a task of lm-eval by
+    name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    """Name of the task in records and reports."""
+    data: Text | None = None
+    """JSON-lines file of items, relative to evals/; each has id and prompt."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Digest that the data file must have."""
+    lm_eval: Text | None = None
+    """A task of lm-eval by name, or its YAML file relative to evals/; takes the place of `data`."""
+    grader: Text = "exact"
+    """How an answer is graded: numeric, literal, exact, choice, code, refusal or format; an item
+    may say its own."""
+    kind: Literal["generate", "cloze"] = "generate"
+    """`generate` asks for an answer; `cloze` compares the log-likelihoods of an item's choices."""
+    prompt: Text | None = None
+    """Template over an item's fields, such as `Question: {prompt}`; the item's prompt as it is
+    when not given."""
+    system: Text | None = None
+    """System message put before every prompt."""
+    max_tokens: Count = 64
+    """Most tokens to generate."""
+    confirm_unsafe: bool = False
+    """Agree to running code of this lm-eval task outside the sandbox; our own code grader never
+    needs it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            given = [key for key in ("data", "lm_eval") if values.get(key) is not None]
+            if len(given) != 1:
+                raise wrong(
+                    "data and lm_eval are both given when one of them should be"
+                    if given
+                    else "data is missing when it or lm_eval should be given"
+                )
+        return values
+
+
+class SuiteSpec(Spec):
+    """One regression suite. A target is compared with its domain's specialist, a guard with the
+    base."""
+
+    version: Version
+    """Version of this file's format."""
+    name: str = ""
+    """The file's name without .yaml; need not be given."""
+    description: str = ""
+    """What the suite asks, in a sentence."""
+    domain: Text | None = None
+    """The domain that must hold up here; none for a general guard."""
+    role: Literal["target", "guard"] = Field(
+        default_factory=lambda seen: "target" if seen.get("domain") else "guard"
+    )
+    """`target` with a domain and `guard` without one, when not given. A target of a domain that is
+    not merged guards."""
+    tasks: Annotated[tuple[TaskSpec, ...], Field(min_length=1)]
+    """What is asked."""
+    gate: GateSpec | None = None
+    """The rule; the workspace's policy when not given."""
+    sides: Annotated[dict[str, GateSpec], Field(min_length=2)] | None = None
+    """For two-sided suites: a rule for each value of the items' `side`, judged apart (safety:
+    refuse and comply)."""
+    batch: Count = 32
+    """Items per batch; part of the result's identity."""
+    limit: Count | None = None
+    """Use only this many items, drawn by `seed`; all of them when not given."""
+    seed: Seed = 0
+    """Seed of that draw."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SuiteSpec:
+        if self.role == "target" and self.domain is None:
+            raise wrong("domain is missing when a target should name the domain it judges")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise wrong("two tasks have one name when each should have its own")
+        return self

@@ -1,0 +1,64 @@
+"""`additive.yaml`: the base, defaults and policy of a workspace; it marks the workspace's root.
+
+version: 1
+base: {model: tiny}
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from additive.spec.gate import GateSpec
+from additive.spec.model import Spec, Text, Version, should
+from additive.spec.recipe import MergeSpec
+
+
+class BaseSpec(Spec):
+    """The one base that every delta of the workspace is trained on and added to."""
+
+    model: Text
+    """`tiny` (the bundled base), a directory, or a Hub id such as `org/name`."""
+    revision: Text | None = None
+    """Hub revision; when not given, the newest is taken once and pinned in additive.lock."""
+    recall: Text | None = None
+    """JSON-lines file of the base's own skills, relative to the workspace; the base's recall.jsonl
+    if it has one."""
+
+
+class WaiverSpec(Spec):
+    """A failed suite that someone answers for until a day."""
+
+    suite: Text
+    """The suite that is waived."""
+    reason: Text
+    """Why."""
+    by: Text
+    """Who answers for it."""
+    expires: str
+    """Last day it holds, as YYYY-MM-DD."""
+
+    @field_validator("expires")
+    @classmethod
+    def _a_day(cls, value: Any) -> Any:
+        try:
+            return date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise should("a day as YYYY-MM-DD") from None
+
+
+class WorkspaceSpec(Spec):
+    """A workspace."""
+
+    version: Version
+    """Version of this file's format."""
+    base: BaseSpec
+    """The base model."""
+    merge: MergeSpec = MergeSpec()
+    """Defaults of `additive merge`."""
+    gate: GateSpec = Field(default_factory=lambda: GateSpec.model_validate({}))
+    """Rule of suites that have none."""
+    waivers: tuple[WaiverSpec, ...] = ()
+    """Suites that may fail; a release names them."""
