@@ -27,8 +27,8 @@ def load(
 ) -> Model:
     """Read a spec file.
 
-    `name` is what the file's place says the thing is called: it is filled in, and a file that says another name is a
-    fault. `shown` is how messages call the file.
+    `name` is what the file's place says the thing is called: it is filled in, and a file that says
+    another name is a fault. `shown` is how messages call the file.
 
     Raises: SpecError with every fault of the file.
     """
@@ -41,7 +41,7 @@ def loads(text: str, model: type[Model], *, name: str | None = None, shown: str 
 
 
 def build(block: Located, model: type[Model]) -> Model:
-    """Build a frozen dataclass or model from a late-bound block, such as a merge method from its parameters.
+    """Build a frozen dataclass from a late-bound block, such as a merge method from its parameters.
 
     Raises: SpecError with every fault, at the places where the parameters were written.
 
@@ -85,7 +85,7 @@ def _validate(values: Any, model: type[Model]) -> Model:
 
 @cache
 def _model_of(model: type[Any]) -> type[BaseModel]:
-    """A strict model with the fields of a dataclass; the dataclass itself stays free of pydantic."""
+    """A strict model with the fields of a dataclass, which itself stays free of pydantic."""
     if not is_dataclass(model):
         raise TypeError(f"{model.__name__} is no dataclass and no pydantic model")
     hints = get_type_hints(model, include_extras=True)
@@ -101,11 +101,9 @@ def _model_of(model: type[Any]) -> type[BaseModel]:
 def _default(field: Field[Any]) -> Any:
     if field.default is not MISSING:
         return field.default
-    return (
-        PydanticField(default_factory=field.default_factory)
-        if field.default_factory is not MISSING
-        else ...
-    )
+    if field.default_factory is not MISSING:
+        return PydanticField(default_factory=field.default_factory)
+    return ...
 
 
 def _name_fault(root: Node, name: str) -> list[str]:
@@ -113,7 +111,7 @@ def _name_fault(root: Node, name: str) -> list[str]:
     if given is None or given.value == name:
         return []
     return [
-        f"{given.position}: name is {given.value!r} when it should be {name!r}, as the file's place says"
+        f"{given.position}: name is {given.value!r} when it should be {name!r}, as its path says"
     ]
 
 

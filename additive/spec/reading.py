@@ -1,8 +1,8 @@
 """YAML 1.2 files to nodes, with every fault of a file at once.
 
-Only what a spec needs is read: one document of mappings with text keys, lists and scalars. `2e-4` is a number and `no`
-is text, as YAML 1.2 says. Tags are refused (they name types to be built), aliases may not grow a file beyond
-`MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
+Only what a spec needs is read: one document of mappings with text keys, lists and scalars. `2e-4` is a
+number and `no` is text, as YAML 1.2 says. Tags are refused (they name types to be built), aliases may
+not grow a file beyond `MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def _decode(data: bytes, name: str) -> str:
 
 def _check_characters(text: str, name: str) -> None:
     faults = [
-        f"{name}:{number}:{found.start() + 1}: character is U+{ord(found[0]):04X} when it should be printable text"
+        f"{name}:{number}:{found.start() + 1}: character is U+{ord(found[0]):04X}"
+        " when it should be printable text"
         for number, line in enumerate(text.split("\n"), 1)
         for found in re.finditer(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]", line)
     ]
