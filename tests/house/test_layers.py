@@ -1,0 +1,143 @@
+"""A package imports only from lower layers; packages of one layer never import each other."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.house.source import PACKAGE, imports, imports_of, listing, modules, relative, tree
+
+LAYERS = (
+    ("errors",),
+    ("types",),
+    ("spec", "registry", "tensors"),
+    ("artifacts", "deltas", "models", "sandbox", "graders", "overlap"),
+    ("curate", "train", "merge", "evaluate", "gate", "report"),
+    ("workspace",),
+    ("workflows", "testing"),
+    ("cli", "tinybase"),
+    ("__main__",),
+)
+LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units}
+# tinybase makes the bundled base, a file; nothing that runs for a user imports it.
+KNOWS = {
+    "trl": {"train"},
+    "lm_eval": {"evaluate"},
+    "mergekit": {"merge"},
+    "transformers": {"models", "train", "tinybase"},
+    "peft": {"models", "train"},
+}
+FACADE = "additive"  # additive/__init__.py may name anything, but only in texts it resolves lazily
+READS_ENVIRONMENT = "additive/workspace.py"
+
+
+def unit_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "additive" and len(parts) > 1 else None
+
+
+def may_import(importer: str, target: str) -> bool:
+    return importer == target or LAYER[target] < LAYER[importer]
+
+
+def test_every_package_has_a_layer():
+    units = sorted({unit for name in modules() if (unit := unit_of(name))})
+    missing = [unit for unit in units if unit not in LAYER]
+    assert not missing, f"give these a layer in {relative(PACKAGE)}: {missing}"
+
+
+def test_imports_point_downwards():
+    faults = []
+    for found in imports():
+        importer, target = unit_of(found.importer), unit_of(found.target)
+        if importer is None or target is None or importer not in LAYER:
+            continue
+        if target not in LAYER:
+            faults.append(f"{found.place}: {found.target} is not a module of additive")
+        elif not may_import(importer, target):
+            faults.append(
+                f"{found.place}: {importer} (layer {LAYER[importer]}) imports {found.target} "
+                f"(layer {LAYER[target]})"
+            )
+    assert not faults, listing(faults)
+
+
+def test_the_facade_imports_nothing_at_once():
+    at_once = [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in tree(modules()[FACADE]).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and (getattr(node, "module", None) or "").startswith("additive")
+    ]
+    assert not at_once, listing(at_once)
+
+
+@pytest.mark.parametrize("library", sorted(KNOWS))
+def test_libraries_have_one_home(library):
+    faults = [
+        f"{found.place}: {found.importer} imports {found.target}"
+        for found in imports()
+        if found.target.split(".")[0] == library and unit_of(found.importer) not in KNOWS[library]
+    ]
+    assert not faults, f"only {sorted(KNOWS[library])} know {library}:{listing(faults)}"
+
+
+def test_only_the_workspace_reads_the_environment():
+    faults = [
+        f"{relative(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in modules().values()
+        if relative(path) != READS_ENVIRONMENT
+        for node in _reads_of_the_environment(tree(path))
+    ]
+    assert not faults, listing(faults)
+
+
+def _reads_of_the_environment(source: ast.Module) -> list[ast.AST]:
+    """Mentions of os.environ or os.getenv; `os.environ[NAME] = value` alone is no reading."""
+    written = {
+        id(node.value)
+        for node in ast.walk(source)
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+    }
+    return [node for node in ast.walk(source) if _environment(node) and id(node) not in written]
+
+
+def _environment(node: ast.AST) -> bool:
+    names = {"environ", "environb", "getenv"}
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.value.id == "os" and node.attr in names
+    if isinstance(node, ast.ImportFrom) and node.module == "os":
+        return any(alias.name in names for alias in node.names)
+    return False
+
+
+def test_reading_and_writing_the_environment_are_told_apart():
+    def reads(source):
+        return len(_reads_of_the_environment(ast.parse(source)))
+
+    assert reads("os.environ['A'] = 'x'") == 0
+    assert reads("a = os.environ['A']; b = os.getenv('B')\nfrom os import environ") == 3
+    assert reads("os.environ.setdefault('A', 'x')") == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    from additive.train import run",
+        "def f():\n    import additive.train.run",
+        "from ..train import run",
+        "if TYPE_CHECKING:\n    from additive.train.run import train",
+        "import_module('additive.train.run')",
+        "TABLE = {'x': 'additive.train.run:Train'}",
+    ],
+)
+def test_the_walk_sees_every_kind_of_import(source):
+    known = frozenset({"additive.train", "additive.train.run", "additive.gate.rules"})
+    found = [
+        unit_of(t) for _, t in imports_of(ast.parse(source), "additive.gate.rules", False, known)
+    ]
+    assert "train" in found
+    assert not may_import("gate", "train")
+    assert not may_import("spec", "gate")
+    assert may_import("gate", "spec")
