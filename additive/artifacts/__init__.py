@@ -1,0 +1,1 @@
+"""Frozen things: manifests, identities, the store, locks, verification; no torch at import."""
