@@ -1,7 +1,7 @@
 """What all specs share: strict frozen models, and field types that explain themselves.
 
-A validator that refuses a value raises `should("a fraction in (0, 1]")`, which reads `X is A when it
-should be a fraction in (0, 1]`; one that refuses a block raises `wrong("a sentence about it")`.
+A validator that refuses a value raises `should("a fraction in (0, 1]")`, which reads `X is A when
+it should be a fraction in (0, 1]`; one that refuses a block raises `wrong("a sentence about it")`.
 """
 
 from __future__ import annotations

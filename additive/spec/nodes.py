@@ -1,7 +1,7 @@
 """YAML values that remember where they were written.
 
-A `Node` is one value of a file; a `Located` is a node handed to a layer that knows more than this one
-(a merge method's parameters, say), which can then raise its own faults at `file:line:col`.
+A `Node` is one value of a file; a `Located` is a node handed to a layer that knows more than this
+one (a merge method's parameters, say), which can then raise its own faults at `file:line:col`.
 """
 
 from __future__ import annotations

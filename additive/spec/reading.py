@@ -1,8 +1,8 @@
 """YAML 1.2 files to nodes, with every fault of a file at once.
 
-Only what a spec needs is read: one document of mappings with text keys, lists and scalars. `2e-4` is a
-number and `no` is text, as YAML 1.2 says. Tags are refused (they name types to be built), aliases may
-not grow a file beyond `MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
+Only what a spec needs is read: one document of mappings with text keys, lists and scalars. `2e-4`
+is a number and `no` is text, as YAML 1.2 says. Tags are refused (they name types to be built),
+aliases may not grow a file beyond `MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
 """
 
 from __future__ import annotations

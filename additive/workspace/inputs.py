@@ -1,0 +1,93 @@
+"""Every input of a workspace by digest, as additive.lock records it.
+
+{"schema": "additive.lock/1",
+ "base": {"id": "tiny", "digest": "9f3c…"},
+ "domains": {"domains/math/domain.yaml": "77ab…", "domains/math/train.jsonl": "01fe…"},
+ "evals": {"evals/general.yaml": "b2c4…"}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
+from additive.artifacts.manifest import BaseIdentity
+from additive.errors import CompatibilityError
+from additive.types.digests import digest_file, short
+from additive.workspace.place import Workspace
+
+Inputs = dict[str, dict[str, str]]
+
+
+def read_lock(workspace: Workspace) -> Inputs:
+    """What additive.lock records; empty without one.
+
+    Raises: IntegrityError when it is damaged.
+    """
+    return read_lockfile(workspace.lockfile)
+
+
+def data_inputs(workspace: Workspace) -> Inputs:
+    """Specs and data files of all domains and suites by digest, without those that are missing.
+
+    Raises: SpecError.
+    """
+    return {
+        "domains": _digests(workspace, _domain_files(workspace)),
+        "evals": _digests(workspace, _suite_files(workspace)),
+    }
+
+
+def update_lock(workspace: Workspace) -> tuple[str, ...]:
+    """Write additive.lock as things are now; gives what changed, one line per input.
+
+    Raises: SpecError; what `Workspace.base` raises; CompatibilityError when another base is pinned.
+    """
+    old = read_lock(workspace)
+    base = base_identity(workspace)
+    new = {"base": _base_section(base), **data_inputs(workspace)}
+    write_lockfile(workspace.lockfile, new)
+    return changes(old, new) if old else ()
+
+
+def base_identity(workspace: Workspace) -> BaseIdentity:
+    """What the base is, by digest; its weights are hashed once and kept in the cache.
+
+    Raises: what `Workspace.base` raises; CompatibilityError when additive.lock pins another base.
+    """
+    from additive.artifacts.identity import identify_base
+
+    base = workspace.base
+    found = identify_base(base.directory, base.id, base.revision, workspace.cache)
+    pinned = read_lock(workspace).get("base", {})
+    if pinned.get("digest", found.digest) != found.digest:
+        raise CompatibilityError(
+            f"base {base.id!r} is {short(found.digest)} when additive.lock pins"
+            f" {pinned.get('id', base.id)!r} at {short(pinned['digest'])}",
+            where=str(base.directory),
+            help="bring the pinned base back; or remove additive.lock and train every domain again",
+        )
+    return found
+
+
+def _base_section(base: BaseIdentity) -> dict[str, str]:
+    fields = base.model_dump(mode="json")
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def _digests(workspace: Workspace, paths: Iterator[Path]) -> dict[str, str]:
+    return {workspace.shown(path): digest_file(path) for path in paths if path.is_file()}
+
+
+def _domain_files(workspace: Workspace) -> Iterator[Path]:
+    for name in workspace.domain_names():
+        yield workspace.domain_directory(name) / "domain.yaml"
+        yield from workspace.data_files(name, "train")
+        yield from workspace.data_files(name, "validation")
+
+
+def _suite_files(workspace: Workspace) -> Iterator[Path]:
+    for name in workspace.suite_names():
+        yield workspace.evals / f"{name}.yaml"
+        yield from workspace.item_files(name)
