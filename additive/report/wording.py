@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 
 NOTHING = "-"
+_NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -33,8 +35,12 @@ def interval(bounds: tuple[float, float] | None) -> str:
 
 
 def minus(text: str) -> str:
-    """Numbers with a typographic minus, for pages."""
-    return text.replace("-0", "\u22120").replace("-1", "\u22121")
+    """Text whose negative numbers have a typographic minus, for pages; hyphens in names stay.
+
+    >>> minus("code-1 lost -0.5, CC0-1.0")
+    'code-1 lost \u22120.5, CC0-1.0'
+    """
+    return _NEGATIVE.sub("\u2212", text)
 
 
 def plural(count: int, noun: str) -> str:

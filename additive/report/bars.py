@@ -1,0 +1,109 @@
+"""Two pictures of a check: the interval of every difference, and the share of every gain kept.
+
+Both show the line that must not be crossed: −margin for differences, 1 − margin / gain for
+retention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from additive.report import svg
+from additive.report.document import SuiteLine
+from additive.report.wording import fraction, interval, signed
+
+_STYLE = {"pass": "pass", "fail": "fail", "cannot tell": "open"}
+_WIDTH, _HEIGHT = 150.0, 20.0
+_MOST = 1.2
+_MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Span:
+    """The range of differences that all intervals of one check share."""
+
+    low: float
+    high: float
+
+    def place(self, value: float, width: float = _WIDTH) -> float:
+        """The x coordinate of a difference, in user units."""
+        inner = min(max(value, self.low), self.high)
+        return 4 + (width - 8) * (inner - self.low) / (self.high - self.low)
+
+
+def span_of(suites: Sequence[SuiteLine]) -> Span:
+    """The smallest range that shows every interval, every margin and zero, with a little air."""
+    bounds = [bound for suite in suites if suite.interval for bound in suite.interval]
+    values = [0.0, -0.01, 0.01, *bounds, *(-suite.margin for suite in suites if suite.margin)]
+    low, high = min(values), max(values)
+    air = 0.05 * (high - low)
+    return Span(low - air, high + air)
+
+
+def interval_picture(suite: SuiteLine, span: Span) -> Markup:
+    """One difference with its interval, zero, and −margin as a dashed line (150 by 20 units)."""
+    middle = _HEIGHT / 2
+    zero = span.place(0)
+    parts = [
+        svg.line(4, middle, _WIDTH - 4, middle, "axis"),
+        svg.line(zero, 2, zero, _HEIGHT - 2, "zero"),
+    ]
+    if suite.margin is not None:
+        at = span.place(-suite.margin)
+        parts.append(svg.line(at, 1, at, _HEIGHT - 1, "limit"))
+    style = _STYLE[suite.verdict]
+    if suite.interval is not None:
+        low, high = map(span.place, suite.interval)
+        bar = {"class": f"fill {style}", "x": low, "y": middle - 3, "width": max(high - low, 1)}
+        parts.append(svg.element("rect", {**bar, "height": 6.0, "rx": 3.0}))
+    if suite.difference is not None:
+        at = span.place(suite.difference)
+        parts.append(
+            svg.element("circle", {"class": f"dot {style}", "cx": at, "cy": middle, "r": 4.0})
+        )
+    label = f"difference {signed(suite.difference)} {interval(suite.interval)}"
+    return svg.picture(_WIDTH, _HEIGHT, label, *parts)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A suite's retention with its picture, which stretches to the width it is given."""
+
+    suite: SuiteLine
+    picture: Markup
+
+
+def retention_bars(suites: Sequence[SuiteLine]) -> tuple[Bar, ...]:
+    """A bar per target suite whose specialist gained something."""
+    kept = [suite for suite in suites if suite.gain is not None]
+    return tuple(Bar(suite, _bar(suite)) for suite in kept)
+
+
+def ticks() -> tuple[tuple[str, str], ...]:
+    """(text, share of the width in percent) of the marks below the bars."""
+    return tuple((f"{value:g}", f"{_x(value) / 10:.2f}") for value in _MARKS)
+
+
+def _x(value: float) -> float:
+    return 1000 * min(max(value, 0.0), _MOST) / _MOST
+
+
+def _bar(suite: SuiteLine) -> Markup:
+    gain, retention = suite.gain or 1.0, suite.retention or 0.0
+    style = _STYLE[suite.verdict]
+    shape = {"class": f"bar {style}", "x": 0.0, "y": 5.0, "width": max(_x(retention), 2.0)}
+    parts = [
+        svg.line(_x(mark), 0, _x(mark), 26, "zero" if mark == 1 else "axis") for mark in _MARKS
+    ]
+    parts.append(svg.element("rect", {**shape, "height": 16.0}))
+    if suite.margin is not None:
+        limit = _x(1 - suite.margin / gain)
+        parts.append(svg.line(limit, 0, limit, 26, "limit"))
+    if suite.interval is not None:
+        low, high = (_x(1 + bound / gain) for bound in suite.interval)
+        parts.append(svg.line(low, 13, high, 13, "whisker"))
+        parts += [svg.line(x, 9, x, 17, "whisker") for x in (low, high)]
+    return svg.stretched(1000, 26, f"retention {fraction(retention, 2)}", *parts)

@@ -1,0 +1,133 @@
+"""All that a report is made of: the check, and what the manifests of merge and specialists say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from additive.artifacts.manifest import CurvePoint, Manifest
+from additive.report.curves import Curve, Point
+from additive.report.document import Check, SuiteLine, worst
+from additive.report.flips import Flips
+from additive.report.suggest import Circumstances, Suggestion, suggest
+from additive.report.wording import fraction, interval, one_line, plural
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A check with the manifests behind it; whatever is not given is left out of the pages.
+
+    Example: `Evidence(read_check(document), read_manifest(merge), [read_manifest(math)])`
+    """
+
+    check: Check
+    merge: Manifest | None = None
+    specialists: Sequence[Manifest] = ()
+    flips: Sequence[Flips] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the merged specialists, as the merge's manifest orders them."""
+        if self.merge is not None and self.merge.parents:
+            return tuple(parent.name for parent in self.merge.parents)
+        return tuple(specialist.name for specialist in self.specialists)
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        """What to do next, knowing the sources, their norms and the scale."""
+        base = self.merge.base.id if self.merge is not None and self.merge.base else "tiny"
+        norms = {manifest.name: total_norm(manifest) for manifest in self.specialists}
+        return suggest(self.check, Circumstances(self.sources, norms, self.scale(), base))
+
+    def scale(self) -> float | None:
+        """The merge's scale, if its spec says it as a number."""
+        scale = self.merge.spec.get("scale") if self.merge is not None else None
+        return float(scale) if isinstance(scale, int | float) else None
+
+
+def total_norm(manifest: Manifest) -> float:
+    """The Frobenius norm of the whole delta: √Σ ‖Δₚ‖², summed in the order of the names."""
+    return math.sqrt(math.fsum(norm * norm for _, norm in sorted(manifest.norms.items())))
+
+
+def headline(check: Check) -> str:
+    """The verdict as a sentence, with the suite that decided it."""
+    line = worst(check)
+    if check.verdict == "not checked" or line is None:
+        return "no suite for these domains: nothing is known about what was lost"
+    if check.verdict == "pass":
+        return (
+            f"nothing was lost beyond its margin on {plural(len(check.suites), 'suite')}; "
+            f"nearest to its margin: {_story(line)}"
+        )
+    others = sum(suite.verdict == line.verdict for suite in check.suites) - 1
+    more = f" ({plural(others, 'other suite')} with the same verdict)" if others else ""
+    return f"{_story(line)}{more}"
+
+
+def _story(line: SuiteLine) -> str:
+    margin = "" if line.margin is None else f", margin {fraction(line.margin)}"
+    change = line.difference or 0.0
+    verb = "lost" if change < 0 else "won"
+    return (
+        f"{one_line(line.suite)} {verb} {fraction(abs(change))} against {line.reference} "
+        f"(90 % interval {interval(line.interval)}{margin})"
+    )
+
+
+def explanation(line: SuiteLine) -> str:
+    """Why a suite did not pass and what would settle it; empty for one that passed."""
+    if line.verdict == "pass":
+        return ""
+    parts = [one_line(line.reason)] if line.reason else []
+    if line.needed is not None and line.needed > line.n:
+        parts.append(f"about {plural(line.needed, 'item')} would settle it, it has {line.n}")
+    return "; ".join(parts)
+
+
+def curve_of(manifest: Manifest) -> Curve:
+    """The learning curve of a specialist: its own validation first, other suites beside it."""
+    scored = [point for point in manifest.curve if point.score is not None]
+    suites = list(dict.fromkeys(point.suite for point in scored))
+    own = next(
+        (s for s in (manifest.name, "validation") if s in suites), suites[0] if suites else ""
+    )
+    return Curve(
+        name=manifest.name,
+        own=_points(scored, own),
+        others=tuple((suite, _points(scored, suite)) for suite in suites if suite != own),
+        outcome=outcome(manifest),
+        mark=plateau(manifest),
+        snapshots=tuple((snapshot.fraction, snapshot.step) for snapshot in manifest.snapshots),
+    )
+
+
+def _points(points: Sequence[CurvePoint], suite: str) -> tuple[Point, ...]:
+    return tuple(
+        Point(point.step, point.score, point.low, point.high)
+        for point in points
+        if point.suite == suite and point.score is not None
+    )
+
+
+def outcome(manifest: Manifest) -> str:
+    """How training ended, in a word; empty when the manifest does not say."""
+    return str(manifest.saturation.get("outcome") or "")
+
+
+def plateau(manifest: Manifest) -> int | None:
+    """The plateau step: where the whole snapshot was taken, else what the saturation test says."""
+    whole = [snapshot.step for snapshot in manifest.snapshots if snapshot.fraction == 1]
+    said: Any = manifest.saturation.get("plateau_step", manifest.saturation.get("step"))
+    return whole[0] if whole else said if isinstance(said, int) else None
+
+
+def training_story(manifest: Manifest) -> str:
+    """`saturated at step 420, validation 0.953`, or as much of it as is known."""
+    step, word = plateau(manifest), outcome(manifest)
+    own = curve_of(manifest).own
+    parts = [f"{word or 'trained'}{f' at step {step}' if step is not None else ''}"]
+    if own:
+        parts.append(f"validation {fraction(own[-1].score)}")
+    return ", ".join(parts) if word or step is not None or own else ""
