@@ -18,6 +18,7 @@ from additive.tensors.strict_json import read_bytes, read_object
 from additive.types.digests import Digest, digest_bytes, digest_json, weights_digest
 
 ADAPTER_CONFIG = "adapter_config.json"
+_TOKENIZER_BYTES = 256 << 20
 ADAPTER_STEM, MODEL_STEM = "adapter_model", "model"
 
 _VOLATILE = frozenset(
@@ -91,10 +92,12 @@ def tokenizer_digest(directory: Path) -> Digest | None:
     parts: dict[str, Any] = {}
     fast = directory / "tokenizer.json"
     if fast.exists():
-        parts["tokenizer.json"] = _without(read_object(fast, 1 << 30), ("truncation", "padding"))
+        parts["tokenizer.json"] = _without(
+            read_object(fast, _TOKENIZER_BYTES), ("truncation", "padding")
+        )
     else:
         found = [directory / name for name in _SLOW_TOKENIZER_FILES if (directory / name).exists()]
-        parts |= {path.name: digest_bytes(read_bytes(path, 1 << 30)) for path in found}
+        parts |= {path.name: digest_bytes(read_bytes(path, _TOKENIZER_BYTES)) for path in found}
     if not parts:
         return None
     config = directory / "tokenizer_config.json"

@@ -26,17 +26,17 @@ from additive.tensors.strict_json import parse_json
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_METADATA_BYTES = 4 << 20
-MAX_TENSORS = 200_000
+MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 16
 
-_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
-_STRING = r'"(?:[^"\\\x00-\x1f]|\\.)*+"'
-_KEY = re.compile(r"[ \t\r\n]*+(" + _STRING + r")[ \t\r\n]*+:[ \t\r\n]*+")
-_ENTRY = re.compile(r"\{[^{}]{0,2048}\}")
-_PAIR = rf"\s*+{_STRING}\s*+:\s*+{_STRING}\s*+"
-_METADATA = re.compile(rf"\{{(?:{_PAIR}(?:,{_PAIR})*+|\s*+)\}}")
-_NEXT = re.compile(r"[ \t\r\n]*+([,}])")
-_OPEN = re.compile(r"\{[ \t\r\n]*+")
+_NAME = re.compile(rb"[A-Za-z0-9_.\-]{1,256}")
+_STRING = rb'"(?:[^"\\\x00-\x1f]|\\.)*+"'
+_KEY = re.compile(rb'[ \t\r\n]*+"((?:[^"\\\x00-\x1f]|\\.){0,2048}+)"[ \t\r\n]*+:[ \t\r\n]*+')
+_ENTRY = re.compile(rb"\{[^{}]{0,2048}\}")
+_PAIR = rb"\s*+%b\s*+:\s*+%b\s*+" % (_STRING, _STRING)
+_METADATA = re.compile(rb"\{(?:%b(?:,%b)*+|\s*+)\}" % (_PAIR, _PAIR))
+_NEXT = re.compile(rb"[ \t\r\n]*+([,}])")
+_OPEN = re.compile(rb"\{[ \t\r\n]*+")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_header(path: Path) -> Header:
     return Header(ordered, metadata, data_start, file_bytes)
 
 
-def _header_text(path: Path, where: str) -> tuple[str, int, int]:
+def _header_text(path: Path, where: str) -> tuple[bytes, int, int]:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -113,19 +113,15 @@ def _header_text(path: Path, where: str) -> tuple[str, int, int]:
                 f"header has {length} bytes when it should have 2 to {MAX_HEADER_BYTES}",
                 where=where,
             )
-        data = file.read(length)
-    try:
-        return data.decode("utf-8"), 8 + length, status.st_size
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"header is not UTF-8 at byte {error.start}", where=where) from None
+        return file.read(length), 8 + length, status.st_size
 
 
-def _scan(text: str, where: str) -> tuple[list[TensorInfo], dict[str, str]]:
+def _scan(text: bytes, where: str) -> tuple[list[TensorInfo], dict[str, str]]:
     opening = _OPEN.match(text)
     if opening is None:
         raise IntegrityError("header is not a JSON object", where=where)
     position, tensors, names, metadata = opening.end(), [], set[str](), None
-    if text[position : position + 1] == "}":
+    if text[position : position + 1] == b"}":
         _check_padding(text, position + 1, where)
         return [], {}
     while True:
@@ -144,40 +140,41 @@ def _scan(text: str, where: str) -> tuple[list[TensorInfo], dict[str, str]]:
         if separator is None:
             raise IntegrityError(f"header is not JSON after {key!r}", where=where)
         position = separator.end()
-        if separator[1] == "}":
+        if separator[1] == b"}":
             _check_padding(text, position, where)
             return tensors, metadata or {}
 
 
-def _check_padding(text: str, position: int, where: str) -> None:
-    if text[position:].strip(" \t\r\n"):
+def _check_padding(text: bytes, position: int, where: str) -> None:
+    if text[position:].strip(b" \t\r\n"):
         raise IntegrityError("header has text after its end", where=where)
 
 
-def _key(text: str, position: int, where: str) -> tuple[str, int]:
+def _key(text: bytes, position: int, where: str) -> tuple[str, int]:
     match = _KEY.match(text, position)
     if match is None:
-        raise IntegrityError(f"header is not JSON at character {position}", where=where)
-    key = match[1][1:-1]
+        raise IntegrityError(f"header is not JSON at byte {position}", where=where)
+    key = match[1]
     if not _NAME.fullmatch(key):
+        shown = key[:80].decode(errors="replace")
         raise SecurityError(
-            f"tensor name is {key[:80]!r} when it should be 1 to 256 of A-Z a-z 0-9 _ . -",
+            f"tensor name is {shown!r} when it should be 1 to 256 of A-Z a-z 0-9 _ . -",
             where=where,
         )
-    return key, match.end()
+    return key.decode(), match.end()
 
 
-def _metadata(text: str, position: int, where: str) -> tuple[dict[str, str], int]:
+def _metadata(text: bytes, position: int, where: str) -> tuple[dict[str, str], int]:
     match = _METADATA.match(text, position, min(len(text), position + MAX_METADATA_BYTES))
     if match is None:
         raise IntegrityError(
-            f"__metadata__ should be strings, {MAX_METADATA_BYTES} characters at most",
+            f"__metadata__ should be strings, {MAX_METADATA_BYTES} bytes at most",
             where=where,
         )
     return parse_json(match[0], where), match.end()
 
 
-def _tensor(name: str, text: str, position: int, where: str) -> tuple[TensorInfo, int]:
+def _tensor(name: str, text: bytes, position: int, where: str) -> tuple[TensorInfo, int]:
     match = _ENTRY.match(text, position)
     if match is None:
         raise IntegrityError(f"entry of tensor {name!r} is not a small JSON object", where=where)

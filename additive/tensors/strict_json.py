@@ -1,8 +1,9 @@
-"""JSON from strangers: no duplicate keys, no NaN, no endless nesting, no endless size."""
+"""JSON from strangers: UTF-8, no duplicate keys, no NaN or infinity, bounded in depth and size."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 from additive.errors import IntegrityError, SecurityError
 
 MAX_BYTES = 64 << 20
+MAX_DEPTH = 100
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
@@ -23,11 +25,16 @@ def parse_json(text: str | bytes, where: str) -> Any:
     {'a': [1, 2.5, None]}
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        decoded = text.decode() if isinstance(text, bytes) else text
+        value = _DECODER.decode(decoded)
+        if "\\u" in decoded:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except RecursionError:
         raise IntegrityError("JSON is nested too deeply", where=where) from None
     except ValueError as error:
         raise IntegrityError(f"text is not strict JSON: {error}", where=where) from None
+    _check_depth(value, where)
+    return value
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
@@ -82,5 +89,33 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits} is beyond the numbers of 64 bits")
+    return value
+
+
+def _check_depth(value: Any, where: str) -> None:
+    # Whoever works on the value later may recurse; Python's own limit is for him too.
+    level, depth = [value], 0
+    while level := [entry for container in level for entry in _containers(container)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise IntegrityError(f"JSON is nested more than {MAX_DEPTH} deep", where=where)
+
+
+def _containers(value: Any) -> list[Any]:
+    entries = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict | list)]
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+)

@@ -79,7 +79,7 @@ def test_rows_are_slices_and_strange_rows_are_refused(tmp_path):
             checkpoint.rows("b.weight", start, stop)
     with pytest.raises(UsageError):
         checkpoint.rows("d.scalar", 0, 1)
-    with pytest.raises(UnknownName, match="did you mean 'a.weight'"):
+    with pytest.raises(UnknownName, match=r"did you mean 'a\.weight'"):
         checkpoint.tensor("a.weigth")
 
 

@@ -74,13 +74,22 @@ def test_bytes_and_strided_tensors_are_written_as_they_mean(tmp_path):
 
 
 def test_a_file_with_missing_rows_never_appears(tmp_path):
-    path = tmp_path / "x.safetensors"
+    path, layout = tmp_path / "x.safetensors", [("w", "F32", (4, 2))]
+    writer = LayoutWriter(path, layout)
+    writer.write("w", 0, torch.zeros(3, 2))
     with pytest.raises(IntegrityError, match="rows of tensor 'w' were never written"):
-        with LayoutWriter(path, [("w", "F32", (4, 2))]) as writer:
-            writer.write("w", 0, torch.zeros(3, 2))
-    with pytest.raises(KeyError), LayoutWriter(path, [("w", "F32", (4, 2))]) as writer:
-        writer.write("w", 0, torch.zeros(4, 2))
-        raise KeyError
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_writing_failed_never_appears(tmp_path):
+    def fail_after_writing() -> None:
+        with LayoutWriter(tmp_path / "x.safetensors", [("w", "F32", (4, 2))]) as writer:
+            writer.write("w", 0, torch.zeros(4, 2))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_after_writing()
     assert list(tmp_path.iterdir()) == []
 
 
