@@ -1,0 +1,41 @@
+"""The gate: did the merge lose more than was allowed, in any domain?
+
+    judge_target, judge_guard    one suite, item by item -> SuiteVerdict
+    overall                      all suites -> CheckVerdict; the worst one is the headline
+    gate_files                   the same from result files on disk
+    chance_of_passing, …         what a number of items can decide
+
+Pure functions of scores on numpy and scipy at most; nothing here imports a model. Statistics and
+defaults are explained in docs/gate.md.
+
+>>> from additive.gate import tango
+>>> round(tango(3, 3, 500, 0.02), 6)
+2.754217
+"""
+
+from additive.gate.compare import Comparison, compare, compare_retained
+from additive.gate.files import gate_files, rule_of
+from additive.gate.power import chance_of_passing, items_needed, visible_drop
+from additive.gate.readers import read_result
+from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
+from additive.gate.score_test import score_interval, tango
+from additive.gate.verdict import CheckVerdict, overall
+
+__all__ = [
+    "CheckVerdict",
+    "Comparison",
+    "SuiteVerdict",
+    "chance_of_passing",
+    "compare",
+    "compare_retained",
+    "gate_files",
+    "items_needed",
+    "judge_guard",
+    "judge_target",
+    "overall",
+    "read_result",
+    "rule_of",
+    "score_interval",
+    "tango",
+    "visible_drop",
+]

@@ -1,0 +1,67 @@
+"""All suites together: every one must pass, and the worst of them is the headline.
+
+Never the average: a merge whose mean falls by a point while one domain loses ten has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from additive.gate.holm import holm
+from additive.gate.rules import SuiteVerdict
+from additive.types.digests import Digest
+
+SCHEMA = "additive.check/1"
+_SEVERITY = {"fail": 0, "cannot tell": 1, "pass": 2}
+
+
+@dataclass(frozen=True)
+class CheckVerdict:
+    """The verdict on a merge. `worst` decides it; `regressed` are the suites for which the loss is
+    certain when all of them are asked at once (Holm). Without suites it is "not checked"."""
+
+    verdict: Literal["pass", "fail", "cannot tell", "not checked"]
+    suites: tuple[SuiteVerdict, ...]
+    worst: SuiteVerdict | None
+    regressed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether a release may follow."""
+        return self.verdict == "pass"
+
+    def document(self, name: str, digest: Digest | None = None) -> dict[str, Any]:
+        """The JSON document of `additive check` and `additive gate`."""
+        return {
+            "schema": SCHEMA,
+            "name": name,
+            "digest": digest,
+            "verdict": self.verdict,
+            "worst": self.worst.suite if self.worst else None,
+            "regressed": list(self.regressed),
+            "suites": [suite.document() for suite in self.suites],
+        }
+
+
+def overall(suites: Sequence[SuiteVerdict], alpha: float = 0.05) -> CheckVerdict:
+    """The verdict over all suites, in the order given.
+
+    A suite with two sides passes when both of its lines do, which all of them having to pass
+    already says. No correction for many suites is needed to pass (an intersection-union test).
+
+    Args: alpha is the family-wise error of naming what regressed.
+    """
+    worst = min(suites, key=severity, default=None)
+    return CheckVerdict(
+        verdict=worst.verdict if worst else "not checked",
+        suites=tuple(suites),
+        worst=worst,
+        regressed=holm({suite.suite: suite.harm for suite in suites}, alpha),
+    )
+
+
+def severity(suite: SuiteVerdict) -> tuple[int, float, str]:
+    """Sorts suites from the worst: failed, undecided, passed; among those the least slack."""
+    return _SEVERITY[suite.verdict], suite.slack, suite.suite
