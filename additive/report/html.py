@@ -75,7 +75,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "clean": lambda value: clean(str(value)),
+        "clean": lambda value: clip(clean(str(value)), _LONGEST),
         "breakable": breakable,
         "clip": clip,
         "fraction": fraction,
