@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from additive.artifacts.content import directory_digests
 from additive.artifacts.seal import MANIFEST, read_fields
 from additive.errors import IntegrityError, RefusedError, UsageError
 from additive.tensors.strict_json import read_object
-from additive.types.digests import digest_file
+from additive.types.digests import digest_file, is_digest
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,11 @@ def verify_directory(directory: Path) -> tuple[Problem, ...]:
         raise UsageError("directory is missing", where=str(directory))
     fields, problems = _manifest(directory)
     try:
-        problems += _file_problems(directory, fields.get("files", {})) if fields else []
-        return tuple(problems or _digest_problems(directory, fields))
+        files = _file_problems(directory, fields["files"]) if fields else []
+        if problems:
+            doubt = "does not fit the manifest, which is damaged itself"
+            files = [replace(problem, message=doubt) for problem in files]
+        return (*problems, *files) or tuple(_digest_problems(directory, fields))
     except (KeyError, TypeError, AttributeError) as error:
         return (*problems, Problem(MANIFEST, f"manifest lacks a field: {error}"))
 
@@ -121,13 +124,15 @@ def _digest_problems(directory: Path, fields: Mapping[str, Any]) -> list[Problem
     try:
         digests = asdict(directory_digests(directory))
         pairs = [(part, digests[part], fields[part]) for part in digests]
+        if is_digest(directory.name):
+            pairs.append(("the artifact", directory.name, fields["digest"]))
         for snapshot in fields["snapshots"]:
             made = directory_digests(directory / snapshot["path"]).weights
             pairs.append((f"snapshot {snapshot['fraction']}", made, snapshot["digest"]))
     except RefusedError as error:
         return [Problem(error.where or str(directory), error.message)]
     return [
-        Problem(MANIFEST, f"digest of {part} is not that of the files")
+        Problem(MANIFEST, f"digest of {part} is {claimed} when it should be {made}")
         for part, made, claimed in pairs
         if made != claimed
     ]
