@@ -85,11 +85,17 @@ class LayoutWriter:
         """
         info = self._info(name)
         payload = data if isinstance(data, bytes | memoryview) else _payload(info, data)
-        start = row_start * info.row_bytes
-        stop = start + memoryview(payload).nbytes
-        self._claim(info, start, stop)
+        self.write_at(name, row_start * info.row_bytes, payload)
+
+    def write_at(self, name: str, offset: int, data: bytes | memoryview) -> None:
+        """Write raw bytes of a tensor from a byte offset on, where rows are no whole ones.
+
+        Raises: as `write`.
+        """
+        info = self._info(name)
+        self._claim(info, offset, offset + memoryview(data).nbytes)
         with disk_errors(self._part):
-            write_all(self._descriptor, payload, self._data_start + info.start + start)
+            write_all(self._descriptor, data, self._data_start + info.start + offset)
 
     def close(self) -> None:
         """Force the bytes to disk and give the file its name.

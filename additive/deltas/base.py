@@ -1,0 +1,93 @@
+"""The base as deltas see it: its tensors by name, and which of them it uses twice.
+
+A tied model (`tie_word_embeddings`) stores one tensor that serves as embedding and as head. The
+head is then an *alias*: a parameter that an adapter can change although no file holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from additive.errors import CompatibilityError
+from additive.tensors.reader import Checkpoint, open_checkpoint
+from additive.tensors.strict_json import read_object
+
+FLOATS = ("F32", "F16", "BF16")
+_HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A base checkpoint: mapped tensors, config.json, and its aliases (head name → stored name)."""
+
+    checkpoint: Checkpoint
+    config: Mapping[str, Any]
+    aliases: Mapping[str, str]
+
+    @property
+    def directory(self) -> Path:
+        """Where the base lies."""
+        return self.checkpoint.directory
+
+    def names(self) -> tuple[str, ...]:
+        """Every stored tensor's name in file order, then the aliases."""
+        return (*self.checkpoint.names(), *self.aliases)
+
+    def stored(self, name: str) -> str:
+        """The name under which a parameter is stored: itself, unless it is an alias."""
+        return self.aliases.get(name, name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A parameter's shape."""
+        return self.checkpoint.info(self.stored(name)).shape
+
+    def dtype(self, name: str) -> str:
+        """A parameter's dtype as safetensors names it."""
+        return self.checkpoint.info(self.stored(name)).dtype
+
+    def tensor(self, name: str) -> Tensor:
+        """A parameter, mapped, in its own dtype."""
+        return self.checkpoint.tensor(self.stored(name))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.checkpoint.close()
+
+
+def open_base(directory: Path) -> Base:
+    """Open a base directory: config.json and model*.safetensors.
+
+    Raises: CompatibilityError for a quantised base, IntegrityError when config or weights are
+    missing.
+    """
+    config = read_object(directory / "config.json")
+    if config.get("quantization_config") is not None:
+        raise CompatibilityError(
+            "base is quantised when it should hold float weights: a delta cannot be added exactly",
+            where=str(directory),
+            help="use the unquantised checkpoint that this one was made from",
+        )
+    checkpoint = open_checkpoint(directory)
+    return Base(checkpoint, config, _aliases(checkpoint, config))
+
+
+def _aliases(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, str]:
+    """The head of a tied model: no head is stored and one tensor only has the embedding's shape."""
+    if _HEAD in checkpoint or not _is_tied(config):
+        return {}
+    text = config.get("text_config") or config
+    shape = (text.get("vocab_size"), text.get("hidden_size") or text.get("n_embd"))
+    found = [name for name in checkpoint.names() if checkpoint.info(name).shape == shape]
+    return {_HEAD: found[0]} if len(found) == 1 else {}
+
+
+def _is_tied(config: Mapping[str, Any]) -> bool:
+    # Where the key is missing, transformers ties (the older configs of GPT-2 leave it out).
+    own = config.get("tie_word_embeddings")
+    nested = (config.get("text_config") or {}).get("tie_word_embeddings")
+    return bool(own if own is not None else nested if nested is not None else True)

@@ -1,0 +1,96 @@
+"""The names inside adapter_model.safetensors.
+
+    base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight      a factor
+    base_model.model.model.embed_tokens.lora_embedding_B                a factor of an embedding
+    base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector
+    base_model.model.model.embed_tokens.base_layer.weight               a copy of the base's weight
+    base_model.model.lm_head.weight                                     a module saved whole
+    base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta
+
+Everything else is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from additive.errors import CompatibilityError
+
+_PREFIX = "base_model.model."
+_PARTS = {
+    "lora_A.weight": "A",
+    "lora_B.weight": "B",
+    "lora_B.bias": "B_bias",
+    "lora_embedding_A": "embedding_A",
+    "lora_embedding_B": "embedding_B",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "token_adapter.trainable_tokens_delta": "tokens",
+    "base_layer.weight": "base_copy",
+    "base_layer.bias": "trained_bias",
+}
+_NEEDS = {"A": "B", "B": "A", "embedding_A": "embedding_B", "embedding_B": "embedding_A"}
+
+
+@dataclass(frozen=True)
+class AdapterKeys:
+    """Keys by module: `parts[module][part]` is the tensor's name; `saved[parameter]` of whole
+    tensors.
+    """
+
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    saved: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_keys(names: Iterable[str], where: str) -> AdapterKeys:
+    """Sort an adapter's tensors into modules.
+
+    Raises: CompatibilityError for a name of no known kind, or an A without its B.
+    """
+    parts: dict[str, dict[str, str]] = {}
+    saved: dict[str, str] = {}
+    for name in names:
+        if not name.startswith(_PREFIX):
+            raise CompatibilityError(
+                f"tensor {name!r} is in the file when every name should start with {_PREFIX!r}",
+                where=where,
+                help="save the adapter with PEFT's save_pretrained",
+            )
+        short = name.removeprefix(_PREFIX)
+        module, part = _split(short, where)
+        if part == "saved":
+            saved[module] = name
+        else:
+            parts.setdefault(module, {})[part] = name
+    _refuse_orphans(parts, where)
+    return AdapterKeys(parts, saved)
+
+
+def _split(short: str, where: str) -> tuple[str, str]:
+    for ending, part in _PARTS.items():
+        if short.endswith(f".{ending}"):
+            return short.removesuffix(f".{ending}"), part
+    if "lora_" in short or "token_adapter" in short:
+        raise CompatibilityError(
+            f"tensor {short!r} belongs to no kind of adapter that can be merged exactly",
+            where=where,
+            help="plain LoRA, rsLoRA, DoRA, lora_bias, trained tokens and modules_to_save are",
+        )
+    return short.replace(".modules_to_save.", "."), "saved"
+
+
+def _refuse_orphans(parts: Mapping[str, Mapping[str, str]], where: str) -> None:
+    for module, found in parts.items():
+        for part in found:
+            other = _NEEDS.get(part)
+            if other and other not in found:
+                raise CompatibilityError(
+                    f"{module} has lora_{part} and no lora_{other}",
+                    where=where,
+                    help="the file is incomplete; save the adapter again from one gathered model",
+                )
+        if ("magnitude" in found or "B_bias" in found) and not {"A", "embedding_A"} & found.keys():
+            raise CompatibilityError(
+                f"{module} has a magnitude or bias and no factors", where=where
+            )

@@ -1,0 +1,130 @@
+"""Deltas that are computed from mapped files when a block of them is asked for.
+
+`Difference`  θ_ft − θ_0 of a full fine-tune or of a module that was saved whole
+`Dora`        m/‖W + s·B·A‖·(W + s·B·A) − W, exactly as the layer computes it
+`TokenRows`   some rows of an embedding replaced by trained ones
+
+All know the trained values, so one of them at weight 1 gives these, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from additive.deltas.model import Dense, LowRank, assemble
+from additive.deltas.tiles import matrix_shape, tiles
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """Trained values minus base values; both tensors may be mapped, of any float dtype, of one
+    shape.
+    """
+
+    trained: Tensor
+    base: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return tuple(self.base.shape)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of the matrix view, subtracted in float32."""
+        return Dense(self.trained_rows(start, stop).sub_(_rows(self.base, start, stop)))
+
+    def trained_rows(self, start: int, stop: int) -> Tensor:
+        """The trained rows, float32, never the mapped memory itself."""
+        return _rows(self.trained, start, stop).to(torch.float32, copy=True)
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole difference."""
+        return assemble(self, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Dora:
+    """The weight delta of DoRA (Liu et al., 2024, arXiv:2402.09353).
+
+    W' = m/n ⊙ (W + s·B·A), n the norms of W + s·B·A. For a Linear weight (out, in) m has one entry
+    per row; for Conv1D and Embedding weights it has one per column (`by_column`), and the norms
+    need a pass over all rows first. `low_rank` has the weight's own orientation.
+    """
+
+    base: Tensor
+    low_rank: LowRank
+    magnitude: Tensor
+    by_column: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return tuple(self.base.shape)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of W' − W, float32."""
+        return Dense(self.trained_rows(start, stop).sub_(self.base[start:stop]))
+
+    def trained_rows(self, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of W', float32."""
+        moved = self._moved(start, stop)
+        if self.by_column:
+            return moved.mul_(self._column_factor)
+        norm = torch.linalg.vector_norm(moved, dim=1)
+        return moved.mul_((self.magnitude[start:stop].float() / norm).unsqueeze(1))
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole delta."""
+        return assemble(self, dtype)
+
+    def _moved(self, start: int, stop: int) -> Tensor:
+        return self.low_rank.rows(start, stop).dense().add_(self.base[start:stop])
+
+    @cached_property
+    def _column_factor(self) -> Tensor:
+        squares = torch.zeros(self.shape[1], dtype=torch.float64)
+        for start, stop in tiles(self.shape):
+            squares += self._moved(start, stop).double().square_().sum(dim=0)
+        return self.magnitude.float() / squares.sqrt_().float()
+
+
+@dataclass(frozen=True, eq=False)
+class TokenRows:
+    """Trained rows of an embedding: row `indices[i]` became `values[i]`, every other row is the
+    base's.
+
+    Of `indices` each is named once; `values` is (tokens, columns).
+    """
+
+    base: Tensor
+    indices: tuple[int, ...]
+    values: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return tuple(self.base.shape)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop): zero but for the trained tokens among them."""
+        return Dense(self.trained_rows(start, stop).sub_(self.base[start:stop]))
+
+    def trained_rows(self, start: int, stop: int) -> Tensor:
+        """The embedding's rows [start, stop) with the trained ones in place, float32."""
+        out = self.base[start:stop].to(torch.float32, copy=True)
+        for position, index in enumerate(self.indices):
+            if start <= index < stop:
+                out[index - start] = self.values[position]
+        return out
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole delta."""
+        return assemble(self, dtype)
+
+
+def _rows(tensor: Tensor, start: int, stop: int) -> Tensor:
+    return tensor.reshape(matrix_shape(tuple(tensor.shape)))[start:stop]

@@ -1,0 +1,178 @@
+"""Deltas: what one training, or one merge, adds to one parameter.
+
+`Dense` is a tensor, `LowRank` is s·B·A. A method may match on these two and stay in factor space;
+`dense()` always works. The other kinds (`lazy.py`) are computed from mapped files, block by block:
+`rows(start, stop)` gives a block of the matrix view (see `tiles`) as `Dense` or `LowRank`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from additive.deltas.tiles import matrix_shape, tiles
+
+
+@runtime_checkable
+class Delta(Protocol):
+    """Anything that can say what was added to a parameter."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Dense | LowRank:
+        """Rows [start, stop) of the matrix view, shape (stop - start, columns)."""
+        ...
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole delta in the parameter's shape."""
+        ...
+
+
+@runtime_checkable
+class Exact(Delta, Protocol):
+    """A delta that knows the trained values themselves, so that nothing is lost in base + delta."""
+
+    def trained_rows(self, start: int, stop: int) -> Tensor:
+        """The trained parameter, rows [start, stop) of the matrix view, float32."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A delta that is there as a tensor, in the parameter's shape."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return tuple(self.tensor.shape)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of the matrix view."""
+        return Dense(self.tensor.reshape(matrix_shape(self.shape))[start:stop])
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The tensor itself."""
+        return self.tensor.to(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """A delta s·B·A: B is (rows, rank), A is (rank, columns), both float32; the parameter is a
+    matrix.
+    """
+
+    B: Tensor
+    A: Tensor
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return (self.B.shape[0], self.A.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """The number of columns of B, an upper bound of the true rank."""
+        return self.B.shape[1]
+
+    def rows(self, start: int, stop: int) -> LowRank:
+        """Rows [start, stop): the same A, a slice of B."""
+        return LowRank(self.B[start:stop], self.A, self.scale)
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """s·B·A, computed tile by tile so that its bits depend on nothing but the factors."""
+        if self.rank == 0:
+            return torch.zeros(self.shape, dtype=dtype)
+        B, A = self.B.to(dtype) * self.scale, self.A.to(dtype)
+        out = torch.empty(self.shape, dtype=dtype)
+        for start, stop in tiles(self.shape):
+            torch.mm(B[start:stop], A, out=out[start:stop])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """Σ cᵢ·δᵢ of deltas of one shape, summed in the order given. Made by `combine`."""
+
+    terms: tuple[tuple[float, Delta], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return self.terms[0][1].shape
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of the sum."""
+        (first, delta), *others = self.terms
+        total = delta.rows(start, stop).dense()
+        total = total * first if first != 1.0 else total
+        for coefficient, delta in others:
+            total = total.add(delta.rows(start, stop).dense(), alpha=coefficient)
+        return Dense(total)
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole sum, accumulated in float32 tile by tile."""
+        return assemble(self, dtype)
+
+
+def combine(terms: Sequence[tuple[float, Delta]]) -> Delta:
+    """Σ cᵢ·δᵢ in factor space as far as it goes: all `LowRank` terms become one with stacked
+    factors.
+
+    A single term with coefficient 1 is returned as it is, so that it keeps its exact values.
+
+    >>> one = LowRank(torch.ones(2, 1), torch.ones(1, 3), 0.5)
+    >>> combine([(2.0, one), (1.0, one)]).rank
+    2
+    """
+    flat = [pair for coefficient, delta in terms for pair in _flatten(coefficient, delta)]
+    low = [(c, d) for c, d in flat if isinstance(d, LowRank)]
+    other = [(c, d) for c, d in flat if not isinstance(d, LowRank)]
+    if low:
+        other.insert(0, (1.0, _stack(low)))
+    if len(other) == 1 and other[0][0] == 1.0:
+        return other[0][1]
+    return Sum(tuple(other))
+
+
+def _flatten(coefficient: float, delta: Delta) -> list[tuple[float, Delta]]:
+    if isinstance(delta, Sum):
+        return [(coefficient * c, d) for c, d in delta.terms]
+    return [(coefficient, delta)]
+
+
+def _stack(terms: Sequence[tuple[float, LowRank]]) -> LowRank:
+    if len(terms) == 1:
+        coefficient, delta = terms[0]
+        return LowRank(delta.B, delta.A, coefficient * delta.scale)
+    B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=1)
+    return LowRank(B, torch.cat([delta.A for _, delta in terms], dim=0))
+
+
+def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The whole of a delta from its tiles, in the parameter's shape."""
+    out = torch.empty(matrix_shape(delta.shape), dtype=dtype)
+    for start, stop in tiles(delta.shape):
+        out[start:stop] = delta.rows(start, stop).dense()
+    return out.reshape(delta.shape)
+
+
+def land(delta: Delta, base: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """Put rows [start, stop) of a delta onto the base's rows: (base + delta, delta), both float32.
+
+    Deltas that know the trained values (`Exact`) give those, without the rounding of a sum.
+    """
+    if isinstance(delta, Exact):
+        trained = delta.trained_rows(start, stop)
+        return trained, trained - base
+    added = delta.rows(start, stop).dense()
+    return base + added, added

@@ -1,0 +1,54 @@
+"""From an adapter's names to the base's: the same model saved by another class has another prefix."""
+
+from __future__ import annotations
+
+from additive.deltas.base import Base
+from additive.errors import CompatibilityError, did_you_mean
+
+
+def resolve(name: str, base: Base, where: str) -> str:
+    """The base's name of a parameter that an adapter or a fine-tune calls `name`.
+
+    The name itself; else without its first component (`transformer.wte.weight` in a base that
+    stores `wte.weight`); else the one base name that ends with it
+    (`language_model.model.norm.weight`).
+
+    Raises: CompatibilityError when the base has no such parameter.
+    """
+    known = base.names()
+    names = set(known)
+    if name in names:
+        return name
+    without = name.partition(".")[2]
+    if without in names:
+        return without
+    longer = [candidate for candidate in known if candidate.endswith(f".{name}")]
+    if len(longer) == 1:
+        return longer[0]
+    raise CompatibilityError(
+        f"{name} is changed and the base has no such parameter{did_you_mean(name, known)}",
+        where=where,
+        help=f"merge it into the base it was trained on; this base is {base.directory}",
+    )
+
+
+def check_shape(name: str, found: tuple[int, ...], base: Base, where: str) -> None:
+    """Refuse a tensor whose shape is not the base's.
+
+    Raises: CompatibilityError, with the vocabulary named where only the number of tokens differs.
+    """
+    expected = base.shape(name)
+    if found == expected:
+        return
+    vocabulary = len(found) == 2 and len(expected) == 2 and found[1] == expected[1]
+    if vocabulary and max(found[0], expected[0]) > 2 * found[1]:
+        raise CompatibilityError(
+            f"{name} has {found[0]} tokens when the base has {expected[0]}: another vocabulary",
+            where=where,
+            help="train on the base's own tokenizer, or give the base the same added tokens first",
+        )
+    raise CompatibilityError(
+        f"{name} has shape {list(found)} when the base has {list(expected)}",
+        where=where,
+        help="merge it into the base it was trained on",
+    )

@@ -1,0 +1,159 @@
+"""adapter_config.json: what of it changes the delta, and what is refused by name.
+
+PEFT grows a variant a month, and a variant that is not understood would be merged wrongly in
+silence. So every field is either known to leave the delta s·B·A alone, or handled, or refused as
+soon as it is switched on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.errors import CompatibilityError, IntegrityError
+from additive.tensors.strict_json import read_object
+
+# Fields that say where and how it was trained, or that only repeat what the tensors' names say.
+_HARMLESS = frozenset(
+    "auto_mapping base_model_name_or_path bias ensure_weight_tying eva_config exclude_modules"
+    " fan_in_fan_out inference_mode layers_pattern layers_to_transform lora_dropout megatron_core"
+    " modules_to_save peft_type peft_version qalora_group_size revision target_modules task_type"
+    " velora_config alpha_pattern rank_pattern init_lora_weights lora_alpha lora_bias r"
+    " trainable_token_indices use_dora use_rslora runtime_config".split()
+)
+_WHY = {
+    "target_parameters": "adapters on mixture-of-experts parameters are not supported yet",
+    "layer_replication": "the adapted model has other layers than the base",
+    "megatron_config": "tensor-parallel adapters have to be gathered first",
+    "use_qalora": "its A sees pooled inputs",
+    "use_bdlora": "its factors are block-diagonal",
+    "alora_invocation_tokens": "it acts on some positions only, and no weight can do that",
+    "arrow_config": "it routes between adapters at run time",
+    "kasa_config": "it changes the base",
+    "monteclora_config": "its weights are random variables",
+    "corda_config": "it changes the base",
+    "lora_ga_config": "it changes the base",
+    "loftq_config": "it changes the base",
+}
+_BASE_CHANGING = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_SAFE_INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "default")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """The part of an adapter's configuration that its delta depends on."""
+
+    path: Path
+    rank: int
+    alpha: float
+    rank_pattern: Mapping[str, int]
+    alpha_pattern: Mapping[str, float]
+    rslora: bool
+    dora: bool
+    fan_in_fan_out: bool
+    bias: str
+    token_indices: tuple[int, ...] | Mapping[str, tuple[int, ...]]
+    base_id: str | None
+
+    def rank_of(self, module: str) -> int:
+        """The rank that the configuration gives a module."""
+        return int(_lookup(self.rank_pattern, module, self.rank))
+
+    def scale_of(self, module: str) -> float:
+        """s of a module: α/r, or α/√r with rank stabilisation (Kalajdzievski, 2023,
+        arXiv:2312.03732).
+        """
+        rank = self.rank_of(module)
+        return float(_lookup(self.alpha_pattern, module, self.alpha)) / (
+            math.sqrt(rank) if self.rslora else rank
+        )
+
+    def tokens_of(self, module: str) -> tuple[int, ...]:
+        """The trained token rows of an embedding module."""
+        if not isinstance(self.token_indices, Mapping):
+            return self.token_indices
+        for name, indices in self.token_indices.items():
+            if module == name or module.endswith(f".{name}"):
+                return indices
+        return ()
+
+
+def read_adapter_config(directory: Path) -> AdapterConfig:
+    """Read and judge adapter_config.json.
+
+    Raises: CompatibilityError for every kind of adapter whose delta is not s·B·A on the base as it
+    is, IntegrityError when the file is missing or broken.
+    """
+    path = directory / "adapter_config.json"
+    raw = read_object(path)
+    _refuse_kinds(raw, path)
+    try:
+        return AdapterConfig(
+            path=path,
+            rank=int(raw["r"]),
+            alpha=float(raw["lora_alpha"]),
+            rank_pattern=dict(raw.get("rank_pattern") or {}),
+            alpha_pattern=dict(raw.get("alpha_pattern") or {}),
+            rslora=bool(raw.get("use_rslora")),
+            dora=bool(raw.get("use_dora")),
+            fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
+            bias=str(raw.get("bias") or "none"),
+            token_indices=_tokens(raw.get("trainable_token_indices")),
+            base_id=raw.get("base_model_name_or_path"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"is no LoRA configuration ({error!r})", where=str(path)) from None
+
+
+def _refuse_kinds(raw: Mapping[str, Any], path: Path) -> None:
+    kind = raw.get("peft_type")
+    if kind != "LORA":
+        raise CompatibilityError(
+            f"adapter is {kind} when it should be LORA: its delta is not s·B·A",
+            where=str(path),
+            help="train with LoRA or DoRA, or merge it into its base and take the full checkpoint",
+        )
+    for field in sorted(raw):
+        if field not in _HARMLESS and raw[field]:
+            why = _WHY.get(field, "what it does to the weights is not known here")
+            raise CompatibilityError(
+                f"{field} is set: {why}",
+                where=str(path),
+                help="merge it into its base with PEFT in float32 and take the full checkpoint",
+            )
+    _refuse_initialisation(raw.get("init_lora_weights"), path)
+
+
+def _refuse_initialisation(init: Any, path: Path) -> None:
+    if isinstance(init, str) and init.startswith(_BASE_CHANGING):
+        raise CompatibilityError(
+            f"init_lora_weights is {init!r}: the adapter belongs to a base that this initialisation"
+            " changed, not to the base as it was published",
+            where=str(path),
+            help="save it with PEFT's path_initial_model_for_weight_conversion, which makes a plain LoRA",
+        )
+    if not any(init is known or init == known for known in _SAFE_INITS):
+        raise CompatibilityError(
+            f"init_lora_weights is {init!r}, which is not known", where=str(path)
+        )
+
+
+def _tokens(value: Any) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+    if not value:
+        return ()
+    if isinstance(value, Mapping):
+        return {name: tuple(int(i) for i in indices) for name, indices in value.items()}
+    return tuple(int(i) for i in value)
+
+
+def _lookup(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
+    # PEFT's rule: the first key that, as a regular expression, matches the end of the module's
+    # name.
+    for key, value in pattern.items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return value
+    return default

@@ -1,0 +1,1 @@
+"""Merging frozen specialists into one base: plan from headers, then one streaming pass."""

@@ -1,0 +1,144 @@
+"""The streaming engine: the base read once in file order, every output tensor written at its place.
+
+Untouched tensors are copied as bytes. Touched ones are computed in fixed tiles in float32, rounded
+once, hashed and written while the next are read; one thread works on one parameter. Anonymous
+memory is a few tiles and the factors in flight, whatever the size of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from additive.deltas.base import open_base
+from additive.errors import IntegrityError
+from additive.merge.adapter_output import write_adapter
+from additive.merge.blocks import Written, write_tensor
+from additive.merge.plan import Plan, PlannedTensor, open_sources
+from additive.merge.report import MergeReport, summarise
+from additive.merge.sidefiles import write_index, write_side_files
+from additive.merge.stacks import Sources
+from additive.merge.threads import each, worker_count
+from additive.tensors.writer import LayoutWriter
+from additive.types.digests import Digest, TensorLeaf
+from additive.types.progress import Listener, Progress, silent
+
+
+def execute(
+    plan: Plan,
+    out: Path,
+    progress: Listener = silent,
+    base_leaves: Sequence[TensorLeaf] = (),
+    workers: int | None = None,
+) -> MergeReport:
+    """Carry out a plan: write a whole, loadable directory into `out`, which exists and is empty.
+
+    base_leaves  known leaves of the base, so that copied tensors need not be hashed
+    workers      parameters at once; the result does not depend on it
+
+    Raises: IntegrityError for NaN or infinity in a source (before anything is written) or in a
+    result, ResourceError when the disk is full. Whatever was written then is for the caller to
+    discard.
+    """
+    opened = open_sources(plan.recipe, open_base(plan.base_directory))
+    try:
+        check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
+        if plan.recipe.output == "adapter":
+            return write_adapter(plan, opened, out)
+        return _Run(
+            plan, opened, out, progress, base_leaves, workers or worker_count()
+        ).checkpoint()
+    finally:
+        opened.close()
+
+
+def check_finite(
+    opened: Sources, known: Mapping[Digest, bool], progress: Listener = silent
+) -> None:
+    """Refuse sources that hold NaN or infinity.
+
+    Raises: IntegrityError naming tensor and source.
+    """
+    for source in opened.sources:
+        if known.get(source.digest):
+            continue
+        progress(Progress("merge", f"checking the numbers of {source.name}"))
+        bad = source.non_finite()
+        if bad:
+            raise IntegrityError(
+                f"{bad[0]} holds NaN or infinity ({len(bad)} tensors do) when every number should be finite",
+                where=source.name,
+                help=f"train it again (additive train {source.name}), or merge an earlier snapshot of it",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    plan: Plan
+    opened: Sources
+    out: Path
+    progress: Listener
+    base_leaves: Sequence[TensorLeaf]
+    workers: int
+
+    def checkpoint(self) -> MergeReport:
+        conclusion = survey_model(self.plan, self.opened, self.workers, self.progress)
+        written: list[Written] = []
+        with ExitStack() as stack:
+            writers = {shard: stack.enter_context(writer) for shard, writer in self._writers()}
+            for result in each(self._work(writers, conclusion), self.plan.tensors, self.workers):
+                written.append(result)
+                self._tell(written)
+        write_index(self.plan, self.out)
+        write_side_files(self.plan, self.out)
+        return summarise(written, self.plan.written, self.plan.notes)
+
+    def _writers(self) -> list[tuple[str, LayoutWriter]]:
+        headers = self.opened.base.checkpoint.headers
+        return [
+            (
+                shard,
+                LayoutWriter(
+                    self.out / shard,
+                    [(t.name, t.dtype, t.shape) for t in self.plan.tensors if t.shard == shard],
+                    header.metadata,
+                ),
+            )
+            for shard, header in headers.items()
+        ]
+
+    def _work(
+        self, writers: Mapping[str, LayoutWriter], conclusion: Any
+    ) -> Callable[[PlannedTensor], Written]:
+        leaves = {leaf.name: leaf for leaf in self.base_leaves}
+
+        def work(tensor: PlannedTensor) -> Written:
+            recipe, base = self.plan.recipe, self.opened.base
+            stack = self.opened.stack(tensor.name, recipe.seed) if tensor.sources else None
+            if stack is not None and conclusion is not None:
+                stack = replace(stack, survey=conclusion)
+            leaf = leaves.get(base.stored(tensor.name))
+            return write_tensor(recipe, base, tensor, stack, writers[tensor.shard], leaf)
+
+        return work
+
+    def _tell(self, written: Sequence[Written]) -> None:
+        tensor = self.plan.tensors[len(written) - 1]
+        done = sum(t.nbytes for t in self.plan.tensors[: len(written)])
+        total = self.plan.written
+        text = f"{tensor.action} {tensor.name}"
+        self.progress(Progress("merge", text, done, total))
+
+
+def survey_model(plan: Plan, opened: Sources, workers: int, progress: Listener) -> Any:
+    """The first pass of a method of scope `model`: one survey per parameter, then their conclusion."""
+    method: Any = plan.recipe.method
+    if method.scope != "model":
+        return None
+    progress(Progress("merge", "first pass: surveying every parameter"))
+    names = opened.parameters()
+    surveys = each(lambda name: method.survey(opened.stack(name, plan.recipe.seed)), names, workers)
+    return method.conclude(dict(zip(names, surveys, strict=True)))

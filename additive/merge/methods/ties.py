@@ -1,0 +1,59 @@
+"""TIES: trim, elect sign, disjoint mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from additive.merge.methods.consensus import disjoint_mean
+from additive.merge.methods.ranges import check_fraction
+from additive.merge.selection import kept, kth_magnitude
+from additive.merge.stack import DeltaStack, Scope
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Trim each delta to its largest elements, elect a sign per element, average those that agree.
+
+    (Yadav et al., 2023, arXiv:2306.01708.) Assumes that what matters of a delta is in its few
+    largest elements; that holds for full fine-tunes better than for LoRA, whose deltas are spread
+    out.
+
+    density: fraction of each delta that is kept, (0, 1]; 0.2 is the paper's, 1.0 trims nothing.
+
+    Deviations: the threshold is taken per parameter (the paper: over the whole model); the mean is
+    weighted by the sources' weights; exact cancellation elects nobody. Elements equal to the
+    threshold are kept, as in the authors' code.
+
+    Scope: element, after a survey for the thresholds. Cost: two passes over the deltas, dense
+    blocks.
+    """
+
+    scope: ClassVar[Scope] = "element"
+    paper: ClassVar[str] = "arXiv:2306.01708"
+    density: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the density.
+
+        Raises: UsageError.
+        """
+        check_fraction("ties", "density", self.density)
+
+    def survey(self, stack: DeltaStack) -> tuple[float, ...]:
+        """Each source's threshold: its k-th largest magnitude in this parameter."""
+        return tuple(
+            kth_magnitude(delta, kept(self.density, stack.base.numel())) for delta in stack.deltas
+        )
+
+    def merge(self, stack: DeltaStack) -> Tensor:
+        """The disjoint mean of the trimmed deltas."""
+        thresholds = stack.survey or self.survey(stack)
+        trimmed = [
+            torch.where(delta.abs() >= threshold, delta, 0.0)
+            for delta, threshold in zip(stack.dense(), thresholds, strict=True)
+        ]
+        return disjoint_mean(trimmed, stack.weights)

@@ -1,0 +1,236 @@
+"""What a merge would do, and everything that speaks against it, from headers alone."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from additive.artifacts.identity import BaseIdentity
+from additive.deltas.base import FLOATS, Base, open_base
+from additive.deltas.source import DeltaSource, open_deltas
+from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
+from additive.merge.lineage import check_lineage
+from additive.merge.recipe import Recipe
+from additive.merge.stacks import Sources, gather
+from additive.tensors.dtypes import ITEM_BYTES
+from additive.types.digests import Digest, digest_json
+
+# Bump when the same recipe gives other bytes than before, so that no old result is taken for a
+# new one.
+ENGINE = 1
+DTYPES = {"auto": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """One tensor of the output: copied when no source trained it and its dtype stays."""
+
+    name: str
+    shard: str
+    shape: tuple[int, ...]
+    base_dtype: str
+    dtype: str
+    sources: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the output."""
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+
+    @property
+    def action(self) -> str:
+        """`copy`, `cast` or `merge`."""
+        return "merge" if self.sources else "copy" if self.dtype == self.base_dtype else "cast"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked merge.
+
+    tensors  of the output, in the base's order
+    untied   heads that a source trained apart from the embedding they are tied to
+    read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
+    """
+
+    recipe: Recipe
+    base_directory: Path
+    base_id: str
+    digest: Digest
+    tensors: tuple[PlannedTensor, ...]
+    untied: tuple[str, ...]
+    read: int
+    written: int
+    memory: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def touched(self) -> tuple[PlannedTensor, ...]:
+        """The tensors that are computed from sources."""
+        return tuple(tensor for tensor in self.tensors if tensor.sources)
+
+
+def plan(
+    recipe: Recipe,
+    base_directory: Path,
+    base_identity: BaseIdentity | None = None,
+    disk: Path | None = None,
+) -> Plan:
+    """Check a merge and say what it would read, write and need; no tensor of the base is read.
+
+    base_identity  what frozen sources must have been trained on; without it only shapes are
+                   compared
+    disk           a directory on the file system of the output, whose free space is checked
+
+    Raises: UsageError and UnknownName for the recipe, CompatibilityError, IntegrityError,
+    SecurityError for its inputs, ResourceError when the disk is too small. Each says what mends
+    it.
+    """
+    _check_recipe(recipe)
+    base = open_base(base_directory)
+    for spec in recipe.ordered():
+        check_lineage(spec, base_directory, base_identity)
+    opened = open_sources(recipe, base)
+    try:
+        return _plan(recipe, opened, base_identity, disk)
+    finally:
+        opened.close()
+
+
+def open_sources(recipe: Recipe, base: Base) -> Sources:
+    """Open a recipe's sources against a base, in summing order.
+
+    Raises: CompatibilityError, IntegrityError, SecurityError; see `open_deltas`.
+    """
+    specs = recipe.ordered()
+    sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
+    return gather(base, sources, [spec.weight for spec in specs])
+
+
+def _plan(
+    recipe: Recipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
+) -> Plan:
+    base = opened.base
+    touched = set(opened.parameters())
+    _check_touched(touched, base, opened.sources)
+    tensors = tuple(_tensors(recipe, opened, touched))
+    adapter = recipe.output == "adapter"
+    if adapter:
+        from additive.merge.adapter_output import check_adapter_output
+
+        check_adapter_output(recipe, opened)
+    merged = [tensor for tensor in tensors if tensor.sources]
+    sources_bytes = sum(source.nbytes() for source in opened.sources)
+    written = sources_bytes if adapter else sum(tensor.nbytes for tensor in tensors)
+    base_bytes = (
+        0 if adapter else sum(base.checkpoint.info(n).nbytes for n in base.checkpoint.names())
+    )
+    if disk is not None:
+        _check_disk(disk, written)
+    return Plan(
+        recipe=recipe,
+        base_directory=base.directory,
+        base_id=identity.id if identity else str(base.directory),
+        digest=_digest(recipe, base, identity),
+        tensors=() if adapter else tensors,
+        untied=opened.untied,
+        read=base_bytes + sources_bytes,
+        written=written,
+        memory=_memory(opened, merged),
+        notes=tuple(_notes(opened)),
+    )
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    if not recipe.sources:
+        raise UsageError("a merge has no sources when it needs at least one")
+    digests = [source.digest for source in recipe.sources]
+    names = [source.name for source in recipe.sources]
+    for values, what in ((names, "named"), (digests, "the same specialist as another source,")):
+        twice = next((i for i, value in enumerate(values) if value in values[:i]), None)
+        if twice is not None:
+            raise UsageError(
+                f"{recipe.sources[twice]} is {what} twice when each specialist should occur once",
+                help="give it one weight instead, for example --weight NAME=2",
+            )
+    if recipe.dtype not in DTYPES:
+        raise UnknownName("dtype", recipe.dtype, DTYPES)
+    if recipe.output not in ("checkpoint", "adapter"):
+        raise UnknownName("output", recipe.output, ("checkpoint", "adapter"))
+    numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
+    for what, number in numbers.items():
+        if not math.isfinite(number):
+            raise UsageError(f"{what} is {number} when it should be a finite number")
+
+
+def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:
+    for name in sorted(touched):
+        if base.dtype(name) not in FLOATS:
+            by = next(source.name for source in sources if name in source.parameters())
+            raise CompatibilityError(
+                f"{name} is {base.dtype(name)} in the base when it should be one of {', '.join(FLOATS)}",
+                where=by,
+                help="convert the base to bfloat16, float16 or float32 first",
+            )
+    if not touched:
+        raise CompatibilityError(
+            "no source trained any parameter of this base", where=str(base.directory)
+        )
+
+
+def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:
+    base, wanted = opened.base, DTYPES[recipe.dtype]
+    names = [n for n in base.names() if n in opened.untied or n not in base.aliases]
+    for name in names:
+        dtype = base.dtype(name)
+        yield PlannedTensor(
+            name=name,
+            shard=base.checkpoint.shard_of(base.stored(name)),
+            shape=base.shape(name),
+            base_dtype=dtype,
+            dtype=wanted if wanted and dtype in FLOATS else dtype,
+            sources=tuple(opened.sources[i].name for i in opened.touching(name))
+            if name in touched
+            else (),
+        )
+
+
+def _check_disk(disk: Path, needed: int) -> None:
+    free = shutil.disk_usage(disk).free
+    if needed > free:
+        raise ResourceError(
+            f"disk has {free / 1e9:.2f} GB free when the merge writes {needed / 1e9:.2f} GB",
+            where=str(disk),
+            help="free some space on this file system, then run the same command again",
+        )
+
+
+def _digest(recipe: Recipe, base: Base, identity: BaseIdentity | None) -> Digest:
+    headers = [
+        [name, info.dtype, list(info.shape)]
+        for header in base.checkpoint.headers.values()
+        for name, info in header.tensors.items()
+    ]
+    known = identity.digest if identity else digest_json([headers, str(base.directory)])
+    return digest_json({"engine": ENGINE, "base": known, "recipe": recipe.resolved()})
+
+
+def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
+    """Factors of the largest parameters in flight and a dozen tiles per worker, in bytes."""
+    from additive.deltas.tiles import TILE_ELEMENTS
+    from additive.merge.threads import worker_count
+
+    workers = worker_count()
+    tile = max([TILE_ELEMENTS, *(tensor.shape[-1] for tensor in merged if tensor.shape)])
+    factors = sum(source.nbytes() for source in opened.sources if source.kind != "full")
+    return workers * (4 * tile * (8 + 3 * len(opened.sources))) + min(4 * factors, 1 << 28)
+
+
+def _notes(opened: Sources) -> Iterable[str]:
+    for alias in opened.untied:
+        yield (
+            f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them alone: the"
+            " merge stores both"
+        )

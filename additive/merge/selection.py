@@ -1,0 +1,110 @@
+"""The k-th largest magnitude of a delta that is only ever seen block by block.
+
+A full sort of a parameter costs its size again in indices. Here a few sampled rows bracket the
+threshold, one pass counts what lies above the bracket and collects what lies inside, and the exact
+value is selected among those. Where the sample misled, a histogram of bit patterns finds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy
+import torch
+from torch import Tensor
+
+from additive.deltas.model import Delta
+from additive.deltas.tiles import matrix_shape, tiles
+
+_SAMPLED_ROWS = 64
+_SMALL = 1 << 20
+_SPREAD = 6.0
+
+
+def kept(density: float, numel: int) -> int:
+    """How many of `numel` elements a density keeps: at least one.
+
+    >>> kept(0.2, 10), kept(0.2, 3)
+    (2, 1)
+    """
+    return max(1, min(numel, math.floor(density * numel + 1e-9)))
+
+
+def kth_magnitude(delta: Delta, keep: int) -> float:
+    """The smallest magnitude among the `keep` largest: exactly those elements (and ties) are ≥ it."""
+    numel = math.prod(delta.shape)
+    if keep >= numel:
+        return 0.0
+    if numel <= _SMALL:
+        everything = torch.cat([block.reshape(-1) for block in _magnitudes(delta)])
+        return _kth(everything, keep)
+    low, high = _bracket(delta, keep / numel)
+    counted = _count(delta, low, high)
+    if counted.above < keep <= counted.above + counted.inside.numel():
+        return _kth(counted.inside, keep - counted.above)
+    return _by_histogram(delta, keep)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    above: int
+    inside: Tensor
+
+
+def _magnitudes(delta: Delta):  # noqa: ANN202
+    for start, stop in tiles(delta.shape):
+        yield delta.rows(start, stop).dense().abs_()
+
+
+def _kth(values: Tensor, keep: int) -> float:
+    position = values.numel() - keep
+    return float(numpy.partition(values.numpy(), position)[position])
+
+
+def _bracket(delta: Delta, share: float) -> tuple[float, float]:
+    """Magnitudes that very likely enclose the threshold: order statistics of evenly spaced rows."""
+    rows = matrix_shape(delta.shape)[0]
+    chosen = sorted({(2 * i + 1) * rows // (2 * _SAMPLED_ROWS) for i in range(_SAMPLED_ROWS)})
+    sample = torch.cat([delta.rows(r, r + 1).dense().reshape(-1) for r in chosen]).abs_()
+    values, size = sample.sort().values, sample.numel()
+    middle = size * (1.0 - share)
+    reach = _SPREAD * math.sqrt(size * share * (1.0 - share)) + size / 200 + 2
+    low, high = math.floor(middle - reach), math.ceil(middle + reach)
+    return (
+        values[low].item() if low >= 0 else 0.0,
+        values[high].item() if high < size else math.inf,
+    )
+
+
+def _count(delta: Delta, low: float, high: float) -> _Counted:
+    above, inside = 0, []
+    for block in _magnitudes(delta):
+        is_above = block >= high
+        above += int(is_above.sum())
+        inside.append(block[(block >= low).logical_and_(~is_above)])
+    return _Counted(above, torch.cat(inside))
+
+
+def _by_histogram(delta: Delta, keep: int) -> float:
+    """Two passes over the bits of the magnitudes: order of float32 is order of their bit patterns."""
+    coarse = sum(_histogram(delta, 16, None))
+    upper = _bin_of(coarse, keep)
+    rest = keep - int(coarse[upper + 1 :].sum())
+    fine = sum(_histogram(delta, 0, upper))
+    bits = (upper << 16) | _bin_of(fine, rest)
+    return float(numpy.array([bits], dtype=numpy.uint32).view(numpy.float32)[0])
+
+
+def _histogram(delta: Delta, shift: int, upper: int | None):  # noqa: ANN202
+    for block in _magnitudes(delta):
+        bits = block.reshape(-1).numpy().view(numpy.uint32)
+        if upper is not None:
+            bits = bits[(bits >> 16) == upper] & 0xFFFF
+        yield numpy.bincount(bits >> shift, minlength=1 << 16)
+
+
+def _bin_of(counts: numpy.ndarray, keep: int) -> int:
+    """The highest bin at which at least `keep` elements lie in it or above."""
+    from_top = numpy.cumsum(counts[::-1])
+    return len(counts) - 1 - int(numpy.searchsorted(from_top, keep))

@@ -1,0 +1,78 @@
+"""Everything of an output checkpoint that is not weights: taken from the base, never from a source."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from additive.merge.plan import Plan
+from additive.tensors.strict_json import read_object
+
+_DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_COPIED = (
+    "generation_config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+def write_side_files(plan: Plan, out: Path) -> None:
+    """Copy tokenizer, template, generation settings and licence; write the config.
+
+    The config is the base's but for the dtype, where the recipe changes it, and the tie of a pair
+    that had to be split.
+    """
+    config = read_object(plan.base_directory / "config.json")
+    write_json(out / "config.json", _config(config, plan))
+    for path in _files(plan.base_directory):
+        target = out / path.relative_to(plan.base_directory)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def write_index(plan: Plan, out: Path) -> None:
+    """Write the index of a sharded output; a single file needs none."""
+    shards = {tensor.shard for tensor in plan.tensors}
+    if shards == {"model.safetensors"}:
+        return
+    index = {
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in plan.tensors)},
+        "weight_map": {t.name: t.shard for t in sorted(plan.tensors, key=lambda t: t.name)},
+    }
+    write_json(out / "model.safetensors.index.json", index)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON as transformers and PEFT do: indented, keys in order, a final newline."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _config(config: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    changed = dict(config)
+    dtypes = {tensor.dtype for tensor in plan.tensors if tensor.dtype in _DTYPE_NAMES}
+    if plan.recipe.dtype != "auto" and len(dtypes) == 1:
+        key = "torch_dtype" if "torch_dtype" in config and "dtype" not in config else "dtype"
+        changed[key] = _DTYPE_NAMES[dtypes.pop()]
+    if plan.untied:
+        changed["tie_word_embeddings"] = False
+        if isinstance(config.get("text_config"), dict):
+            changed["text_config"] = {**config["text_config"], "tie_word_embeddings": False}
+    return changed
+
+
+def _files(directory: Path) -> list[Path]:
+    found = {path for pattern in _COPIED for path in directory.glob(pattern) if path.is_file()}
+    return sorted(found)

@@ -1,0 +1,91 @@
+"""What a merge method may know about one parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from additive.deltas.model import Delta
+from additive.deltas.tiles import matrix_shape, tiles
+from additive.merge.draws import Draws
+
+Scope = Literal["element", "parameter", "model"]
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaStack:
+    """One parameter, or a block of its rows, with what every source that trained it added.
+
+    name      the parameter's name in the base
+    base      the base's tensor, as stored (mapped, its own dtype); a block's rows for a block
+    deltas    one per source that trained this parameter, ordered by the sources' digests
+    sources   their digests
+    weights   their weights in the recipe
+    rng       random numbers by source; see `uniform`
+    count     how many sources the whole recipe has: absent ones added nothing here
+    total     the sum of all the recipe's weights
+    survey    what the method's own `survey` found, or None
+    """
+
+    name: str
+    base: Tensor
+    deltas: tuple[Delta, ...]
+    sources: tuple[str, ...]
+    weights: tuple[float, ...]
+    rng: Draws
+    count: int
+    total: float
+    survey: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape; (rows, columns) for a block."""
+        return tuple(self.base.shape)
+
+    def rows(self, start: int, stop: int) -> DeltaStack:
+        """The block of rows [start, stop) of the matrix view."""
+        columns = matrix_shape(self.shape)[1]
+        return replace(
+            self,
+            base=self.base.reshape(matrix_shape(self.shape))[start:stop],
+            deltas=tuple(delta.rows(start, stop) for delta in self.deltas),
+            rng=replace(self.rng, first=self.rng.first + start * columns),
+        )
+
+    def blocks(self) -> Iterator[DeltaStack]:
+        """All blocks in order, each one tile."""
+        for start, stop in tiles(self.shape):
+            yield self.rows(start, stop)
+
+    def dense(self) -> tuple[Tensor, ...]:
+        """Every delta as a float32 tensor of the stack's shape."""
+        return tuple(delta.dense() for delta in self.deltas)
+
+    def uniform(self, source: str) -> Tensor:
+        """Uniform numbers in [0, 1) of the stack's shape: a function of seed, name, source and
+        element.
+        """
+        return self.rng.uniform(source, matrix_shape(self.shape)).reshape(self.shape)
+
+
+class MergeMethod(Protocol):
+    """A merge method: a frozen dataclass whose fields are its parameters.
+
+    scope   `element`: `merge` may be called on blocks of rows; `parameter`: it needs the whole
+            parameter; `model`: it needs a first pass over all parameters.
+    merge   pure; returns the merged delta, without base and without the recipe's scale, as a Delta
+            (which may be in factor space, or lazy) or as a float32 tensor of the stack's shape.
+
+    A method may also have `survey(stack)`: small statistics of a whole parameter (thresholds,
+    norms), computed once and handed to every block as `stack.survey`. With scope `model` there is
+    a `conclude(surveys)`, which makes one value of all parameters' surveys, in the base's order.
+    """
+
+    scope: ClassVar[Scope]
+
+    def merge(self, stack: DeltaStack) -> Delta | Tensor:
+        """The merged delta of one parameter or block."""
+        ...

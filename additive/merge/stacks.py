@@ -1,0 +1,85 @@
+"""From opened sources to the stacks of a merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from additive.deltas.base import Base
+from additive.deltas.source import DeltaSource
+from additive.merge.draws import Draws
+from additive.merge.stack import DeltaStack
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """A base with its sources in summing order, and whether its tied pair has to be split.
+
+    weights  by source
+    owned    by source: the base's name of each trained parameter → the name to ask the source for
+    untied   the aliases that become parameters of their own in the output
+    """
+
+    base: Base
+    sources: tuple[DeltaSource, ...]
+    weights: tuple[float, ...]
+    owned: tuple[Mapping[str, str], ...]
+    untied: tuple[str, ...]
+
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter that some source trained, in the base's order."""
+        return tuple(n for n in self.base.names() if any(n in owned for owned in self.owned))
+
+    def touching(self, name: str) -> tuple[int, ...]:
+        """The positions of the sources that trained a parameter."""
+        return tuple(i for i, owned in enumerate(self.owned) if name in owned)
+
+    def stack(self, name: str, seed: int) -> DeltaStack:
+        """The stack of one parameter; factors are read, everything else stays mapped."""
+        positions = self.touching(name)
+        return DeltaStack(
+            name=name,
+            base=self.base.tensor(name),
+            deltas=tuple(self.sources[i].delta(self.owned[i][name]) for i in positions),
+            sources=tuple(self.sources[i].digest for i in positions),
+            weights=tuple(self.weights[i] for i in positions),
+            rng=Draws(seed, name),
+            count=len(self.sources),
+            total=sum(self.weights),
+        )
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for source in self.sources:
+            source.close()
+        self.base.close()
+
+
+def gather(base: Base, sources: Sequence[DeltaSource], weights: Sequence[float]) -> Sources:
+    """Put sources in the order of their digests and see whether the base's tied pair must be split."""
+    pairs = sorted(zip(sources, weights, strict=True), key=lambda pair: pair[0].digest)
+    ordered = tuple(source for source, _ in pairs)
+    shared = [
+        {alias: source.shares(alias, stored) for alias, stored in base.aliases.items()}
+        for source in ordered
+    ]
+    untied = tuple(alias for alias in base.aliases if not all(by[alias] for by in shared))
+    owned = tuple(
+        _owned(base, source, by, untied) for source, by in zip(ordered, shared, strict=True)
+    )
+    return Sources(base, ordered, tuple(float(weight) for _, weight in pairs), owned, untied)
+
+
+def _owned(
+    base: Base, source: DeltaSource, shared: Mapping[str, bool], untied: tuple[str, ...]
+) -> dict[str, str]:
+    """In a pair that others split, a source that is still tied gives its embedding's delta to the
+    head.
+    """
+    owned = {name: name for name in source.parameters()}
+    for alias, stored in base.aliases.items():
+        if alias not in untied:
+            owned.pop(alias, None)
+        elif shared[alias] and stored in owned:
+            owned[alias] = stored
+    return owned
