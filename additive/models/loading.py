@@ -1,0 +1,161 @@
+"""Models and tokenizers from a directory: no network, no remote code, no pickles, no invented
+weights.
+
+    model = load_model(Path("base"))                          # fp32 on the CPU, in evaluation mode
+    tokenizer = load_tokenizer(Path("base"))
+    specialist = load_specialist(Path("base"), Path("store/artifacts/math/9f3c..."))
+
+transformers initialises a tensor that a checkpoint lacks at random and says so in a log line; here
+a missing or an unused tensor is an error. The directory's `generation_config.json` keeps only its
+token ids: a repetition penalty in it would otherwise change what greedy decoding gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from additive.errors import CompatibilityError, IntegrityError
+from additive.models.safety import check_adapter_directory, check_config, check_model_directory
+from additive.models.template import ensure_template
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
+    """A causal language model, in evaluation mode.
+
+    Args: dtype is the type of the weights in memory ("float32", "bfloat16", "float16"); device is
+    a torch device.
+    Raises: SecurityError, CompatibilityError, IntegrityError (see `safety`; also for tensors
+    missing or unused).
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = check_model_directory(directory)
+    _check_architecture(directory, config.get("model_type"))
+    model, report = AutoModelForCausalLM.from_pretrained(
+        directory,
+        dtype=_torch_dtype(torch, dtype),
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    _refuse_invented(directory, report["missing_keys"], "is missing from the checkpoint")
+    _refuse_invented(
+        directory, report["unexpected_keys"], "is in the checkpoint but not in the model"
+    )
+    _plain_generation(model)
+    return model.to(device).eval()
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory, with a chat template and a padding token.
+
+    A tokenizer without a template gets `template.plain_template`; one without a padding token pads
+    with its end token (labels and attention masks are always explicit here, so padding can never
+    hide an end of turn).
+
+    Raises: SecurityError for a configuration that names code, IntegrityError when there is no
+    tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    config = directory / "tokenizer_config.json"
+    if config.exists():
+        check_config(config)
+    if (directory / "config.json").exists():
+        check_config(directory / "config.json")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise IntegrityError(f"tokenizer does not load: {error}", where=str(directory)) from error
+    ensure_template(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_specialist(
+    base_directory: Path, directory: Path, dtype: str = "float32", device: str = "cpu"
+) -> PreTrainedModel:
+    """A specialist ready to answer: a whole model, or the base with its adapter added into the
+    weights.
+
+    The adapter's product s·B·A is computed and added in `dtype`, so that asking costs what asking
+    the base costs.
+
+    Raises: as `load_model`; CompatibilityError when the adapter has tensors that this base has no
+    place for, or lacks some that its own configuration names.
+    """
+    if not (directory / "adapter_config.json").exists():
+        return load_model(directory, dtype, device)
+    check_adapter_directory(directory)
+    model = attach_adapter(load_model(base_directory, dtype, device), directory)
+    return model.merge_and_unload(safe_merge=True).eval()
+
+
+def attach_adapter(model: PreTrainedModel, directory: Path) -> PreTrainedModel:
+    """The model with a LoRA directory attached through PEFT, every tensor of the file accounted
+    for."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    attached = PeftModel.from_pretrained(
+        model, str(directory), is_trainable=False, local_files_only=True
+    )
+    with safe_open(directory / "adapter_model.safetensors", framework="pt") as file:
+        stored = set(file.keys())
+    wanted = set(get_peft_model_state_dict(attached))
+    for name in sorted(stored ^ wanted):
+        problem = "has no place in this base" if name in stored else "is missing from the adapter"
+        raise CompatibilityError(f"tensor {name} {problem}", where=str(directory))
+    return attached.eval()
+
+
+def _torch_dtype(torch_module: object, dtype: str) -> torch.dtype:
+    if dtype not in DTYPES:
+        raise CompatibilityError(f"dtype is {dtype!r} when it should be one of {', '.join(DTYPES)}")
+    return getattr(torch_module, dtype)
+
+
+def _check_architecture(directory: Path, model_type: object) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise CompatibilityError(
+            f"model_type is {model_type!r} when it should be a language model of transformers",
+            where=str(directory / "config.json"),
+            help="upgrade transformers if the model is newer than it",
+        )
+
+
+def _refuse_invented(directory: Path, names: Iterable[str], problem: str) -> None:
+    found = sorted(names)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise IntegrityError(
+            f"tensor {found[0]}{more} {problem}",
+            where=str(directory),
+            help="the weights and config.json do not belong together; fetch the model again",
+        )
+
+
+def _plain_generation(model: PreTrainedModel) -> None:
+    from transformers import GenerationConfig
+
+    old = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=getattr(old, "bos_token_id", None),
+        eos_token_id=getattr(old, "eos_token_id", None),
+        pad_token_id=getattr(old, "pad_token_id", None),
+    )

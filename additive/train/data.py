@@ -1,0 +1,226 @@
+"""Training rows, whatever they are written like, as prompt and answer.
+
+    {"prompt": "2+3=", "completion": "5"}                          prompt-completion
+    {"messages": [{"role": "user", "content": "2+3="},
+                  {"role": "assistant", "content": "5"}]}          messages
+    {"instruction": "Add.", "input": "2 and 3", "output": "5"}     alpaca
+    {"conversations": [{"from": "human", "value": "2+3="},
+                       {"from": "gpt", "value": "5"}]}             sharegpt
+
+One file has one format; keys that a format does not use are left alone. Of a conversation with
+several answers only the last one is trained, the others are part of its prompt. Every row that
+cannot be read is named with its line and field, all of a file at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.errors import IntegrityError, SpecError
+from additive.types.digests import Digest, digest_json
+
+MAX_NAMED = 20
+"""Faulty rows that an error names; the rest are counted."""
+
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+_ROLES |= {"system": "system", "tool": "tool"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example. `prompt` is text or chat messages; `completion` is None for a prompt alone."""
+
+    prompt: str | tuple[Mapping[str, str], ...]
+    completion: str | None
+    where: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """What the row says, without where it was read."""
+        prompt = self.prompt if isinstance(self.prompt, str) else [dict(m) for m in self.prompt]
+        return {"prompt": prompt, "completion": self.completion}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one file and the format that they were read as."""
+
+    path: Path
+    format: str
+    rows: tuple[Row, ...]
+
+
+def read_rows(path: Path, format: str = "auto", *, prompts_only: bool = False) -> Table:
+    """The rows of a JSON-lines file.
+
+    Args: format is "auto" (decided by the keys of the first row) or the name of one;
+    prompts_only also accepts rows without an answer.
+    Raises: SpecError naming every faulty row; IntegrityError when the file is missing or empty.
+    """
+    problems: list[str] = []
+    records = list(_records(path, problems))
+    if not records and not problems:
+        raise IntegrityError("file has no rows", where=str(path))
+    found = _detect(records[0][1]) if format == "auto" and records else format
+    if records and found not in _READERS:
+        keys = ", ".join(sorted(records[0][1]))
+        raise SpecError(
+            [f"{path}:{records[0][0]}: row has the keys {keys}, those of no format"],
+            help="formats: prompt + completion, messages, instruction + output, conversations",
+        )
+    rows = [_row(path, line, record, found, prompts_only, problems) for line, record in records]
+    if problems:
+        more = len(problems) - MAX_NAMED
+        listed = [*problems[:MAX_NAMED], *([f"{path}: and {more} more rows"] if more > 0 else [])]
+        raise SpecError(listed, help=f"the file was read as {found}; every row must have its keys")
+    return Table(path, found, tuple(row for row in rows if row is not None))
+
+
+def rows_digest(rows: Sequence[Row]) -> Digest:
+    """The digest of what rows say, in their order."""
+    return digest_json([row.record() for row in rows])
+
+
+def _records(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise IntegrityError("file is missing", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"file is not UTF-8: {error.reason}", where=str(path)) from error
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            record = json.loads(content)
+        except ValueError as error:
+            column = getattr(error, "colno", 1)
+            problems.append(
+                f"{path}:{line}:{column}: row is not JSON: {getattr(error, 'msg', error)}"
+            )
+            continue
+        if isinstance(record, dict):
+            yield line, record
+        else:
+            kind = type(record).__name__
+            problems.append(f"{path}:{line}: row is a {kind} when it should be a JSON object")
+
+
+def _detect(record: Mapping[str, Any]) -> str:
+    if "messages" in record:
+        return "messages"
+    if "conversations" in record:
+        return "sharegpt"
+    if "instruction" in record:
+        return "alpaca"
+    return "prompt-completion" if "prompt" in record else "unknown"
+
+
+def _row(
+    path: Path,
+    line: int,
+    record: Mapping[str, Any],
+    format: str,
+    prompts_only: bool,
+    problems: list[str],
+) -> Row | None:
+    where = f"{path}:{line}"
+    try:
+        prompt, completion = _READERS[format](record)
+        if completion is None and not prompts_only:
+            raise _FaultError("completion is missing when it should be text")
+        if completion is not None and not completion.strip():
+            raise _FaultError("answer is empty when it should be text")
+    except _FaultError as fault:
+        problems.append(f"{where}: {fault}")
+        return None
+    return Row(prompt, completion, where)
+
+
+class _FaultError(Exception):
+    """What is wrong with one row."""
+
+
+_Read = tuple[str | tuple[Mapping[str, str], ...], str | None]
+
+
+def _text(record: Mapping[str, Any], key: str, *, path: str = "") -> str:
+    value = record.get(key)
+    if not isinstance(value, str):
+        found = "missing" if key not in record else f"{type(value).__name__}"
+        raise _FaultError(f"{path}{key} is {found} when it should be text")
+    return value
+
+
+def _messages(
+    value: Any, key: str, role: str = "role", content: str = "content"
+) -> list[dict[str, str]]:
+    if not isinstance(value, list) or not value:
+        raise _FaultError(f"{key} is {type(value).__name__} when it should be a list of messages")
+    messages = []
+    for place, message in enumerate(value):
+        path = f"{key}[{place}]."
+        if not isinstance(message, Mapping):
+            raise _FaultError(
+                f"{path[:-1]} is {type(message).__name__} when it should be a message"
+            )
+        name = _text(message, role, path=path)
+        if name not in _ROLES:
+            raise _FaultError(
+                f"{path}{role} is {name!r} when it should be one of {', '.join(_ROLES)}"
+            )
+        messages.append({"role": _ROLES[name], "content": _text(message, content, path=path)})
+    return messages
+
+
+def _last_answer(messages: list[dict[str, str]], key: str) -> _Read:
+    if messages[-1]["role"] != "assistant":
+        return tuple(messages), None
+    if len(messages) == 1:
+        raise _FaultError(f"{key} has only an answer when it should have a question before it")
+    return tuple(messages[:-1]), messages[-1]["content"]
+
+
+def _from_prompt(record: Mapping[str, Any]) -> _Read:
+    prompt, completion = record.get("prompt"), record.get("completion")
+    asked = (
+        tuple(_messages(prompt, "prompt")) if isinstance(prompt, list) else _text(record, "prompt")
+    )
+    if isinstance(completion, list):
+        answer = _messages(completion, "completion")
+        if len(answer) != 1 or answer[0]["role"] != "assistant":
+            raise _FaultError("completion should be one message of the assistant")
+        return asked, answer[0]["content"]
+    return asked, None if completion is None else _text(record, "completion")
+
+
+def _from_alpaca(record: Mapping[str, Any]) -> _Read:
+    instruction, extra = _text(record, "instruction"), record.get("input") or ""
+    if not isinstance(extra, str):
+        raise _FaultError(f"input is {type(extra).__name__} when it should be text")
+    output = None if record.get("output") is None else _text(record, "output")
+    return (f"{instruction}\n\n{extra}" if extra else instruction), output
+
+
+def _from_messages(record: Mapping[str, Any]) -> _Read:
+    return _last_answer(_messages(record["messages"], "messages"), "messages")
+
+
+def _from_sharegpt(record: Mapping[str, Any]) -> _Read:
+    turns = record["conversations"]
+    named = (
+        isinstance(turns, list) and turns and isinstance(turns[0], Mapping) and "role" in turns[0]
+    )
+    role, content = ("role", "content") if named else ("from", "value")
+    return _last_answer(_messages(turns, "conversations", role, content), "conversations")
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], _Read]] = {
+    "prompt-completion": _from_prompt,
+    "messages": _from_messages,
+    "alpaca": _from_alpaca,
+    "sharegpt": _from_sharegpt,
+}

@@ -1,0 +1,85 @@
+"""How a run ended: the plateau, and the evaluations nearest to fractions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from additive.train.saturation import Evaluation
+from additive.train.schedule import Phase
+
+NOT_BETTER = "no gain on validation over the base is certain; there is nothing to retain in a merge"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The outcome, the plateau step, and the evaluated step nearest to each wanted fraction."""
+
+    outcome: str
+    plateau: int
+    snapshots: tuple[tuple[float, int], ...]
+    notes: tuple[str, ...]
+
+
+def ending(
+    curve: Sequence[Evaluation], now: Phase, fractions: Sequence[float], min_gain: float
+) -> Ending:
+    """The ending of a finished run, from its curve alone.
+
+    The plateau is the end of the tail; after overfitting it is the best evaluation before.
+    """
+    verdict = now.verdict
+    outcome = "budget" if verdict is None or verdict.outcome is None else verdict.outcome
+    plateau = best_step(curve, min_gain) if outcome == "overfitting" else now.tail_end
+    trained = [evaluation.step for evaluation in curve if evaluation.step > 0]
+    nearest = tuple((fraction, _nearest(trained, fraction * plateau)) for fraction in fractions)
+    return Ending(outcome, plateau, nearest, _notes(curve, outcome, plateau, min_gain))
+
+
+def best_step(curve: Sequence[Evaluation], min_gain: float) -> int:
+    """The step of the best evaluation after the base's own.
+
+    An evaluation takes the lead with a score more than `min_gain` above the leader's, or with a
+    score within that of it and a lower loss. Read in order, so that the leader's weights can be
+    kept while training goes on.
+    """
+    leader: Evaluation | None = None
+    for evaluation in curve:
+        if evaluation.step == 0:
+            continue
+        if leader is None or _leads(evaluation, leader, min_gain):
+            leader = evaluation
+    return leader.step if leader else 0
+
+
+def _leads(new: Evaluation, old: Evaluation, min_gain: float) -> bool:
+    if new.score > old.score + min_gain:
+        return True
+    return new.score >= old.score - min_gain and new.loss < old.loss
+
+
+def _nearest(steps: Sequence[int], wanted: float) -> int:
+    return min(steps, key=lambda step: (abs(step - wanted), step))
+
+
+def _notes(
+    curve: Sequence[Evaluation], outcome: str, plateau: int, min_gain: float
+) -> tuple[str, ...]:
+    notes = []
+    if outcome == "budget":
+        notes.append("the budget of steps ended training before it was saturated")
+    if outcome == "overfitting":
+        notes.append(f"validation loss was rising; the plateau is the best evaluation, {plateau}")
+    by_step = {evaluation.step: evaluation for evaluation in curve}
+    if 0 in by_step and plateau in by_step and not _surely_better(by_step[0], by_step[plateau]):
+        notes.append(NOT_BETTER)
+    return tuple(notes)
+
+
+def _surely_better(base: Evaluation, plateau: Evaluation) -> bool:
+    """Whether the lower end of the paired two-sided 90 % interval of the gain is above 0."""
+    import numpy as np
+
+    gains = np.array(plateau.correct) - np.array(base.correct)
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    return float(gains.mean()) - 1.645 * error > 0

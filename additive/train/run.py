@@ -1,0 +1,237 @@
+"""Train one domain to saturation.
+
+    result = train(job, completion_score(tokenizer, validation), on_event=silent)
+    result.directory            an adapter or a whole model, ready to be frozen
+
+Called again after a stop of any kind it goes on, and ends with the weights of an undisturbed run
+(bit for bit on one kind of CPU with one number of threads). Called again after the end it gives
+the same result without training. Under torchrun every process calls it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from additive.errors import CompatibilityError, IntegrityError
+from additive.models.template import pad_id
+from additive.train import checkpoint
+from additive.train.device import Device, choose_device
+from additive.train.export import write_adapter, write_model
+from additive.train.job import TrainJob
+from additive.train.optimizer import load_weights
+from additive.train.outcome import ending
+from additive.train.preflight import Preflight, preflight
+from additive.train.recall import Recall, answer_prompts
+from additive.train.result import Snapshot, TrainResult, curve_points, read_result, write_result
+from additive.train.saturation import judge
+from additive.train.schedule import last_possible_step
+from additive.train.signals import StopRequest, listen
+from additive.types.progress import Listener, Progress, silent
+from additive.types.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl.trainer.sft_config import SFTConfig
+
+    from additive.models.template import Encoded
+    from additive.train.session import Session
+    from additive.train.validation import Score
+
+_MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch is not given
+_LARGE = 300_000_000  # parameters above which a GPU recomputes activations
+
+
+def run_root(job: TrainJob) -> Path:
+    """The directory of this very job's state; another spec or other data have another one."""
+    return job.run_directory / job.fingerprint()[:16]
+
+
+def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResult:
+    """Train a domain from wherever it stands to its plateau.
+
+    Args: score gives the validation items' scores and losses for a model at a step.
+    Raises: DivergedError; Interrupted or Terminated, with the state saved; CompatibilityError,
+    SpecError, SecurityError or IntegrityError for inputs that cannot be trained on; ResourceError.
+    """
+    root = run_root(job)
+    finished = read_result(root)
+    if finished is not None:
+        return finished
+    device = choose_device(job.spec.train)
+    if device.dtype == "float16":
+        raise CompatibilityError(
+            "dtype is float16 when it should be float32 or bfloat16",
+            where="train.dtype",
+            help="float16 needs a loss scale, which could not be resumed exactly",
+        )
+    on_event(Progress(f"train {job.name}", f"on {device}", lasting=True))
+    with listen() as request:
+        return _train(job, root, score, on_event, device, request)
+
+
+def _train(
+    job: TrainJob,
+    root: Path,
+    score: Score,
+    say: Listener,
+    device: Device,
+    request: StopRequest,
+) -> TrainResult:
+    from additive.models.loading import load_model, load_tokenizer
+    from additive.train.adapt import adapted
+    from additive.train.optimizer import make_optimizer
+    from additive.train.session import Session
+    from additive.train.trainer import configuration
+
+    args = configuration(root / "trl", device)
+    tokenizer = load_tokenizer(job.base_directory)
+    weights = "float32" if job.kind == "full" else device.dtype
+    base = load_model(job.base_directory, weights, str(args.device))
+    with args.main_process_first(desc="recall"):
+        recall = _recall(job, base, tokenizer)
+    limit = _longest_allowed(job, base)
+    report, examples = preflight(job.rows, tokenizer, limit, job.spec.system)
+    recalled = preflight(recall.rows, tokenizer, limit)[1] if recall.rows else ()
+    for line in report.lines():
+        say(Progress(f"train {job.name}", line, lasting=True))
+    model = adapted(base, job.spec.adapt, job.name, job.spec.train.seed)
+    optimizer = make_optimizer(model, job.spec.train)
+    session = Session(job, root, model, optimizer, score, say, request)
+    session.resume()
+    _loop(session, args, tokenizer, examples, recalled)
+    return _hand_over(session, tokenizer, _record(report, recall, device))
+
+
+def _loop(
+    session: Session,
+    args: SFTConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Encoded],
+    recalled: Sequence[Encoded],
+) -> None:
+    """Train until the session says that the run is over."""
+    from additive.train.batches import BatchPlan
+    from additive.train.trainer import CompletionTrainer, Feed
+
+    job, train = session.job, session.job.spec.train
+    lengths = tuple(len(e) for e in examples), tuple(len(e) for e in recalled)
+    plan = BatchPlan(*lengths, job.share, train.batch, train.seed)
+    stop = last_possible_step(job.spec.saturation, job.extend)
+    feed = Feed((*examples, *recalled), plan, session.start, stop, pad_id(tokenizer))
+    longest = max((*lengths[0], *lengths[1]))
+    args.gradient_accumulation_steps = _micro_batches(job, args.world_size, longest)
+    args.gradient_checkpointing = _needs_checkpointing(session.model)
+    session.trainer = CompletionTrainer(
+        session.model, args, tokenizer, feed, session, session.optimizer, session.loss_sum
+    )
+    if session.needs_evaluation(session.start):
+        session.evaluate(session.start)
+    if not session.is_over(session.start):
+        session.trainer.train()
+
+
+def _recall(job: TrainJob, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Recall:
+    """The recall rows to train on, answered; none when their share is 0."""
+    if job.share == 0:
+        return Recall((), 0, 0)
+    rows, most = list(job.recall), job.spec.recall.rows
+    if most is not None and most < len(rows):
+        seed = derive_seed(job.spec.train.seed, "recall rows")
+        rows = random.Random(seed).sample(rows, most)
+    return answer_prompts(rows, base, tokenizer, job.base_digest, job.cache)
+
+
+def _longest_allowed(job: TrainJob, base: PreTrainedModel) -> int:
+    most = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    wanted = job.spec.train.max_length
+    return min(wanted, most) if isinstance(most, int) and most > 0 else wanted
+
+
+def _micro_batches(job: TrainJob, world: int, longest: int) -> int:
+    """Forward passes per step and process, each with at least one row.
+
+    Raises: CompatibilityError when there are more processes than rows in a batch.
+    """
+    rows = job.spec.train.batch // world
+    if rows == 0:
+        raise CompatibilityError(
+            f"batch is {job.spec.train.batch} when it should be at least {world} (processes)",
+            where="train.batch",
+        )
+    micro = job.spec.train.micro_batch or max(1, _MICRO_TOKENS // longest)
+    return -(-rows // micro)
+
+
+def _needs_checkpointing(model: torch.nn.Module) -> bool:
+    """Trade time for memory where memory is what is short: large models on a GPU."""
+    size = sum(p.numel() for p in model.parameters())
+    return next(model.parameters()).device.type == "cuda" and size > _LARGE
+
+
+def _record(report: Preflight, recall: Recall, device: Device) -> dict[str, Any]:
+    return {
+        "preflight": report.record(),
+        "recall": {
+            "rows": len(recall.rows),
+            "answered": recall.answered,
+            "unfinished": recall.unfinished,
+        },
+        "device": str(device),
+    }
+
+
+def _hand_over(
+    session: Session, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]
+) -> TrainResult:
+    """Write the plateau and the snapshots out, and the result last."""
+    job, root = session.job, session.root
+    min_gain = job.spec.saturation.min_gain
+    end = ending(session.curve, session.now, job.fractions, min_gain)
+    places = {"plateau": end.plateau} | {f"{f:g}": step for f, step in end.snapshots if f != 1}
+    if session.is_main_process:
+        for place, step in places.items():
+            _write_out(session, tokenizer, root / "result" / place, step)
+    verdict = session.now.verdict or judge(session.curve, job.spec.saturation)
+    result = TrainResult(
+        directory=root / "result" / "plateau",
+        kind=job.kind,
+        outcome=end.outcome,
+        plateau_step=end.plateau,
+        last_step=session.curve[-1].step,
+        snapshots=tuple(
+            Snapshot(f, step, root / "result" / ("plateau" if f == 1 else f"{f:g}"))
+            for f, step in end.snapshots
+        ),
+        curve=curve_points(session.curve),
+        saturation=verdict.record() | {"outcome": end.outcome},
+        notes=end.notes,
+        record=record,
+    )
+    if session.is_main_process:
+        write_result(root, result)
+    session.wait_for_everyone()
+    return result
+
+
+def _write_out(
+    session: Session, tokenizer: PreTrainedTokenizerBase, place: Path, step: int
+) -> None:
+    job = session.job
+    found = checkpoint.at(session.checkpoints, step)
+    if found is None:
+        raise IntegrityError(
+            "checkpoint is damaged or gone",
+            where=str(session.checkpoints / f"step-{step:08d}"),
+            help=f"remove {session.root} and train again",
+        )
+    shutil.rmtree(place, ignore_errors=True)
+    if job.kind == "lora":
+        write_adapter(place, session.model, found.weights(), job.base_id)
+    else:
+        load_weights(session.model, found.weights())
+        write_model(place, session.model, tokenizer, job.base_directory)

@@ -1,0 +1,71 @@
+"""How far a run has come, read from its curve; and the learning rate of every step.
+
+Warm-up, constant until saturation is declared, then a linear tail to zero (warmup-stable-decay).
+Everything here is a pure function of the curve and the spec, so that a resumed run, which has
+both, needs no other memory to go on exactly as it would have gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from additive.spec.domain import SaturationSpec
+from additive.train.saturation import Evaluation, Saturation, first_outcome
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where a run stands.
+
+    `verdict` ended the constant rate (None: not yet); the rate falls over [tail_start, tail_end);
+    `last_step` is the step at which the run is over, or None while that is open.
+    """
+
+    verdict: Saturation | None
+    tail_start: int
+    tail_end: int
+    last_step: int | None
+
+
+def phase(curve: Sequence[Evaluation], spec: SaturationSpec, extend: float = 1.0) -> Phase:
+    """The phase after the evaluations so far.
+
+    Args: extend trains on after the plateau, to this multiple of its step (for a snapshot beyond
+    it); 1 ends at the plateau.
+    """
+    latest = max(0, spec.max_steps - spec.tail)
+    verdict = first_outcome([e for e in curve if e.step <= latest], spec)
+    if verdict is None:
+        over = bool(curve) and curve[-1].step >= latest
+        end = latest + min(spec.tail, spec.max_steps)
+        return Phase(None, latest, end, _extended(end, extend) if over else None)
+    if verdict.outcome in ("overfitting", "diverged"):
+        return Phase(verdict, verdict.step, verdict.step, verdict.step)
+    end = verdict.step + spec.tail
+    return Phase(verdict, verdict.step, end, _extended(end, extend))
+
+
+def last_possible_step(spec: SaturationSpec, extend: float = 1.0) -> int:
+    """The step at which any run with this spec is over."""
+    return _extended(spec.max_steps, extend)
+
+
+def rate_factor(step: int, warmup: int, now: Phase) -> float:
+    """The share of the learning rate for the step after `step` steps; in [0, 1].
+
+    Beyond the tail (a snapshot past the plateau was asked for) the rate is constant again.
+    """
+    if now.tail_start <= step < now.tail_end:
+        return (now.tail_end - step) / (now.tail_end - now.tail_start + 1)
+    return min(1.0, (step + 1) / warmup) if warmup else 1.0
+
+
+def evaluation_due(step: int, spec: SaturationSpec, now: Phase) -> bool:
+    """Whether the weights after `step` steps are evaluated: every `every`, and where phases end."""
+    return step % spec.every == 0 or step in (now.tail_start, now.tail_end, now.last_step)
+
+
+def _extended(plateau: int, extend: float) -> int:
+    return max(plateau, math.ceil(plateau * extend))

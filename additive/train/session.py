@@ -1,0 +1,246 @@
+"""One run of the loop: from wherever the last one stopped to the end or to the next stop.
+
+Its only memory is the checkpoints and the journal of evaluations. What happens at a step (which
+rows, which rate, which dropout mask, whether it is evaluated) follows from these and the step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from additive.errors import DivergedError
+from additive.train import checkpoint, journal
+from additive.train.adapt import trainable
+from additive.train.job import TrainJob
+from additive.train.optimizer import load_optimizer, load_weights, optimizer_tensors
+from additive.train.outcome import best_step
+from additive.train.result import interval
+from additive.train.saturation import Evaluation, judge
+from additive.train.schedule import Phase, evaluation_due, phase, rate_factor
+from additive.train.signals import StopRequest
+from additive.types.progress import Listener, Progress
+from additive.types.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from additive.train.trainer import CompletionTrainer
+    from additive.train.validation import Score
+
+_LOSS = "loss_sum"
+
+
+@dataclass
+class Session:
+    """The state of a run while it is in memory."""
+
+    job: TrainJob
+    root: Path
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    score: Score
+    say: Listener
+    request: StopRequest
+    start: int = 0
+    curve: list[Evaluation] = field(default_factory=list)
+    loss_sum: torch.Tensor | None = None
+    trainer: CompletionTrainer | None = None
+
+    @property
+    def now(self) -> Phase:
+        """Where the run stands after the evaluations so far."""
+        return self._phase
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this process writes files."""
+        return self._running().accelerator.is_main_process
+
+    def wait_for_everyone(self) -> None:
+        """Meet the other processes."""
+        self._running().accelerator.wait_for_everyone()
+
+    def __post_init__(self) -> None:
+        self.checkpoints = self.root / "checkpoints"
+        self.journal = self.root / "curve.jsonl"
+        self._look_again()
+
+    def resume(self) -> None:
+        """Take up the newest whole checkpoint that the journal reaches to; none is a fresh
+        start."""
+        recorded = journal.read_curve(self.journal)
+        for found in checkpoint.resumable(self.checkpoints):
+            before = [e for e in recorded if e.step <= found.step]
+            if self._reaches(before, found.step):
+                self._take_up(found, before)
+                return
+        self.curve = []
+        self._look_again()
+        self._rewrite_journal()
+
+    def before(self, step: int, rank: int) -> None:
+        """Set the learning rate and the seed of dropout for the step after `step` steps."""
+        train = self.job.spec.train
+        rate = train.rate * rate_factor(step, train.warmup, self.now)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(derive_seed(train.seed, "step", step, rank))
+
+    def after(self, step: int) -> bool:
+        """Look at the run after `step` steps: evaluate when it is due; whether the run is over.
+
+        Raises: DivergedError, Interrupted.
+        """
+        trainer = self._running()
+        if self.model.device.type == "cpu" and not bool(trainer.loss_sum.isfinite()):
+            raise self._diverged(step)
+        stop = self._asked_to_stop()
+        due = evaluation_due(step, self.job.spec.saturation, self.now)
+        if due or stop:
+            self._check_finite(step)
+            self._save(step)
+        if stop:
+            raise self.request.error(step)
+        if due:
+            self.evaluate(step)
+        return self.now.last_step is not None and step >= self.now.last_step
+
+    def evaluate(self, step: int) -> None:
+        """Score the weights of a step and write the result into the curve."""
+        trainer = self._running()
+        steps = step - self.curve[-1].step if self.curve else 0
+        loss = trainer.take_loss() / steps if steps else None
+        found: list[Evaluation | None] = [None]
+        if trainer.accelerator.is_main_process:
+            training = self.model.training
+            self.model.eval()
+            with torch.no_grad(), trainer.autocast_smart_context_manager():
+                found = [self.score(self.model, step)]
+            self.model.train(training)
+        evaluation = _from_main(trainer, found, step, loss)
+        if not math.isfinite(evaluation.loss):
+            raise self._diverged(step)
+        if trainer.accelerator.is_main_process:
+            journal.append(self.journal, evaluation)
+        self.curve.append(evaluation)
+        self._look_again()
+        self._prune()
+        self._report(evaluation)
+
+    def is_over(self, step: int) -> bool:
+        """Whether nothing is left to train or to evaluate after `step` steps."""
+        last = self.now.last_step
+        return last is not None and step >= last and self.curve[-1].step >= last
+
+    def needs_evaluation(self, step: int) -> bool:
+        """Whether the weights of a step were to be evaluated and are not yet."""
+        due = evaluation_due(step, self.job.spec.saturation, self.now)
+        return due and (not self.curve or self.curve[-1].step < step)
+
+    def _running(self) -> CompletionTrainer:
+        if self.trainer is None:
+            raise RuntimeError("session has no trainer yet")
+        return self.trainer
+
+    def _look_again(self) -> None:
+        self._phase = phase(self.curve, self.job.spec.saturation, self.job.extend)
+
+    def _reaches(self, curve: list[Evaluation], step: int) -> bool:
+        """Whether no evaluation before `step` is missing."""
+        spec = self.job.spec.saturation
+        seen = {evaluation.step for evaluation in curve}
+        now = phase([e for e in curve if e.step < step], spec, self.job.extend)
+        wanted = list(range(0, step, spec.every))
+        wanted += [s for s in (now.tail_start, now.tail_end) if s < step]
+        return seen.issuperset(wanted)
+
+    def _take_up(self, found: checkpoint.Checkpoint, curve: list[Evaluation]) -> None:
+        load_weights(self.model, found.weights())
+        state = found.optimizer()
+        load_optimizer(self.model, self.optimizer, state)
+        self.loss_sum = state[_LOSS]
+        self.start, self.curve = found.step, curve
+        self._look_again()
+        self._rewrite_journal()
+        self.say(Progress(self._topic(), f"going on from step {found.step}", lasting=True))
+
+    def _rewrite_journal(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        journal.rewrite(self.journal, self.curve)
+
+    def _save(self, step: int) -> None:
+        trainer = self._running()
+        if trainer.accelerator.is_main_process:
+            state = optimizer_tensors(self.model, self.optimizer)
+            state[_LOSS] = trainer.loss_sum
+            checkpoint.write(self.checkpoints, step, trainable(self.model), state)
+        trainer.accelerator.wait_for_everyone()
+
+    def _prune(self) -> None:
+        if not self._running().accelerator.is_main_process:
+            return
+        keep_all = self.job.kind == "lora" or len(self.job.fractions) > 1
+        best = best_step(self.curve, self.job.spec.saturation.min_gain)
+        keep = {best, self.now.tail_end}
+        checkpoint.prune(self.checkpoints, None if keep_all else keep)
+
+    def _asked_to_stop(self) -> bool:
+        accelerator = self._running().accelerator
+        asked = self.request.signal is not None
+        if accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=accelerator.device)
+        return float(accelerator.reduce(flag, reduction="sum")) > 0
+
+    def _check_finite(self, step: int) -> None:
+        finite = all(bool(p.isfinite().all()) for p in trainable(self.model).values())
+        if not finite or not bool(self._running().loss_sum.isfinite()):
+            raise self._diverged(step)
+
+    def _diverged(self, step: int) -> DivergedError:
+        last = next(checkpoint.resumable(self.checkpoints), None)
+        kept = f"; the last finite weights are those of step {last.step}" if last else ""
+        return DivergedError(
+            f"training left the finite numbers at step {step}{kept}",
+            where=f"domain {self.job.name}",
+            help=f"lower train.rate (now {self.job.spec.train.rate:g}) and train again",
+        )
+
+    def _topic(self) -> str:
+        return f"train {self.job.name}"
+
+    def _report(self, evaluation: Evaluation) -> None:
+        spec = self.job.spec.saturation
+        low, high = interval(evaluation.correct)
+        verdict = self.now.verdict or judge(self.curve, spec)
+        text = (
+            f"step {evaluation.step}  validation {evaluation.score:.3f} [{low:.3f}, {high:.3f}]"
+            f"  loss {evaluation.loss:.4f}  {_standing(verdict.gain, verdict.outcome, self.now)}"
+        )
+        self.say(Progress(self._topic(), text, evaluation.step, spec.max_steps))
+
+
+def _from_main(
+    trainer: CompletionTrainer, found: list[Evaluation | None], step: int, loss: float | None
+) -> Evaluation:
+    """The main process's evaluation, in every process."""
+    from accelerate.utils import broadcast_object_list
+
+    if trainer.accelerator.num_processes > 1:
+        broadcast_object_list(found, from_process=0)
+    evaluation = found[0]
+    if evaluation is None:
+        raise RuntimeError("the main process sent no evaluation")
+    return Evaluation(step, evaluation.correct, evaluation.losses, loss, evaluation.also)
+
+
+def _standing(gain: float | None, outcome: str | None, now: Phase) -> str:
+    bound = "" if gain is None else f" (at most {gain:+.3f} to come)"
+    if outcome is not None:
+        return f"{outcome} at step {now.tail_start}{bound}"
+    return f"not saturated{bound}" if gain is not None else "too early to tell"
