@@ -1,0 +1,88 @@
+"""`additive show NAME`: one artifact, what it is made of and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from additive.artifacts.manifest import Manifest
+from additive.cli.find import artifact_of
+from additive.cli.output import clean
+from additive.cli.session import Session
+from additive.types.digests import short
+
+
+@click.command()
+@click.argument("name")
+@click.pass_obj
+def command(session: Session, name: str) -> None:
+    """Show the artifact NAME: a reference (math, math@9f3c) or a directory.
+
+    With --json it prints the manifest itself.
+    """
+    artifact = artifact_of(session, name)
+    lines = [
+        (key, clean(value)) for key, value in _lines(artifact.manifest, str(artifact.path)) if value
+    ]
+    width = max(len(key) for key, _ in lines)
+    text = "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
+    session.output.result(artifact.manifest.fields(), text)
+
+
+def _lines(manifest: Manifest, path: str) -> Iterator[tuple[str, str]]:
+    yield manifest.kind, f"{manifest.name}@{manifest.digest}"
+    yield "path", path
+    yield from _origin(manifest)
+    yield from _training(manifest)
+    size = sum(entry.size for entry in manifest.files.values())
+    yield "files", f"{len(manifest.files)}, {_bytes(size)}"
+    yield "versions", ", ".join(f"{name} {v}" for name, v in sorted(manifest.versions.items()))
+    for note in manifest.notes:
+        yield "note", note
+
+
+def _origin(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.base is not None:
+        at = f" at {manifest.base.revision}" if manifest.base.revision else ""
+        yield "base", f"{manifest.base.id}@{short(manifest.base.digest)}{at}"
+    for parent in manifest.parents:
+        weight = "" if parent.weight is None else f" × {parent.weight:g}"
+        yield "source", f"{parent.name}@{short(parent.digest)}{weight}"
+    for key in ("method", "scale", "adapt", "output", "dtype"):
+        if manifest.spec.get(key) is not None:
+            yield key, _inline(manifest.spec[key])
+    for name, entry in sorted(manifest.data.items()):
+        yield "data", f"{name}: {entry.rows} rows, {short(entry.sha256)}, {entry.licence}"
+
+
+def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.seed is not None:
+        yield "seed", str(manifest.seed)
+    if manifest.saturation:
+        yield "saturation", _inline(manifest.saturation)
+    scored = [point for point in manifest.curve if point.score is not None]
+    if scored:
+        last = scored[-1]
+        yield "curve", f"{len(scored)} evaluations, {last.suite} {last.score:.3f} at {last.step}"
+    if manifest.snapshots:
+        yield "snapshots", ", ".join(f"{s.fraction:g} (step {s.step})" for s in manifest.snapshots)
+    if manifest.norms:
+        total = sum(norm * norm for norm in manifest.norms.values()) ** 0.5
+        yield "delta norm", f"{total:.4g} over {len(manifest.norms)} parameters"
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_inline(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return " ".join(_inline(inner) for inner in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

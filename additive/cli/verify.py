@@ -1,0 +1,58 @@
+"""`additive verify`: every byte of artifacts against their manifests, offline, by anyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from additive.artifacts.verify import verify_directory
+from additive.cli.find import artifact_directory
+from additive.cli.output import clean
+from additive.cli.session import Session
+from additive.errors import IntegrityError
+
+SCHEMA = "additive.verify/1"
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[DIR|NAME]...")
+@click.pass_obj
+def command(session: Session, names: tuple[str, ...]) -> int:
+    """Check each file of an artifact against its manifest; without arguments all of the store.
+
+    Needs no workspace for a directory. Exit code 3 when a byte differs, a file is missing or extra.
+    """
+    directories = [_directory(session, name) for name in names]
+    if not names:
+        directories = [artifact.path for artifact in session.workspace.store.all()]
+    records = [_record(directory) for directory in directories]
+    bad = [record for record in records if record["problems"]]
+    document = {"schema": SCHEMA, "ok": not bad, "artifacts": records}
+    session.output.result(document, "\n".join(_lines(records)) or "nothing is frozen yet")
+    return IntegrityError.exit_code if bad else 0
+
+
+def _directory(session: Session, name: str) -> Path:
+    """As `artifact_directory`, but a directory whose manifest is missing is to be judged, too."""
+    path = session.directory / name
+    return path.resolve() if path.is_dir() else artifact_directory(session, name)
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    problems = verify_directory(directory)
+    return {
+        "path": str(directory),
+        "problems": [{"file": found.file, "message": found.message} for found in problems],
+    }
+
+
+def _lines(records: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for record in records:
+        if not record["problems"]:
+            lines.append(clean(f"ok    {record['path']}"))
+        for found in record["problems"]:
+            lines.append(clean(f"fail  {record['path']}/{found['file']}: {found['message']}"))
+    return lines

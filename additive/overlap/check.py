@@ -1,0 +1,134 @@
+"""Leaks between files: every training file against every file of held-out items, by digest.
+
+A result is a function of the two files' bytes and of the rules' version, so a cached one is never
+stale.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from additive.overlap.texts import item_text, normalise, row_texts
+from additive.spec.rows import read_rows
+from additive.types.digests import digest_file, digest_json
+
+RULES_VERSION = 1
+_SPAN_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file to compare: where it is, how messages call it, and its digest."""
+
+    path: Path
+    shown: str
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path, shown: str | None = None) -> DataFile:
+        """The file at a path. Raises: OSError when it cannot be read."""
+        return cls(path, shown or str(path), digest_file(path))
+
+
+@dataclass(frozen=True)
+class FileLeak:
+    """A held-out item in a training file: `line` is the row's, `span` the words they share."""
+
+    train: str
+    line: int
+    held_out: str
+    item: str
+    kind: str
+    span: str
+
+    def __str__(self) -> str:
+        cut = len(self.span) > _SPAN_SHOWN
+        span = f"{self.span[: _SPAN_SHOWN - 1]}…" if cut else self.span
+        held_out = f"item {self.item!r} of {self.held_out}"
+        return f"{self.train}:{self.line}: row holds {held_out} ({self.kind}: {span!r})"
+
+
+def leaks_between(
+    train: Sequence[DataFile], held_out: Sequence[DataFile], cache: Path
+) -> tuple[FileLeak, ...]:
+    """Every held-out item that stands in a training file; pairs seen before come from the cache.
+
+    Raises: SpecError when a file is no JSON lines.
+    """
+    texts = _Texts()
+    return tuple(
+        FileLeak(rows.shown, line, items.shown, item, kind, span)
+        for rows in train
+        for items in held_out
+        for line, item, kind, span in _pair(rows, items, cache, texts)
+    )
+
+
+def _pair(
+    rows: DataFile, items: DataFile, cache: Path, texts: _Texts
+) -> Iterator[tuple[int, str, str, str]]:
+    key = digest_json(["leaks", RULES_VERSION, rows.digest, items.digest])
+    path = cache / "leaks" / f"{key}.json"
+    found = _cached(path)
+    if found is None:
+        from additive.overlap.leaks import find_leaks
+
+        leaks = find_leaks(texts.train(rows), texts.held_out(items))
+        found = [[leak.line, leak.item, leak.kind, leak.span] for leak in leaks]
+        _remember(path, found)
+    for line, item, kind, span in found:
+        yield int(line), str(item), str(kind), str(span)
+
+
+class _Texts:
+    """The normalised texts of files, each read once and only when a pair is new."""
+
+    def __init__(self) -> None:
+        self._train: dict[str, list] = {}
+        self._held_out: dict[str, list] = {}
+
+    def train(self, file: DataFile) -> list:
+        """The texts of a training file's rows."""
+        from additive.overlap.leaks import TrainText
+
+        if file.digest not in self._train:
+            self._train[file.digest] = [
+                TrainText(row.line, normalise(text))
+                for row in read_rows(file.path, file.shown)
+                for text in row_texts(row.fields)
+            ]
+        return self._train[file.digest]
+
+    def held_out(self, file: DataFile) -> list:
+        """The items of a held-out file; one without an id goes by its line."""
+        from additive.overlap.leaks import HeldOut
+
+        if file.digest not in self._held_out:
+            self._held_out[file.digest] = [
+                HeldOut(
+                    str(row.fields.get("id", f"line {row.line}")),
+                    normalise(item_text(row.fields)),
+                )
+                for row in read_rows(file.path, file.shown)
+            ]
+        return self._held_out[file.digest]
+
+
+def _cached(path: Path) -> list[list] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, list) and all(isinstance(e, list) and len(e) == 4 for e in found)
+    return found if whole else None
+
+
+def _remember(path: Path, found: list[list]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(found))
+    os.replace(partial, path)

@@ -1,0 +1,71 @@
+"""Runs of n tokens as 64-bit numbers, so that millions of them are compared at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+_FACTOR = 0x9E3779B97F4A7C15
+UNKNOWN = 0
+
+
+@dataclass(frozen=True)
+class Grams:
+    """The n-grams of a list of texts: `hashes[i]` occurs in text `owners[i]`."""
+
+    hashes: Numbers
+    owners: Places
+
+
+def vocabulary(texts: Sequence[Sequence[str]]) -> dict[str, int]:
+    """A number for every token of the texts, from 1; 0 is for tokens that are not among them."""
+    numbers: dict[str, int] = {}
+    for tokens in texts:
+        for token in tokens:
+            numbers.setdefault(token, len(numbers) + 1)
+    return numbers
+
+
+def grams_of(texts: Sequence[Sequence[str]], numbers: dict[str, int], n: int) -> Grams:
+    """All n-grams of all texts whose tokens are known; a text shorter than n has none.
+
+    Two different grams share a hash with a chance of about 2**-64; what is found is compared again
+    as text.
+    """
+    lengths = np.array([len(tokens) for tokens in texts], dtype=np.int64)
+    flat = np.fromiter(
+        (numbers.get(token, UNKNOWN) for tokens in texts for token in tokens),
+        dtype=np.uint64,
+        count=int(lengths.sum()),
+    )
+    owners = np.repeat(np.arange(len(texts), dtype=np.int64), lengths)
+    count = len(flat) - n + 1
+    if count <= 0:
+        return Grams(np.empty(0, np.uint64), np.empty(0, np.int64))
+    hashes = np.zeros(count, dtype=np.uint64)
+    known = np.ones(count, dtype=bool)
+    for offset in range(n):
+        window = flat[offset : offset + count]
+        hashes = hashes * np.uint64(_FACTOR) + _scrambled(window)
+        known &= window != UNKNOWN
+    inside = known & (owners[:count] == owners[n - 1 :])
+    return Grams(hashes[inside], owners[:count][inside])
+
+
+def unique_pairs(first: Places, second: Places) -> tuple[Places, Places]:
+    """The distinct pairs of two aligned lists, sorted by the first."""
+    if not len(first):
+        return first, second
+    stride = int(second.max()) + 1
+    pairs = np.unique(first * stride + second)
+    return pairs // stride, pairs % stride
+
+
+def _scrambled(values: Numbers) -> Numbers:
+    mixed = (values ^ (values >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+    return mixed ^ (mixed >> np.uint64(27))

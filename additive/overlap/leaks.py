@@ -1,0 +1,167 @@
+"""Held-out items that are found again in training data.
+
+exact       the item's normalised prompt is a text of the row
+contained   it stands, word for word, inside a longer text of the row
+13-gram     13 tokens in a row are the same
+8-gram      at least 70 % of the item's runs of 8 tokens are in the row
+
+Items of fewer than 8 tokens are compared by `exact` alone: shorter runs say nothing. The two n-gram
+rules look past boilerplate (runs that many rows or many items share) and ask that every number of
+the item occurs in the row: the same story with other numbers is another question.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from additive.overlap.grams import Grams, Places, grams_of, unique_pairs, vocabulary
+from additive.overlap.texts import is_number
+
+SHORT = 8
+LONG = 13
+SHARE = 0.7
+COMMON_ROWS = 10
+COMMON_ITEMS = 10
+COMMON_ITEM_SHARE = 0.01
+Kind = Literal["exact", "contained", "13-gram", "8-gram"]
+
+
+@dataclass(frozen=True)
+class TrainText:
+    """A normalised text of a training file, and the line it stands in."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out item by its normalised prompt."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, order=True)
+class Leak:
+    """A held-out item in a training file: the row's line, the rule, and the words they share."""
+
+    line: int
+    item: str
+    kind: Kind
+    span: str
+
+
+def find_leaks(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> tuple[Leak, ...]:
+    """Every item found in a training text, one leak per row and item, in the order of the rows.
+
+    Example:
+        find_leaks([TrainText(1, "what is 2 + 2")], [HeldOut("a", "what is 2 + 2")])
+    """
+    found: dict[tuple[int, str], Leak] = {}
+    for leak in (*_exact(train, held_out), *_overlapping(train, held_out)):
+        found.setdefault((leak.line, leak.item), leak)
+    return tuple(sorted(found.values()))
+
+
+def _exact(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> Iterator[Leak]:
+    items: dict[str, list[str]] = defaultdict(list)
+    for item in held_out:
+        items[item.text].append(item.id)
+    for row in train:
+        for name in items.get(row.text, ()) if row.text else ():
+            yield Leak(row.line, name, "exact", row.text)
+
+
+def _overlapping(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> Iterator[Leak]:
+    items = [item.text.split(" ") for item in held_out]
+    numbers = vocabulary(items)
+    shared = _Shared(
+        grams_of(items, numbers, SHORT),
+        grams_of([row.text.split(" ") for row in train], numbers, SHORT),
+    )
+    for item, row in shared.anchored():
+        if f" {held_out[item].text} " in f" {train[row].text} ":
+            text = held_out[item].text
+            kind = "exact" if text == train[row].text else "contained"
+            yield Leak(train[row].line, held_out[item].id, kind, text)
+    asked = [frozenset(filter(is_number, item)) for item in items]
+    given = [frozenset(filter(is_number, row.text.split(" "))) for row in train]
+    for item, row in shared.informative(len(held_out)):
+        if asked[item] <= given[row]:
+            leak = _near(train[row].text.split(" "), items[item])
+            if leak is not None:
+                yield Leak(train[row].line, held_out[item].id, *leak)
+
+
+class _Shared:
+    """The runs of 8 tokens that items and rows share, each gram by its number in `grams`."""
+
+    def __init__(self, items: Grams, rows: Grams) -> None:
+        self.grams, numbered = np.unique(items.hashes, return_inverse=True)
+        self.gram_of_item, self.item = unique_pairs(numbered.astype(np.int64), items.owners)
+        at = np.searchsorted(self.grams, rows.hashes)
+        known = at < len(self.grams)
+        known[known] = self.grams[at[known]] == rows.hashes[known]
+        self.gram_of_row, self.row = unique_pairs(at[known].astype(np.int64), rows.owners[known])
+        self.items_with = np.bincount(self.gram_of_item, minlength=len(self.grams))
+        self.rows_with = np.bincount(self.gram_of_row, minlength=len(self.grams))
+
+    def anchored(self) -> Iterator[tuple[int, int]]:
+        """Items with the rows that hold their rarest gram: all that could contain the item."""
+        if not len(self.item):
+            return iter(())
+        order = np.lexsort((self.items_with[self.gram_of_item], self.item))
+        first = np.unique(self.item[order], return_index=True)[1]
+        chosen = order[first]
+        return self._pairs(self.gram_of_item[chosen], self.item[chosen])
+
+    def informative(self, items: int) -> Iterator[tuple[int, int]]:
+        """Items with the rows that share a gram which is no boilerplate."""
+        limit = max(COMMON_ITEMS, COMMON_ITEM_SHARE * items)
+        rare = (self.items_with <= limit) & (self.rows_with <= COMMON_ROWS)
+        keep = rare[self.gram_of_item]
+        return self._pairs(self.gram_of_item[keep], self.item[keep])
+
+    def _pairs(self, grams: Places, items: Places) -> Iterator[tuple[int, int]]:
+        start = np.searchsorted(self.gram_of_row, grams, side="left")
+        stop = np.searchsorted(self.gram_of_row, grams, side="right")
+        counts = stop - start
+        repeated = np.repeat(items, counts)
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = self.row[np.repeat(start, counts) + offsets]
+        first, second = unique_pairs(repeated, rows)
+        return zip(first.tolist(), second.tolist(), strict=True)
+
+
+def _near(row: list[str], item: list[str]) -> tuple[Kind, str] | None:
+    """The rule by which a row is too close to an item, and the words they share."""
+    if Counter(filter(is_number, item)) - Counter(filter(is_number, row)):
+        return None
+    run = _longest_run(row, item)
+    if len(run) >= LONG:
+        return "13-gram", " ".join(run)
+    grams, known = _runs(item, SHORT), set(_runs(row, SHORT))
+    share = sum(gram in known for gram in grams) / len(grams)
+    return ("8-gram", " ".join(run)) if share >= SHARE else None
+
+
+def _longest_run(row: list[str], item: list[str]) -> list[str]:
+    """The longest run of tokens, of at least SHORT, that stands in both."""
+    text, best, start = f" {' '.join(row)} ", [], 0
+    while start + max(len(best) + 1, SHORT) <= len(item):
+        length = max(len(best) + 1, SHORT)
+        while start + length <= len(item) and f" {' '.join(item[start : start + length])} " in text:
+            best = item[start : start + length]
+            length += 1
+        start += 1
+    return best
+
+
+def _runs(tokens: list[str], n: int) -> list[str]:
+    return [" ".join(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]

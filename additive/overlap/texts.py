@@ -1,0 +1,73 @@
+"""Texts as overlap compares them: words, numbers and signs, without case, spacing and punctuation.
+
+Signs of arithmetic and code stay (`12+5` and `12-5` are different questions); sentence punctuation
+goes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;:!?\"'`´‘’“”„…–—]|_")
+_ROLE_KEYS = frozenset({"role", "from", "id", "source", "licence", "license"})
+
+
+def tokens_of(text: str) -> list[str]:
+    """The words, numbers and signs of a text.
+
+    >>> tokens_of("Tom's 1,000 apples: 12+5 = ?")
+    ['tom', 's', '1000', 'apples', '12', '+', '5', '=']
+    """
+    folded = text.casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", folded).casefold()
+    found = _TOKEN.findall(folded)
+    return [token.replace(",", "") if "," in token else token for token in found]
+
+
+def normalise(text: str) -> str:
+    """The text as one line of tokens; equal for texts that differ in case, spacing or punctuation.
+
+    >>> normalise("How many  are LEFT?") == normalise("how many are left")
+    True
+    """
+    return " ".join(tokens_of(text))
+
+
+def is_number(token: str) -> bool:
+    """Whether a token is a number."""
+    return token[:1].isdigit()
+
+
+def row_texts(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts of a training row in any format: each string in it, and question with context.
+
+    >>> row_texts({"instruction": "Add.", "input": "1 2", "output": "3"})
+    ('Add.', '1 2', '3', 'Add. 1 2')
+    """
+    texts = tuple(_strings(fields))
+    parts = [fields.get(key) for key in ("instruction", "input")]
+    if all(isinstance(part, str) and part for part in parts):
+        return (*texts, " ".join(str(part) for part in parts))
+    return texts
+
+
+def item_text(fields: Mapping[str, Any]) -> str:
+    """What a held-out item asks: its prompt, as text or as messages."""
+    prompt = fields.get("prompt", "")
+    return prompt if isinstance(prompt, str) else " ".join(_strings(prompt))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in _ROLE_KEYS:
+                yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)

@@ -1,0 +1,98 @@
+"""JSON-lines files: one object per line, every fault with its line.
+
+domains/math/train.jsonl:17:9: row is not JSON (expecting ',' delimiter)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from additive.errors import SpecError
+
+MAX_ROW_BYTES = 4 << 20
+MAX_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: `line` counts from 1."""
+
+    line: int
+    fields: Mapping[str, Any]
+
+
+def read_rows(path: Path, shown: str | None = None) -> tuple[Row, ...]:
+    """Every row of a JSON-lines file; empty lines are skipped.
+
+    Raises: SpecError with the first MAX_FAULTS faults, or when the file is missing or has no rows.
+    """
+    name = shown or str(path)
+    rows: list[Row] = []
+    faults: list[str] = []
+    for line, data in _lines(path, name):
+        found = _row(line, data, name)
+        if isinstance(found, Row):
+            rows.append(found)
+        elif len(faults) < MAX_FAULTS:
+            faults.append(found)
+    if not rows and not faults:
+        faults.append(f"{name}: file has no rows when it should have at least one")
+    if faults:
+        raise SpecError(faults)
+    return tuple(rows)
+
+
+def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    if path.is_dir():
+        raise SpecError([f"{name}: is a directory when it should be a file"])
+    try:
+        with path.open("rb") as file:
+            for number, data in enumerate(file, 1):
+                if data.strip():
+                    yield number, data
+    except FileNotFoundError:
+        raise SpecError([f"{name}: file is missing"]) from None
+
+
+def _row(line: int, data: bytes, name: str) -> Row | str:
+    if len(data) > MAX_ROW_BYTES:
+        limit = MAX_ROW_BYTES >> 20
+        return f"{name}:{line}: row has {len(data) >> 20} MiB when it should have at most {limit}"
+    try:
+        fields = json.loads(data.decode("utf-8-sig" if line == 1 else "utf-8"), **_STRICT)
+    except UnicodeDecodeError as error:
+        wrong = f"byte 0x{data[error.start]:02x}"
+        return f"{name}:{line}:{error.start + 1}: text is {wrong} when it should be UTF-8"
+    except json.JSONDecodeError as error:
+        reason = error.msg[:1].lower() + error.msg[1:]
+        return f"{name}:{line}:{error.colno}: row is not JSON ({reason})"
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return f"{name}:{line}: row is not JSON ({reason})"
+    if not isinstance(fields, dict):
+        kind = {list: "a list", str: "text"}.get(type(fields), "a value")
+        return f"{name}:{line}: row is {kind} when it should be an object"
+    return Row(line, fields)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} is written twice")
+    return fields
+
+
+_STRICT: dict[str, Any] = {
+    "parse_constant": _no_constant,
+    "object_pairs_hook": _no_duplicates,
+}

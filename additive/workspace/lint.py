@@ -1,0 +1,184 @@
+"""Everything about a workspace that can be judged without a model: specs, rows, digests, leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from additive.errors import RefusedError, ResourceError, SpecError, UsageError
+from additive.overlap.check import DataFile, leaks_between
+from additive.workspace.findings import Finding, Report
+from additive.workspace.inputs import base_identity, data_inputs, read_lock
+from additive.workspace.place import Workspace
+from additive.workspace.rowcheck import check_domain, check_suite, shared_prompts
+from additive.workspace.speccheck import domain_faults, recipe_faults, stray_faults, suite_faults
+
+_SPLIT_HELP = "drop these rows from the validation data: they must not be trained on"
+_LEAK_HELP = "drop these rows from the training data, or these items from the suite"
+
+
+@dataclass
+class _Findings:
+    """What has been found so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def attempt(self, work: Callable[[], object]) -> bool:
+        """Whether some work went through; its errors are findings."""
+        try:
+            work()
+        except SpecError as error:
+            self.findings += [Finding("spec", text, error.help) for text in error.problems]
+        except RefusedError as error:
+            self.findings.append(Finding("integrity", str(error), error.help))
+        except UsageError as error:
+            self.findings.append(Finding("spec", str(error), error.help))
+        else:
+            return True
+        return False
+
+
+def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
+    """Judge a workspace, or only what lies below some paths of it.
+
+    Raises: UsageError for a path that is no part of the workspace.
+    """
+    scope = _Scope(workspace, tuple(paths))
+    found = _Findings()
+    if not found.attempt(lambda: workspace.spec):
+        return Report(tuple(found.findings))
+    found.findings += [Finding("spec", text) for text in stray_faults(workspace, scope.covers)]
+    domains = [n for n in scope.domains if found.attempt(lambda n=n: workspace.domain(n))]
+    suites = [n for n in scope.suites if found.attempt(lambda n=n: workspace.suite(n))]
+    recipes = [n for n in scope.recipes if found.attempt(lambda n=n: workspace.recipe(n))]
+    for text in _crossed(workspace, domains, suites, recipes):
+        found.findings.append(Finding("spec", text))
+    rows = _rows(workspace, domains, suites, found)
+    leaks = 0
+    if not found.findings or scope.paths:
+        leaks = _leaks(workspace, scope, found)
+    if not scope.paths:
+        _lock(workspace, found)
+    counts = {
+        "domains": len(domains),
+        "suites": len(suites),
+        "recipes": len(recipes),
+        **rows,
+        "leaks": leaks,
+    }
+    return Report(tuple(found.findings), tuple(found.notes), counts)
+
+
+class _Scope:
+    """What is asked for: everything, or what lies below (or holds) one of the paths."""
+
+    def __init__(self, workspace: Workspace, paths: tuple[Path, ...]) -> None:
+        self.paths = tuple(path.absolute() for path in paths)
+        self.root = workspace.root
+        for path in self.paths:
+            if not path.exists():
+                raise UsageError("there is no such file or directory", where=str(path))
+            if not path.is_relative_to(self.root):
+                raise UsageError(f"is outside the workspace {self.root}", where=str(path))
+        named = workspace.root
+        self.domains = self._covered(workspace.domain_names(), workspace.domain_directory)
+        self.suites = self._covered(workspace.suite_names(), lambda n: named / f"evals/{n}.yaml")
+        self.recipes = self._covered(workspace.recipe_names(), lambda n: named / f"merges/{n}.yaml")
+
+    def covers(self, path: Path) -> bool:
+        """Whether a path is asked for."""
+        related = (path.is_relative_to(p) or p.is_relative_to(path) for p in self.paths)
+        return not self.paths or any(related)
+
+    def _covered(self, names: Sequence[str], place: Callable[[str], Path]) -> tuple[str, ...]:
+        return tuple(name for name in names if self.covers(place(name)))
+
+
+def _crossed(
+    workspace: Workspace, domains: Sequence[str], suites: Sequence[str], recipes: Sequence[str]
+) -> Iterator[str]:
+    """Faults that need more than one file to see."""
+    for name in domains:
+        yield from domain_faults(workspace, name)
+    for name in suites:
+        yield from suite_faults(workspace, name)
+    for name in recipes:
+        yield from recipe_faults(workspace, name)
+
+
+def _rows(
+    workspace: Workspace, domains: Sequence[str], suites: Sequence[str], found: _Findings
+) -> dict[str, int]:
+    """Read every data file; gives how many rows and items there are."""
+    counts = {"rows": 0, "items": 0}
+
+    def count(key: str, check: Callable[[], int]) -> None:
+        counts[key] += check()
+
+    for name in domains:
+        found.attempt(lambda n=name: count("rows", lambda: check_domain(workspace, n)))
+    for name in suites:
+        found.attempt(lambda n=name: count("items", lambda: check_suite(workspace, n)))
+    return counts
+
+
+def _leaks(workspace: Workspace, scope: _Scope, found: _Findings) -> int:
+    """Held-out items in training or validation rows: asked domains × all suites, and back."""
+    asked = [*scope.domains, *scope.suites]
+    if not asked:
+        return 0
+    every_domain = workspace.domain_names() if scope.suites else scope.domains
+    every_suite = workspace.suite_names() if scope.domains else scope.suites
+    before = len(found.findings)
+
+    def within(name: str) -> None:
+        for text in shared_prompts(workspace, name):
+            found.findings.append(Finding("leak", text, _SPLIT_HELP))
+
+    def compare() -> None:
+        train = [file for name in every_domain for file in _train_files(workspace, name)]
+        held_out = [file for name in every_suite for file in _item_files(workspace, name)]
+        for leak in leaks_between(train, held_out, workspace.cache):
+            found.findings.append(Finding("leak", str(leak), _LEAK_HELP))
+
+    for name in scope.domains:
+        found.attempt(lambda n=name: within(n))
+    found.attempt(compare)
+    return len(found.findings) - before
+
+
+def _train_files(workspace: Workspace, name: str) -> Iterator[DataFile]:
+    for split in ("train", "validation"):
+        for path in workspace.data_files(name, split):
+            if path.is_file():
+                yield DataFile.of(path, workspace.shown(path))
+
+
+def _item_files(workspace: Workspace, name: str) -> Iterator[DataFile]:
+    for path in workspace.item_files(name):
+        if path.is_file():
+            yield DataFile.of(path, workspace.shown(path))
+
+
+def _lock(workspace: Workspace, found: _Findings) -> None:
+    """The base must be the one that is locked; data may move on, which is noted."""
+    locked: dict[str, dict[str, str]] = {}
+
+    def read() -> None:
+        locked.update(read_lock(workspace))
+
+    if not found.attempt(read):
+        return
+    try:
+        found.attempt(lambda: base_identity(workspace))
+    except ResourceError as error:
+        found.notes.append(f"base not checked: {error}")
+    if not locked or any(finding.kind == "spec" for finding in found.findings):
+        return
+    now = data_inputs(workspace)
+    for section in ("domains", "evals"):
+        for name, digest in sorted(now[section].items()):
+            if locked.get(section, {}).get(name, digest) != digest:
+                found.notes.append(f"{name} changed since {workspace.lockfile.name} was written")

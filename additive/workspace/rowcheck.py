@@ -1,0 +1,164 @@
+"""Whether data files are there and every row can be read.
+
+What was read once and found whole is remembered by digest, so that a second look costs one hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from additive.errors import IntegrityError, SpecError
+from additive.overlap.texts import normalise
+from additive.spec.rows import read_rows
+from additive.spec.suite import SuiteSpec, TaskSpec
+from additive.types.digests import digest_file, digest_json, short
+from additive.workspace.items import item_faults
+from additive.workspace.place import Workspace
+
+RULES_VERSION = 1
+_SPLITS = ("train", "validation")
+
+
+def check_domain(workspace: Workspace, name: str) -> int:
+    """Read the rows of a domain; gives how many there are.
+
+    Raises: SpecError with every fault; IntegrityError for a file without rows.
+    """
+    spec = workspace.domain(name)
+    files = [path for split in _SPLITS for path in workspace.data_files(name, split)]
+    return _sum(
+        lambda path=path: _remembered(
+            workspace, path, ["rows", spec.data.format], lambda: _count_rows(workspace, path, name)
+        )
+        for path in files
+    )
+
+
+def check_suite(workspace: Workspace, name: str) -> int:
+    """Read the items of a suite; gives how many there are.
+
+    Raises: SpecError with every fault; IntegrityError when a file is not the one the suite names.
+    """
+    spec = workspace.suite(name)
+    tasks = [task for task in spec.tasks if task.data]
+    return _sum(lambda task=task: _check_task(workspace, spec, task) for task in tasks)
+
+
+def shared_prompts(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """Validation rows of a domain whose prompt is a training row's, one line each.
+
+    Raises: SpecError, IntegrityError when the rows cannot be read.
+    """
+    train, validation = (workspace.data_files(name, split) for split in _SPLITS)
+    digests = [[digest_file(path) for path in paths] for paths in (train, validation)]
+    path = _memory(workspace, ["splits", workspace.domain(name).data.format, *digests])
+    found = _recall(path)
+    if found is None:
+        places = {prompt: place for place, prompt in _prompts(workspace, name, train)}
+        found = [
+            f"{place}: row has the prompt of {places[prompt]}"
+            for place, prompt in _prompts(workspace, name, validation)
+            if prompt in places
+        ]
+        _keep(path, found)
+    return tuple(found)
+
+
+def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec) -> int:
+    path = workspace.evals / str(task.data)
+    shown = workspace.shown(path)
+
+    def count() -> int:
+        rows = read_rows(path, shown)
+        faults = item_faults(rows, suite, task, shown)
+        if faults:
+            raise SpecError(faults)
+        return len(rows)
+
+    rules = ["items", task.kind, task.grader, sorted(suite.sides or ())]
+    found = _remembered(workspace, path, rules, count)
+    if task.sha256 is not None and digest_file(path) != task.sha256:
+        raise IntegrityError(
+            f"file is {short(digest_file(path))} when the suite names {short(task.sha256)}",
+            where=shown,
+            help=f"bring the file back, or set sha256 in evals/{suite.name}.yaml",
+        )
+    return found
+
+
+def _count_rows(workspace: Workspace, path: Path, domain: str) -> int:
+    return len(_training_rows(workspace, path, domain))
+
+
+def _training_rows(workspace: Workspace, path: Path, domain: str) -> Sequence[Any]:
+    from additive.train.data import read_rows as read_training_rows
+
+    shown = workspace.shown(path)
+    try:
+        return read_training_rows(path, workspace.domain(domain).data.format).rows
+    except SpecError as error:
+        problems = [text.replace(str(path), shown, 1) for text in error.problems]
+        raise SpecError(problems, help=error.help) from None
+
+
+def _prompts(workspace: Workspace, name: str, paths: Sequence[Path]) -> list[tuple[str, str]]:
+    return [
+        (row.where.replace(str(path), workspace.shown(path), 1), normalise(_text(row.prompt)))
+        for path in paths
+        for row in _training_rows(workspace, path, name)
+    ]
+
+
+def _text(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return " ".join(str(message.get("content", "")) for message in prompt)
+
+
+def _sum(counts: Any) -> int:
+    """The sum of some counts; the faults of all that fail are raised together."""
+    total, faults = 0, []
+    help: str | None = None
+    for count in counts:
+        try:
+            total += count()
+        except SpecError as error:
+            faults += error.problems
+            help = error.help or help
+    if faults:
+        raise SpecError(faults, help=help)
+    return total
+
+
+def _remembered(
+    workspace: Workspace, path: Path, rules: Sequence[Any], count: Callable[[], int]
+) -> int:
+    if not path.is_file():
+        raise SpecError([f"{workspace.shown(path)}: file is missing"])
+    memory = _memory(workspace, [*rules, digest_file(path)])
+    found = _recall(memory)
+    if not isinstance(found, int):
+        found = count()
+        _keep(memory, found)
+    return found
+
+
+def _memory(workspace: Workspace, key: Sequence[Any]) -> Path:
+    return workspace.cache / "rows" / f"{digest_json([RULES_VERSION, *key])}.json"
+
+
+def _recall(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, found: Any) -> None:
+    from additive.artifacts.atomic import write_json
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)

@@ -1,0 +1,88 @@
+"""Faults of specs that one file alone cannot show: names that lead nowhere, files out of place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from additive.errors import UsageError, did_you_mean
+from additive.spec.nodes import place
+from additive.spec.reading import read_yaml
+from additive.types.references import NAME, parse_reference
+from additive.workspace.place import Workspace
+
+
+def domain_faults(workspace: Workspace, name: str) -> Iterator[str]:
+    """Files that are both training and validation data."""
+    data = workspace.domain(name).data
+    path = workspace.domain_directory(name) / "domain.yaml"
+    for index, file in enumerate(data.validation):
+        if file in data.train:
+            at = _at(workspace, path, "data", "validation", index)
+            yield f"{at}: data.validation holds {file!r} when that is training data"
+
+
+def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
+    """A domain that the workspace does not have."""
+    spec, known = workspace.suite(name), workspace.domain_names()
+    if spec.domain is not None and spec.domain not in known:
+        at = _at(workspace, workspace.evals / f"{name}.yaml", "domain")
+        expected = f"one of {', '.join(known)}" if known else "a domain of this workspace"
+        hint = did_you_mean(spec.domain, known)
+        yield f"{at}: domain is {spec.domain!r} when it should be {expected}{hint}"
+
+
+def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
+    """Sources and methods that do not exist."""
+    from additive.merge.methods import METHODS
+
+    spec = workspace.recipe(name)
+    if spec.method.name not in METHODS:
+        hint = did_you_mean(spec.method.name, METHODS.names())
+        at = spec.method.block.position("name")
+        yield f"{at}: unknown merge method {spec.method.name!r}{hint}"
+    known = sorted({*workspace.domain_names(), *workspace.store.names()})
+    for index, source in enumerate(spec.sources):
+        problem = _source_problem(workspace, source.domain, known)
+        if problem:
+            path = workspace.root / "merges" / f"{name}.yaml"
+            yield f"{_at(workspace, path, 'sources', index)}: {problem}"
+
+
+def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterator[str]:
+    """Directories and files under domains/, evals/ and merges/ that nothing would ever read."""
+    for path in sorted((workspace.root / "domains").glob("*")):
+        if not covers(path) or path.name.startswith(".") or not path.is_dir():
+            continue
+        shown = workspace.shown(path)
+        if not NAME.fullmatch(path.name):
+            yield f"{shown!r}: {_bad_name(path.name)}"
+        elif not (path / "domain.yaml").is_file():
+            yield f"{shown}/domain.yaml: file is missing"
+    for directory in ("evals", "merges"):
+        for path in sorted((workspace.root / directory).glob("*.y*ml")):
+            if covers(path) and not NAME.fullmatch(path.stem):
+                yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
+            elif covers(path) and path.suffix == ".yml":
+                yield f"{workspace.shown(path)}: suffix is .yml when it should be .yaml"
+
+
+def _source_problem(workspace: Workspace, source: str, known: list[str]) -> str | None:
+    if "/" in source:
+        there = (workspace.root / source).is_dir()
+        return None if there else f"source is {source!r} when it should be a directory that exists"
+    try:
+        reference = parse_reference(source)
+    except UsageError as error:
+        return error.message
+    if reference.name in known:
+        return None
+    return f"unknown source {reference.name!r}{did_you_mean(reference.name, known)}"
+
+
+def _at(workspace: Workspace, path: Path, *keys: str | int) -> str:
+    return str(place(read_yaml(path, workspace.shown(path)), keys))
+
+
+def _bad_name(name: str) -> str:
+    return f"name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
