@@ -1,0 +1,25 @@
+"""Graders: what an answer is worth, the same for curation, training and evaluation.
+
+numeric · literal · exact · choice · code · refusal · format, each in its own module with the item
+that it reads, and a version. Users bring their own as a Verifier (ten lines of Python that run in
+the sandbox).
+"""
+
+from additive.graders.grade import Grade, Program, RunPrograms, RunVerifier, Verifier
+from additive.graders.grading import KINDS, Asked, Runners, grade, grade_all, version_of
+from additive.graders.refusal import is_refusal
+
+__all__ = [
+    "KINDS",
+    "Asked",
+    "Grade",
+    "Program",
+    "RunPrograms",
+    "RunVerifier",
+    "Runners",
+    "Verifier",
+    "grade",
+    "grade_all",
+    "is_refusal",
+    "version_of",
+]

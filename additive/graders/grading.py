@@ -1,0 +1,152 @@
+"""Grading many answers at once: what is quick here, code and symbols each in one batch.
+
+    grades = grade_all([Asked("numeric", {"id": "1", "answer": 42}, "6*7=42")])
+
+The kind is one of KINDS, or the name of a verifier that is given (a user's own grader). The same
+graders serve curation, training and evaluation; `version_of` belongs into whatever is cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from additive.errors import UnknownName, UsageError
+from additive.graders import form, literal, numeric, programs, refusal, symbolic, text
+from additive.graders.grade import Grade, Item, Program, RunPrograms, RunVerifier, Verifier
+
+_QUICK = {
+    "literal": literal.grade_literal,
+    "exact": text.grade_exact,
+    "choice": text.grade_choice,
+    "refusal": refusal.grade_refusal,
+    "format": form.grade_format,
+}
+_VERSIONS = {
+    "numeric": numeric.VERSION,
+    "literal": literal.VERSION,
+    "exact": text.EXACT_VERSION,
+    "choice": text.CHOICE_VERSION,
+    "code": programs.VERSION,
+    "refusal": refusal.VERSION,
+    "format": form.VERSION,
+}
+KINDS = tuple(_VERSIONS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An answer to an item, and how it is to be graded."""
+
+    kind: str
+    item: Item
+    answer: str
+
+
+@dataclass(frozen=True)
+class Runners:
+    """Who runs code for the graders, and the users' own graders by name."""
+
+    programs: RunPrograms | None = None
+    verifier: RunVerifier | None = None
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict)
+
+
+def grade(kind: str, item: Item, answer: str, run_code: RunPrograms | None = None) -> Grade:
+    """The grade of one answer.
+
+    Args: run_code runs programs for the `code` grader.
+    Raises: UnknownName for a kind that does not exist; IntegrityError when the item lacks what its
+    grader needs; UsageError when code has to run and nobody can.
+
+    >>> grade("numeric", {"id": "1", "answer": 42}, "6*7=42").score
+    1.0
+    """
+    return grade_all([Asked(kind, item, answer)], Runners(run_code))[0]
+
+
+def grade_all(asked: Sequence[Asked], runners: Runners | None = None) -> list[Grade]:
+    """The grades, in order.
+
+    Raises: as `grade`.
+    """
+    runners = runners or Runners()
+    grades: dict[int, Grade] = {}
+    symbols: dict[int, tuple[str, str]] = {}
+    to_run: dict[int, Program] = {}
+    for place, one in enumerate(asked):
+        found = _quick(one, runners)
+        if isinstance(found, Grade):
+            grades[place] = found
+        elif isinstance(found, Program):
+            to_run[place] = found
+        elif found is not None:
+            symbols[place] = found
+    grades |= _symbolic(symbols) | _run(to_run, runners) | _verified(asked, runners)
+    return [grades[place] for place in range(len(asked))]
+
+
+def version_of(kind: str, verifiers: Mapping[str, Verifier] | None = None) -> str:
+    """The version of a grader: it changes when the same answer may get another grade.
+
+    >>> version_of("numeric")
+    'numeric/1'
+    """
+    verifier = (verifiers or {}).get(kind)
+    if verifier is not None:
+        return f"verifier/{verifier.digest}"
+    if kind not in _VERSIONS:
+        raise UnknownName("grader", kind, [*KINDS, *(verifiers or {})])
+    return _VERSIONS[kind]
+
+
+def _quick(one: Asked, runners: Runners) -> Grade | Program | tuple[str, str] | None:
+    """A grade, or what has to be asked elsewhere; None for a user's verifier."""
+    if one.kind in runners.verifiers:
+        return None
+    if one.kind == "numeric":
+        return numeric.grade_numeric(one.item, one.answer)
+    if one.kind == "code":
+        return programs.program(one.item, one.answer) or Grade(0.0, False)
+    if one.kind not in _QUICK:
+        raise UnknownName("grader", one.kind, [*KINDS, *runners.verifiers])
+    return _QUICK[one.kind](one.item, one.answer)
+
+
+def _symbolic(pairs: Mapping[int, tuple[str, str]]) -> dict[int, Grade]:
+    if not pairs:
+        return {}
+    answers = symbolic.equal_many([*pairs.values()])
+    return {
+        place: Grade(float(found.equal), found.readable, given)
+        for (place, (_, given)), found in zip(pairs.items(), answers, strict=True)
+    }
+
+
+def _run(to_run: Mapping[int, Program], runners: Runners) -> dict[int, Grade]:
+    if not to_run:
+        return {}
+    if runners.programs is None:
+        raise UsageError(
+            "the grader code is used when nobody is there to run programs",
+            help="pass run_code, for instance additive.sandbox's",
+        )
+    passed = runners.programs([*to_run.values()])
+    return {
+        place: Grade(float(right), True, program.code)
+        for (place, program), right in zip(to_run.items(), passed, strict=True)
+    }
+
+
+def _verified(asked: Sequence[Asked], runners: Runners) -> dict[int, Grade]:
+    grades: dict[int, Grade] = {}
+    for name, verifier in runners.verifiers.items():
+        places = [place for place, one in enumerate(asked) if one.kind == name]
+        if not places:
+            continue
+        if runners.verifier is None:
+            raise UsageError(f"the verifier {name} is used when nobody is there to run it")
+        rows = [(asked[place].item, asked[place].answer) for place in places]
+        for place, score in zip(places, runners.verifier(verifier, rows), strict=True):
+            grades[place] = Grade(score or 0.0, score is not None, asked[place].answer.strip())
+    return grades

@@ -1,0 +1,99 @@
+"""exact and choice: the answer as it is, and the answer as one of some options.
+
+    {"id": "1", "prompt": "Capital of France?", "grader": "exact", "answer": "Paris"}
+    {"id": "2", "prompt": "… A) 3 B) 4", "grader": "choice", "choices": ["3", "4"], "answer": 1}
+
+exact ignores case, spaces and a final period; `answers` may list several. choice finds the letter
+of an option (A, B, …), else the option's text; the log-likelihood form of it needs no grader, since
+there the model itself picks an index.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any
+
+from additive.errors import IntegrityError
+from additive.graders.grade import Grade, Item
+
+EXACT_VERSION = "exact/1"
+CHOICE_VERSION = "choice/1"
+_LETTER = re.compile(
+    r"(?:answer|option|choice)\s*(?:is|:)?\s*\(?([A-Z])\b|^\s*\(?([A-Z])(?:[).:]|\s*$)"
+)
+
+
+def normalised(text: str) -> str:
+    """The text without case, with single spaces, and without the final period.
+
+    >>> normalised("  The\\n Answer. ")
+    'the answer'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(".").rstrip()
+
+
+def grade_exact(item: Item, answer: str) -> Grade:
+    """Right when the whole answer is the expected one.
+
+    Raises: IntegrityError when the item has no answer.
+    """
+    given = normalised(answer)
+    accepted = [normalised(str(value)) for value in _accepted(item)]
+    return Grade(float(given in accepted), bool(given), answer.strip())
+
+
+def grade_choice(item: Item, answer: str) -> Grade:
+    """Right when the answer names the option at index `answer`.
+
+    Raises: IntegrityError when the item has no options, or the index is none of theirs.
+    """
+    options = choices(item)
+    picked = _picked(options, answer)
+    if picked is None:
+        return Grade(0.0, False)
+    return Grade(float(picked == item["answer"]), True, options[picked])
+
+
+def choices(item: Item) -> list[str]:
+    """The options of an item whose `answer` is an index into them.
+
+    Raises: IntegrityError when they are not.
+    """
+    options, answer = item.get("choices"), item.get("answer")
+    where = f"item {item.get('id')!r}"
+    if not isinstance(options, Sequence) or isinstance(options, str) or len(options) < 2:
+        raise IntegrityError(
+            f"choices is {options!r} when it should be a list of at least two", where=where
+        )
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
+        raise IntegrityError(
+            f"answer is {answer!r} when it should be an index of choices, 0 to {len(options) - 1}",
+            where=where,
+        )
+    return [str(option) for option in options]
+
+
+def _picked(options: Sequence[str], answer: str) -> int | None:
+    letters = [a or b for a, b in _LETTER.findall(answer)]
+    known = ascii_uppercase[: len(options)]
+    for letter in reversed(letters):
+        if letter in known:
+            return known.index(letter)
+    given = normalised(answer)
+    whole = [place for place, option in enumerate(options) if normalised(option) == given]
+    inside = [place for place, option in enumerate(options) if normalised(option) in given]
+    found = whole or inside
+    return found[0] if len(found) == 1 else None
+
+
+def _accepted(item: Item) -> Sequence[Any]:
+    if isinstance(item.get("answers"), Sequence) and not isinstance(item["answers"], str):
+        return item["answers"]
+    if item.get("answer") is None:
+        raise IntegrityError(
+            "answer is missing when the grader is exact", where=f"item {item.get('id')!r}"
+        )
+    return [item["answer"]]
