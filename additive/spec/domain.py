@@ -36,8 +36,8 @@ class DataSpec(Spec):
     train: Annotated[tuple[Text, ...], Field(min_length=1)] = ("train.jsonl",)
     """Files of training rows, JSON lines."""
     validation: Annotated[tuple[Text, ...], Field(min_length=1)] = ("validation.jsonl",)
-    """Files of validation rows: they decide saturation and every search, and are never trained on.
-    Files of validation rows: they decide saturation and every search, and are never trained on."""
+    """Files of validation rows: they decide saturation and every search, and are never
+    trained on."""
     format: Literal["auto", "prompt-completion", "messages", "alpaca", "sharegpt"] = "auto"
     """How a row is written; `auto` looks at the keys of the first row and reports what it found."""
     licence: Text | None = None
@@ -103,8 +103,8 @@ class RecallSpec(Spec):
     elsewhere."""
 
     share: Share | None = None
-    """Share of every batch that is recall; when not given 0.5 if the base has recall rows, else 0.
-    Share of every batch that is recall; when not given 0.5 if the base has recall rows, else 0."""
+    """Share of every batch that is recall; when not given 0.5 if the base has recall
+    rows, else 0."""
     rows: Count | None = None
     """Most recall rows to use; all of them when not given."""
 
@@ -158,7 +158,7 @@ class DomainSpec(Spec):
     system: Text | None = None
     """System message put before every prompt of the domain, in training and evaluation."""
     grader: Text = "exact"
-    """How validation answers are graded when they are generated; see `additive list graders`."""
+    """How generated validation answers are graded: numeric, literal, exact, code, refusal or format."""
     data: DataSpec = DataSpec()
     """Training and validation rows."""
     adapt: Annotated[LoraSpec | FullSpec, Field(discriminator="kind")] = LoraSpec()

@@ -20,8 +20,8 @@ class GateSpec(Spec):
     """Loss that is allowed: pass needs the interval of merged − reference above −margin. 0.05
     without `retain`."""
     retain: Fraction | None = None
-    """Share of the specialist's gain over the base that must be kept; takes the place of `margin`.
-    Share of the specialist's gain over the base that must be kept; takes the place of `margin`."""
+    """Share of the specialist's gain over the base that must be kept; takes the place
+    of `margin`."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """One-sided error; 0.05 gives the two-sided 90 % interval."""
     exact_guard: bool = True

@@ -50,7 +50,7 @@ class WaiverSpec(Spec):
 
 
 class WorkspaceSpec(Spec):
-    """A workspace."""
+    """The base of a workspace, defaults of its merges, and the policy of its gate."""
 
     version: Version
     """Version of this file's format."""
