@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
+from additive.models.quiet import quiet
 from additive.models.safety import check_adapter_directory, check_config, check_model_directory
 from additive.models.template import ensure_template
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -35,19 +37,24 @@ def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> 
     Raises: SecurityError, CompatibilityError, IntegrityError (see `safety`; also for tensors
     missing or unused).
     """
-    import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     config = check_model_directory(directory)
     _check_architecture(directory, config.get("model_type"))
-    model, report = AutoModelForCausalLM.from_pretrained(
-        directory,
-        dtype=_torch_dtype(torch, dtype),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype=_torch_dtype(dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        raise IntegrityError(f"model does not load: {error}", where=str(directory)) from error
+    model, report = loaded
     _refuse_invented(directory, report["missing_keys"], "is missing from the checkpoint")
     _refuse_invented(
         directory, report["unexpected_keys"], "is in the checkpoint but not in the model"
@@ -74,9 +81,10 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     if (directory / "config.json").exists():
         check_config(directory / "config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
     except (OSError, ValueError, KeyError) as error:
         raise IntegrityError(f"tokenizer does not load: {error}", where=str(directory)) from error
     ensure_template(tokenizer)
@@ -88,8 +96,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 def load_specialist(
     base_directory: Path, directory: Path, dtype: str = "float32", device: str = "cpu"
 ) -> PreTrainedModel:
-    """A specialist ready to answer: a whole model, or the base with its adapter added into the
-    weights.
+    """A specialist ready to answer: a whole model, or the base with its adapter added in.
 
     The adapter's product s·B·A is computed and added in `dtype`, so that asking costs what asking
     the base costs.
@@ -99,33 +106,47 @@ def load_specialist(
     """
     if not (directory / "adapter_config.json").exists():
         return load_model(directory, dtype, device)
-    check_adapter_directory(directory)
     model = attach_adapter(load_model(base_directory, dtype, device), directory)
-    return model.merge_and_unload(safe_merge=True).eval()
+    merge: Any = model.merge_and_unload
+    try:
+        return merge(safe_merge=True).eval()
+    except ValueError as error:
+        raise IntegrityError(f"adapter cannot be added: {error}", where=str(directory)) from error
 
 
-def attach_adapter(model: PreTrainedModel, directory: Path) -> PreTrainedModel:
-    """The model with a LoRA directory attached through PEFT, every tensor of the file accounted
-    for."""
+def attach_adapter(model: PreTrainedModel, directory: Path) -> PeftModel:
+    """The model with a LoRA directory attached through PEFT, every tensor accounted for.
+
+    Raises: as `load_specialist`.
+    """
     from peft import PeftModel, get_peft_model_state_dict
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    attached = PeftModel.from_pretrained(
-        model, str(directory), is_trainable=False, local_files_only=True
-    )
-    with safe_open(directory / "adapter_model.safetensors", framework="pt") as file:
-        stored = set(file.keys())
-    wanted = set(get_peft_model_state_dict(attached))
+    check_adapter_directory(directory)
+    try:
+        with quiet():
+            attached = PeftModel.from_pretrained(
+                model, str(directory), is_trainable=False, local_files_only=True
+            )
+        with safe_open(directory / "adapter_model.safetensors", framework="pt") as file:
+            stored = set(file.keys())
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        raise CompatibilityError(
+            f"adapter does not load on this base: {error}", where=str(directory)
+        ) from error
+    wanted = set(get_peft_model_state_dict(attached, save_embedding_layers=False))
     for name in sorted(stored ^ wanted):
         problem = "has no place in this base" if name in stored else "is missing from the adapter"
         raise CompatibilityError(f"tensor {name} {problem}", where=str(directory))
     return attached.eval()
 
 
-def _torch_dtype(torch_module: object, dtype: str) -> torch.dtype:
+def _torch_dtype(dtype: str) -> torch.dtype:
+    import torch
+
     if dtype not in DTYPES:
         raise CompatibilityError(f"dtype is {dtype!r} when it should be one of {', '.join(DTYPES)}")
-    return getattr(torch_module, dtype)
+    return getattr(torch, dtype)
 
 
 def _check_architecture(directory: Path, model_type: object) -> None:

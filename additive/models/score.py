@@ -15,13 +15,14 @@ from additive.models.template import Encoded, Prompt, encode, pad_id
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _MAX_LOGITS = 1 << 26  # numbers in one batch's logits: 256 MiB in fp32
 
 
 def teacher_forced(
-    model: PreTrainedModel,
+    model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Prompt],
     completions: Sequence[str],
@@ -35,7 +36,7 @@ def teacher_forced(
 
 
 def score_encoded(
-    model: PreTrainedModel, examples: Sequence[Encoded], pad: int, batch: int = 64
+    model: PreTrainedModel | PeftModel, examples: Sequence[Encoded], pad: int, batch: int = 64
 ) -> tuple[list[bool], list[float]]:
     """As `teacher_forced`, for examples that are ids already."""
     import torch
@@ -59,7 +60,7 @@ def _batches(examples: Sequence[Encoded], batch: int, vocabulary: int) -> list[l
 
 
 def _score_batch(
-    model: PreTrainedModel, examples: Sequence[Encoded], pad: int
+    model: PreTrainedModel | PeftModel, examples: Sequence[Encoded], pad: int
 ) -> tuple[list[bool], list[float]]:
     import torch
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
+from additive.models.quiet import quiet
 from additive.models.template import pad_id
 from additive.train import checkpoint
 from additive.train.device import Device, choose_device
@@ -70,7 +71,7 @@ def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResu
             help="float16 needs a loss scale, which could not be resumed exactly",
         )
     on_event(Progress(f"train {job.name}", f"on {device}", lasting=True))
-    with listen() as request:
+    with listen() as request, quiet():
         return _train(job, root, score, on_event, device, request)
 
 
@@ -221,6 +222,8 @@ def _hand_over(
 def _write_out(
     session: Session, tokenizer: PreTrainedTokenizerBase, place: Path, step: int
 ) -> None:
+    from peft import PeftModel
+
     job = session.job
     found = checkpoint.at(session.checkpoints, step)
     if found is None:
@@ -230,8 +233,9 @@ def _write_out(
             help=f"remove {session.root} and train again",
         )
     shutil.rmtree(place, ignore_errors=True)
-    if job.kind == "lora":
-        write_adapter(place, session.model, found.weights(), job.base_id)
+    model, weights = session.model, found.weights()
+    if isinstance(model, PeftModel):
+        write_adapter(place, model, weights, job.base_id)
     else:
-        load_weights(session.model, found.weights())
-        write_model(place, session.model, tokenizer, job.base_directory)
+        load_weights(model, weights)
+        write_model(place, model, tokenizer, job.base_directory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,6 +27,7 @@ from additive.types.progress import Listener, Progress
 from additive.types.seeds import derive_seed
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
     from additive.train.trainer import CompletionTrainer
@@ -41,7 +42,7 @@ class Session:
 
     job: TrainJob
     root: Path
-    model: PreTrainedModel
+    model: PreTrainedModel | PeftModel
     optimizer: torch.optim.Optimizer
     score: Score
     say: Listener
@@ -195,7 +196,8 @@ class Session:
         if accelerator.num_processes == 1:
             return asked
         flag = torch.tensor(float(asked), device=accelerator.device)
-        return float(accelerator.reduce(flag, reduction="sum")) > 0
+        asking: Any = accelerator.reduce(flag, reduction="sum")
+        return float(asking) > 0
 
     def _check_finite(self, step: int) -> None:
         finite = all(bool(p.isfinite().all()) for p in trainable(self.model).values())

@@ -27,6 +27,7 @@ from additive.train.device import Device
 from additive.train.preflight import labels
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 _DIRECT_LOGITS = 1 << 27  # numbers: up to 512 MiB of fp32 logits the plain loss is faster
@@ -89,7 +90,7 @@ class CompletionTrainer(SFTTrainer):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | PeftModel,
         args: SFTConfig,
         tokenizer: PreTrainedTokenizerBase,
         feed: Feed,
@@ -102,12 +103,13 @@ class CompletionTrainer(SFTTrainer):
             model=model,
             args=args,
             train_dataset=Dataset.from_dict({"input_ids": [[0]], "labels": [[0]]}),
-            data_collator=list,
+            data_collator=_as_is,
             processing_class=tokenizer,
             optimizers=(optimizer, LambdaLR(optimizer, lambda _: 1.0)),
         )
         self.remove_callback(PrinterCallback)
         self.feed, self.steps = feed, steps
+        self.vocabulary = int(model.config.get_text_config().vocab_size)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the whole batch's tokens
         self.loss_sum = torch.zeros((), dtype=torch.float64) if loss_sum is None else loss_sum
 
@@ -126,8 +128,7 @@ class CompletionTrainer(SFTTrainer):
     ) -> Any:
         """−Σ log p over the trained tokens of a micro-batch, divided by those of the whole
         batch."""
-        width = int(self.model.config.get_text_config().vocab_size)
-        if self.aux_loss_enabled or inputs["labels"].numel() * width > _DIRECT_LOGITS:
+        if self.aux_loss_enabled or inputs["labels"].numel() * self.vocabulary > _DIRECT_LOGITS:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         asked = {key: inputs[key] for key in ("input_ids", "attention_mask")}
         logits = model(**asked, use_cache=False).logits[:, :-1]
@@ -137,7 +138,7 @@ class CompletionTrainer(SFTTrainer):
             logits[trained].float(), targets[trained], reduction="sum"
         )
         scale = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return total * scale / num_items_in_batch
+        return total * scale / torch.as_tensor(num_items_in_batch)
 
     def training_step(
         self,
@@ -152,7 +153,7 @@ class CompletionTrainer(SFTTrainer):
 
     def take_loss(self) -> float:
         """The sum of the steps' losses since the last call, the mean over all processes."""
-        total = self.accelerator.reduce(self.loss_sum.clone(), reduction="mean")
+        total: Any = self.accelerator.reduce(self.loss_sum.clone(), reduction="mean")
         self.loss_sum = torch.zeros_like(self.loss_sum)
         return float(total)
 

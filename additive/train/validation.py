@@ -11,9 +11,10 @@ from additive.train.data import Row
 from additive.train.saturation import Evaluation
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Score = Callable[["PreTrainedModel", int], Evaluation]
+Score = Callable[["PreTrainedModel | PeftModel", int], Evaluation]
 
 
 def completion_score(
@@ -31,7 +32,7 @@ def completion_score(
     )
     pad = pad_id(tokenizer)
 
-    def score(model: PreTrainedModel, step: int) -> Evaluation:
+    def score(model: PreTrainedModel | PeftModel, step: int) -> Evaluation:
         exact, losses = score_encoded(model, examples, pad, batch)
         return Evaluation(step, tuple(float(value) for value in exact), tuple(losses))
 
