@@ -19,7 +19,8 @@ from additive.report.evidence import Evidence
 from additive.report.flips import Flip, Flips
 
 HOSTILE = (
-    "</style></title><script>alert('x')</script>\x1b[31m\u202e\u05d0\u05d1|`<img src=x onerror=y>"
+    "</style></title><script>alert('x')</script>\x1b[31m\u202e\u05d0\u05d1|`"
+    '<img src=x onerror=y>" onclick="z'
 )
 
 

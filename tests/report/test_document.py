@@ -84,6 +84,9 @@ def test_the_worst_suite_decides_never_the_average():
     # An interval that is lower in numbers can still be further from its own margin.
     tight = line("tight", interval=[-0.015, 0.0], margin=0.02)
     assert name_of(line("wide", interval=[-0.03, 0.0], margin=0.1), tight) == "tight"
+    # A suite that failed decides even where an undecided one may have lost more.
+    open_end = {**UNDECIDED, "interval": [-0.4, 0.4]}
+    assert name_of(open_end, FAILED) == FAILED["suite"]
     assert name_of() is None
 
 
@@ -94,6 +97,14 @@ def test_references_and_gains():
     for name in (NO_GAIN["suite"], GUARD["suite"]):
         assert lines[name].reference == "the base"
         assert lines[name].gain is None
+
+
+def test_there_is_a_gain_only_where_the_check_retains_one():
+    unsure = line("unsure", base=0.5, specialist=0.52, retention=None)
+    worse = line("worse", base=0.6, specialist=0.5, retention=0.9)
+    for suite in read_check(document("pass", unsure, worse)).suites:
+        assert suite.gain is None
+        assert suite.reference == "the base"
 
 
 def test_the_headline_names_the_suite_and_its_numbers():

@@ -84,6 +84,7 @@ def test_hostile_text_is_shown_as_text():
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", page)
     answers = [value for tag, key, value in seen.attributes if (tag, key) == ("dd", "dir")]
     assert set(answers) == {"auto"}
+    assert len(answers) == 4 * 20
 
 
 def test_the_page_is_small_however_much_was_lost():
@@ -188,7 +189,11 @@ def test_only_suites_with_a_gain_have_a_bar():
     ]
     assert retention_bars(read_check(NOT_CHECKED).suites) == ()
     wild = line("math", retention=-3.0, interval=[-1.0, 1.0])
-    assert 'width="2"' in retention_bars(read_check(document("fail", wild)).suites)[0].picture
+    picture = retention_bars(read_check(document("fail", wild)).suites)[0].picture
+    assert 'width="2"' in picture
+    places = [float(x) for x in re.findall(r' x\d="([^"]*)"', picture)]
+    assert min(places) >= 0
+    assert max(places) <= 1000
 
 
 @pytest.mark.parametrize("last", [1, 2, 7, 10, 99, 420, 1000, 25_000, 123_456])
