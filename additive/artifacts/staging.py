@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,19 +24,18 @@ def staging_directory(root: Path, label: str) -> Iterator[Path]:
 
     Raises: ResourceError when the disk is full or fails.
     """
-    with disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with _lock(root / "mutex"):
-            _reclaim(root)
-            path = root / f"{label}-{os.getpid()}-{secrets.token_hex(4)}"
-            owner = _lock(_lock_path(path))
-            owner.acquire()
-            path.mkdir()
+    path = root / f"{label}-{os.getpid()}-{secrets.token_hex(4)}"
+    owner = _lock(_lock_path(path))
     try:
+        with disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            with _lock(root / "mutex"):
+                _reclaim(root)
+                owner.acquire()
+                path.mkdir()
         yield path
     finally:
-        _remove(path)
-        owner.release()
+        _release(path, owner)
 
 
 def reclaim(root: Path) -> tuple[str, ...]:
@@ -58,16 +57,18 @@ def _reclaim_one(path: Path) -> bool:
         owner.acquire(blocking=False)
     except Timeout:
         return False
-    try:
-        _remove(path)
-    finally:
-        owner.release()
+    _release(path, owner)
     return True
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    _lock_path(path).unlink(missing_ok=True)
+def _release(path: Path, owner: FileLock) -> None:
+    # What cannot be removed now is removed at the next start; the error that led here matters more.
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            _lock_path(path).unlink()
+    finally:
+        owner.release()
 
 
 def _lock_path(path: Path) -> Path:
