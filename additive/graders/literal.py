@@ -79,7 +79,7 @@ def after_equals(answer: str) -> str:
         return ""
     parts = lines[-1].split("=")
     last = parts[-1].strip().rstrip(".;`")
-    for start in range(len(parts) - 1, 0, -1):
+    for start in reversed(range(len(parts))):
         candidate = "=".join(parts[start:]).strip().rstrip(".;`")
         if literal(candidate) is not _TEXT:
             return candidate
