@@ -1,0 +1,126 @@
+"""The pre-training loop: warm-up, constant rate, decay; resumable, seeded, logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from additive.tinybase.mixture import stream
+from additive.tinybase.model import Shape, Weights, initial, loss_of
+from additive.tinybase.packing import Packer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast: ``steps`` in all, the last ``decay`` of them with falling rate."""
+
+    steps: int = 5_000
+    decay: int = 2_000
+    warmup: int = 200
+    rate: float = 3e-3
+    weight_decay: float = 0.05
+    packs: int = 54
+    length: int = 96
+    seed: int = 1
+    save_every: int = 250
+    log_every: int = 50
+    compiled: bool = True
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds."""
+
+    step: int
+    weights: Weights
+    optimizers: list[torch.optim.Optimizer]
+
+
+def rate_at(plan: Plan, step: int) -> float:
+    """Return the factor on the rate: linear warm-up, constant, linear decay to zero."""
+    rising = min(1.0, (step + 1) / plan.warmup)
+    return rising * min(1.0, (plan.steps - step) / max(plan.decay, 1))
+
+
+def start(plan: Plan, shape: Shape) -> State:
+    """Return the state before the first step: Muon for matrices, AdamW for all else."""
+    weights = {k: w.requires_grad_() for k, w in initial(shape, plan.seed).items()}
+    matrices = [w for k, w in weights.items() if w.dim() == 2 and k != "embed"]
+    others = [w for k, w in weights.items() if w.dim() == 1 or k == "embed"]
+    muon = torch.optim.Muon(
+        matrices, lr=plan.rate, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    adam = torch.optim.AdamW(others, lr=plan.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    return State(0, weights, [muon, adam])
+
+
+def save(state: State, path: Path) -> None:
+    """Write the checkpoint whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save(
+        {"step": state.step, "weights": {k: w.detach() for k, w in state.weights.items()},
+         "optimizers": [o.state_dict() for o in state.optimizers]}, part)  # fmt: skip
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+
+
+def restore(state: State, path: Path) -> None:
+    """Load a checkpoint written by ``save`` into ``state``."""
+    stored = torch.load(path, weights_only=True)
+    state.step = stored["step"]
+    with torch.no_grad():
+        for name, weight in state.weights.items():
+            weight.copy_(stored["weights"][name])
+    for optimizer, values in zip(state.optimizers, stored["optimizers"], strict=True):
+        optimizer.load_state_dict(values)
+
+
+def _log(path: Path, record: dict[str, float]) -> None:
+    with path.open("a") as handle:
+        handle.write(json.dumps(record) + "\n")
+    print(" ".join(f"{k} {v:.6g}" for k, v in record.items()), flush=True)
+
+
+def pretrain(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> State:
+    """Train from the newest checkpoint in ``work`` (or from the start) to ``plan.steps``."""
+    state = start(plan, shape)
+    checkpoint = work / "checkpoint.pt"
+    if checkpoint.exists():
+        restore(state, checkpoint)
+    (work / "plan.json").write_text(json.dumps({"plan": asdict(plan), "shape": asdict(shape)}))
+    dtype = torch.bfloat16
+    loss_function = torch.compile(loss_of, dynamic=False) if plan.compiled else loss_of
+    # the data stream is a function of the step at which this run began
+    packer = Packer(tokenizer, stream(plan.seed * 1_000_003 + state.step), plan.seed + state.step,
+                    plan.packs, plan.length)  # fmt: skip
+    total, since = torch.zeros(()), time.monotonic()
+    while state.step < plan.steps:
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate * rate_at(plan, state.step)
+        b = packer.batch()
+        loss = loss_function(
+            state.weights, b.ids, b.rows, b.where, b.wanted, b.counted, shape, dtype
+        )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(state.weights.values(), 1.0)
+        for optimizer in state.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        total += loss.detach()
+        state.step += 1
+        if state.step % plan.log_every == 0:
+            seconds = time.monotonic() - since
+            _log(work / "log.jsonl", {"step": state.step, "loss": round(float(total) / plan.log_every, 5),
+                                      "seconds": round(seconds, 1)})  # fmt: skip
+            total, since = torch.zeros(()), time.monotonic()
+        if state.step % plan.save_every == 0 or state.step == plan.steps:
+            save(state, checkpoint)
+    return state

@@ -1,0 +1,45 @@
+"""How well the base holds its substrate: whole-answer accuracy of every grammar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import torch
+
+from additive.tinybase.mixture import MIXTURE
+from additive.tinybase.rows import Row
+
+SEED = 31
+ROWS = 500
+
+
+def _exact(model: torch.nn.Module, tokenizer, rows: list[Row]) -> float:  # noqa: ANN001
+    """Return the share of rows whose every completion token is the most likely one.
+
+    With one right answer this equals greedy exact match, in a single forward pass.
+    """
+    right = 0
+    for row in rows:
+        head = tokenizer(f"<|user|>{row.prompt}<|assistant|>").input_ids
+        tail = tokenizer(f"{row.completion}<|end|>").input_ids
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([head + tail])).logits[0]
+        guesses = logits[len(head) - 1 : -1].argmax(-1).tolist()
+        right += guesses == tail
+    return right / len(rows)
+
+
+def probe(directory: Path) -> dict[str, float]:
+    """Return the accuracy of the exported base on fresh rows of every grammar with prompts."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    rng = Random(SEED)
+    found: dict[str, float] = {}
+    for _, grammar in MIXTURE:
+        rows = [grammar(rng) for _ in range(ROWS)]
+        if rows[0].prompt:
+            found[rows[0].kind] = _exact(model, tokenizer, rows)
+    return found
