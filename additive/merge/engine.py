@@ -21,6 +21,7 @@ from additive.merge.plan import Plan, PlannedTensor, open_sources
 from additive.merge.report import MergeReport, summarise
 from additive.merge.sidefiles import write_index, write_side_files
 from additive.merge.stacks import Sources
+from additive.merge.survey import survey_model
 from additive.merge.threads import each, worker_count
 from additive.tensors.writer import LayoutWriter
 from additive.types.digests import Digest, TensorLeaf
@@ -85,7 +86,7 @@ class _Run:
     workers: int
 
     def checkpoint(self) -> MergeReport:
-        conclusion = survey_model(self.plan, self.opened, self.workers, self.progress)
+        conclusion = survey_model(self.plan.recipe, self.opened, self.workers, self.progress)
         written: list[Written] = []
         with ExitStack() as stack:
             writers = {shard: stack.enter_context(writer) for shard, writer in self._writers()}
@@ -131,14 +132,3 @@ class _Run:
         total = self.plan.written
         text = f"{tensor.action} {tensor.name}"
         self.progress(Progress("merge", text, done, total))
-
-
-def survey_model(plan: Plan, opened: Sources, workers: int, progress: Listener) -> Any:
-    """The first pass of a method of scope `model`: one survey per parameter, then their conclusion."""
-    method: Any = plan.recipe.method
-    if method.scope != "model":
-        return None
-    progress(Progress("merge", "first pass: surveying every parameter"))
-    names = opened.parameters()
-    surveys = each(lambda name: method.survey(opened.stack(name, plan.recipe.seed)), names, workers)
-    return method.conclude(dict(zip(names, surveys, strict=True)))

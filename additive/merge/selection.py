@@ -54,7 +54,7 @@ class _Counted:
 
 def _magnitudes(delta: Delta):  # noqa: ANN202
     for start, stop in tiles(delta.shape):
-        yield delta.rows(start, stop).dense().abs_()
+        yield delta.rows(start, stop).dense().abs()
 
 
 def _kth(values: Tensor, keep: int) -> float:

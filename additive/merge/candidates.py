@@ -1,0 +1,126 @@
+"""A resident model that switches between candidates of one merge: base files on disk, weights in place.
+
+The weights after `switch(scale)` are the very values that `execute` would write at that scale, rounding
+to the output's dtype included, so a scale chosen here is chosen on what ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from additive.deltas.base import Base, open_base
+from additive.deltas.model import Delta, combine
+from additive.deltas.tiles import matrix_shape
+from additive.errors import CompatibilityError
+from additive.merge.parameter import landed, merged_delta
+from additive.merge.plan import DTYPES, open_sources
+from additive.merge.recipe import Recipe
+from additive.merge.stacks import Sources
+from additive.merge.survey import survey_model
+from additive.merge.threads import each, worker_count
+from additive.tensors.dtypes import torch_dtype
+
+
+@dataclass(frozen=True, eq=False)
+class _Slot:
+    """One touched parameter of the model: where it lives, its base values, its delta at scale 1."""
+
+    name: str
+    parameter: Tensor
+    base: Tensor
+    dtype: torch.dtype
+    delta: Delta
+
+    def show(self, scale: float) -> None:
+        delta = self.delta if scale == 1.0 else combine([(scale, self.delta)])
+        rows = self.parameter.data.reshape(matrix_shape(tuple(self.base.shape)))
+        for block in landed(delta, self.base, self.dtype, self.name):
+            rows[block.start : block.stop] = block.values.to(rows.dtype)
+
+    def restore(self) -> None:
+        self.parameter.data.copy_(self.base)
+
+
+@contextmanager
+def resident(
+    model: nn.Module, base_directory: Path, recipe: Recipe
+) -> Iterator[Callable[[float], None]]:
+    """Hold a loaded base model ready for every scale of a recipe; the base's bits are back afterwards.
+
+    Gives `switch(scale)`, which sets W = round(W₀ + scale·Δ) in place. The recipe's own scale is not
+    used. The model may be in any float dtype that holds the base's values.
+
+    Raises: CompatibilityError when the model's weights are not the base's.
+
+    Example:
+        with resident(model, base, recipe) as switch:
+            for scale in (0.3, 0.5, 0.7, 1.0):
+                switch(scale)
+                scores[scale] = score(model)
+    """
+    opened = open_sources(recipe, open_base(base_directory))
+    parameters = _parameters(model, opened.base)
+    split = [_split(model, parameters, alias) for alias in opened.untied]
+    try:
+        slots = _slots(parameters, opened, recipe)
+        try:
+            yield lambda scale: _all(slots, lambda slot: slot.show(scale))
+        finally:
+            _all(slots, _Slot.restore)
+    finally:
+        for join in split:
+            join()
+        opened.close()
+
+
+def _all(slots: list[_Slot], action: Callable[[_Slot], None]) -> None:
+    with torch.no_grad():
+        for _ in each(action, slots, worker_count()):
+            pass
+
+
+def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) -> list[_Slot]:
+    conclusion = survey_model(recipe, opened, worker_count())
+    slots = []
+    for name in opened.parameters():
+        stack = opened.stack(name, recipe.seed)
+        stack = replace(stack, survey=conclusion) if conclusion is not None else stack
+        base = opened.base.tensor(name)
+        if not torch.equal(parameters[name].data.cpu(), base.to(parameters[name].dtype)):
+            raise CompatibilityError(
+                f"{name} of the loaded model differs from the base's file",
+                where=str(opened.base.directory),
+                help="load the model from this base, without any adapter on top",
+            )
+        dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
+        delta = merged_delta(recipe.method, stack, 1.0)
+        slots.append(_Slot(name, parameters[name], base, dtype, delta))
+    return slots
+
+
+def _parameters(model: nn.Module, base: Base) -> dict[str, Tensor]:
+    """The model's parameters under the base's names, which may lack or have a prefix."""
+    own = dict(model.named_parameters(remove_duplicate=False))
+    found = {}
+    for name in base.names():
+        fitting = [o for o in own if o == name or o.endswith(f".{name}") or name.endswith(f".{o}")]
+        exact = name if name in own else fitting[0] if len(fitting) == 1 else None
+        if exact is not None and tuple(own[exact].shape) == base.shape(name):
+            found[name] = own[exact]
+    return found
+
+
+def _split(model: nn.Module, parameters: dict[str, Tensor], alias: str) -> Callable[[], None]:
+    """Give a tied head a tensor of its own; the function that is returned ties it again."""
+    path = next(n for n, p in model.named_parameters(remove_duplicate=False) if n.endswith(alias))
+    module = model.get_submodule(path.rpartition(".")[0])
+    tied = module.get_parameter("weight")
+    module.register_parameter("weight", nn.Parameter(tied.detach().clone(), requires_grad=False))
+    parameters[alias] = module.get_parameter("weight")
+    return lambda: module.register_parameter("weight", tied)

@@ -1,0 +1,26 @@
+"""The first pass of methods that need to see the whole model before they merge a parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from additive.merge.recipe import Recipe
+from additive.merge.stacks import Sources
+from additive.merge.threads import each
+from additive.types.progress import Listener, Progress, silent
+
+
+def survey_model(
+    recipe: Recipe, opened: Sources, workers: int, progress: Listener = silent
+) -> Any:
+    """One survey per parameter in the base's order, then what the method concludes from them.
+
+    None for methods of any other scope than `model`.
+    """
+    method: Any = recipe.method
+    if method.scope != "model":
+        return None
+    progress(Progress("merge", "first pass: surveying every parameter"))
+    names = opened.parameters()
+    surveys = each(lambda name: method.survey(opened.stack(name, recipe.seed)), names, workers)
+    return method.conclude(dict(zip(names, surveys, strict=True)))

@@ -1,0 +1,79 @@
+"""Every kind of adapter that is accepted: (name, base family, base's settings, LoraConfig's settings)."""
+
+from __future__ import annotations
+
+PLAIN = {"r": 4, "lora_alpha": 10, "target_modules": ["q_proj", "v_proj", "up_proj"]}
+CONV = {"r": 4, "lora_alpha": 10, "target_modules": ["c_attn", "c_proj", "c_fc"]}
+
+KINDS: dict[str, tuple[str, dict, dict]] = {
+    "lora": ("llama", {}, PLAIN),
+    "rslora": ("llama", {}, {**PLAIN, "use_rslora": True}),
+    "rank pattern": (
+        "llama",
+        {},
+        {**PLAIN, "rank_pattern": {"q_proj": 2, r"^model\.layers\.1\.self_attn\.v_proj": 6}},
+    ),
+    "alpha pattern with rank stabilisation": (
+        "llama",
+        {},
+        {
+            **PLAIN,
+            "use_rslora": True,
+            "rank_pattern": {"layers.0.mlp.up_proj": 3},
+            "alpha_pattern": {"q_proj": 3, "layers.0.mlp.up_proj": 5},
+        },
+    ),
+    "one layer only": ("llama", {}, {**PLAIN, "layers_to_transform": [1]}),
+    "all linear": ("qwen", {}, {"r": 4, "target_modules": "all-linear"}),
+    "gaussian start": ("llama", {}, {**PLAIN, "init_lora_weights": "gaussian"}),
+    "orthogonal start": ("llama", {}, {**PLAIN, "init_lora_weights": "orthogonal"}),
+    "dora": ("llama", {}, {**PLAIN, "use_dora": True}),
+    "dora with rank stabilisation": ("gemma", {}, {**PLAIN, "use_dora": True, "use_rslora": True}),
+    "whole modules": (
+        "llama",
+        {},
+        {**PLAIN, "modules_to_save": ["lm_head", "embed_tokens", "input_layernorm"]},
+    ),
+    "embedding": ("llama", {}, {"r": 4, "target_modules": ["embed_tokens", "q_proj"]}),
+    "head": ("llama", {}, {"r": 4, "target_modules": ["lm_head", "q_proj"]}),
+    "dora embedding": (
+        "llama",
+        {},
+        {"r": 4, "use_dora": True, "target_modules": ["embed_tokens", "q_proj"]},
+    ),
+    "tokens": ("llama", {}, {**PLAIN, "trainable_token_indices": [3, 70, 5]}),
+    "tokens by module": ("llama", {}, {**PLAIN, "trainable_token_indices": {"embed_tokens": [7]}}),
+    "tokens, tied": ("qwen", {"tied": True}, {**PLAIN, "trainable_token_indices": [3, 70]}),
+    "tied": ("gemma", {}, {**PLAIN, "target_modules": ["q_proj", "o_proj", "down_proj"]}),
+    "bias of all": ("qwen", {}, {**PLAIN, "bias": "all"}),
+    "bias of adapted": ("qwen", {}, {**PLAIN, "bias": "lora_only"}),
+    "lora bias": ("qwen", {}, {**PLAIN, "target_modules": ["q_proj", "k_proj"], "lora_bias": True}),
+    "conv1d": ("gpt2", {}, CONV),
+    "conv1d rslora": ("gpt2", {}, {**CONV, "use_rslora": True}),
+    "conv1d dora": ("gpt2", {}, {**CONV, "use_dora": True}),
+    "conv1d lora bias": ("gpt2", {}, {**CONV, "lora_bias": True}),
+    "conv1d bias of all": ("gpt2", {}, {**CONV, "bias": "all"}),
+    "conv1d whole modules": ("gpt2", {}, {**CONV, "modules_to_save": ["ln_1", "ln_f"]}),
+}
+
+# Adapters that train one side of a tied pair. The merge must split it: PEFT's own merge keeps the pair
+# tied (so that the merged model answers differently than the adapter did), or applies the delta twice.
+ONE_SIDED: dict[str, tuple[str, dict, dict]] = {
+    "embedding": ("llama", {"tied": True}, {"r": 4, "target_modules": ["embed_tokens", "q_proj"]}),
+    "head": ("qwen", {"tied": True}, {"r": 4, "target_modules": ["lm_head", "q_proj"]}),
+    "whole embedding": ("llama", {"tied": True}, {**PLAIN, "modules_to_save": ["embed_tokens"]}),
+    "whole head": ("gemma", {}, {**PLAIN, "modules_to_save": ["lm_head"]}),
+    "gpt2 embedding": ("gpt2", {}, {"r": 4, "target_modules": ["wte", "c_attn"]}),
+}
+BOTH_SIDES: dict[str, tuple[str, dict, dict]] = {
+    "factors": (
+        "llama",
+        {"tied": True},
+        {"r": 4, "target_modules": ["embed_tokens", "q_proj"], "ensure_weight_tying": True},
+    ),
+    "whole": (
+        "llama",
+        {"tied": True},
+        {**PLAIN, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+    ),
+}

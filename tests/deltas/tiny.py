@@ -1,0 +1,104 @@
+"""Tiny real models and real PEFT adapters, built at test time and saved as their libraries save them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+logging.getLogger("transformers").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module="peft")
+
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 80,
+    "max_position_embeddings": 64,
+}
+
+
+def build(family: str, seed: int = 0, tied: bool | None = None) -> PreTrainedModel:
+    """A random model: `llama`, `qwen` (biases on q, k, v), `gemma` (tied, head_dim) or `gpt2` (Conv1D)."""
+    torch.manual_seed(seed)
+    if family == "llama":
+        return LlamaForCausalLM(LlamaConfig(**_SIZES, tie_word_embeddings=bool(tied)))
+    if family == "qwen":
+        model = Qwen2ForCausalLM(Qwen2Config(**_SIZES, tie_word_embeddings=bool(tied)))
+    elif family == "gemma":
+        model = Gemma2ForCausalLM(Gemma2Config(**_SIZES, head_dim=8))
+    else:
+        model = GPT2LMHeadModel(
+            GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=80, n_positions=64)
+        )
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.normal_(std=0.05)
+    return model
+
+
+def save_base(directory: Path, family: str, dtype=torch.float32, tied=None, seed=0, **how) -> Path:
+    """Build and save a base; `how` goes to save_pretrained (max_shard_size)."""
+    build(family, seed, tied).to(dtype).save_pretrained(directory, **how)
+    return directory
+
+
+def save_adapter(directory: Path, base: Path, seed: int = 1, size: float = 0.05, **config) -> Path:
+    """Save an adapter whose every trained tensor has moved away from its initial value."""
+    model = load(base)
+    torch.manual_seed(seed)
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config))
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data += size * torch.randn_like(parameter)
+    adapted.save_pretrained(directory)
+    return directory
+
+
+def save_fine_tune(directory: Path, base: Path, seed: int = 1, dtype=None, **how) -> Path:
+    """Save a full fine-tune: every float moved a little."""
+    model = AutoModelForCausalLM.from_pretrained(base)
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data += (0.02 * torch.randn(parameter.shape)).to(parameter.dtype)
+    model.to(dtype or model.dtype).save_pretrained(directory, **how)
+    return directory
+
+
+def load(directory: Path, dtype=torch.float32) -> PreTrainedModel:
+    """The model of a directory in float32 (every value of the smaller dtypes is one of float32)."""
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
+
+
+def merged_by_peft(base: Path, adapter: Path) -> PreTrainedModel:
+    """PEFT's own merge_and_unload in float32."""
+    return PeftModel.from_pretrained(load(base), adapter).merge_and_unload().eval()
+
+
+def adapted_by_peft(base: Path, adapter: Path) -> PeftModel:
+    """The base with the adapter on top, as it was trained."""
+    return PeftModel.from_pretrained(load(base), adapter).eval()
+
+
+@torch.no_grad()
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    """The logits of two fixed prompts, float32."""
+    tokens = torch.arange(40).reshape(2, 20) % 79
+    return model(input_ids=tokens).logits.float()

@@ -1,0 +1,145 @@
+"""Every registered method passes every law, and each law catches the mistake it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from additive.deltas.model import Dense, LowRank, combine
+from additive.merge.building import build_method
+from additive.merge.methods import METHODS
+from additive.testing import check_merge_method
+
+PARAMETERS = {
+    "ties": [{}, {"density": 0.05}, {"density": 1.0}],
+    "dare_linear": [{}, {"density": 0.1}],
+    "dare_ties": [{}, {"density": 1.0}],
+}
+CASES = [(name, parameters) for name in METHODS.names() for parameters in PARAMETERS.get(name, [{}])]
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_method_keeps_the_laws(name, parameters):
+    for sources in (1, 2, 5):
+        check_merge_method(build_method(name, parameters), sources=sources, seed=sources)
+
+
+@dataclass(frozen=True)
+class Plain:
+    scope: ClassVar[str] = "element"
+    is_linear: ClassVar[bool] = True
+
+    def merge(self, stack):
+        return combine(list(zip(stack.weights, stack.deltas, strict=True)))
+
+
+class FactorWise(Plain):
+    """PEFT's `linear`: A and B summed apart, (ΣB)(ΣA), which has cross terms."""
+
+    def merge(self, stack):
+        if not all(isinstance(delta, LowRank) for delta in stack.deltas):
+            return super().merge(stack)
+        B = sum(w**0.5 * d.B for w, d in zip(stack.weights, stack.deltas, strict=True))
+        A = sum(w**0.5 * d.A for w, d in zip(stack.weights, stack.deltas, strict=True))
+        return LowRank(B, A, stack.deltas[0].scale)
+
+
+class KeepsFirst(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        return stack.deltas[0]
+
+
+class GlobalRandom(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        return super().merge(stack).dense() * torch.rand(stack.shape)
+
+
+class AddsSomething(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        return super().merge(stack).dense() + 1e-9
+
+
+class ChangesInput(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        for delta in stack.deltas:
+            if isinstance(delta, LowRank):
+                delta.B.mul_(0.5)
+        return super().merge(stack)
+
+
+class SeesTheBlock(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        total = super().merge(stack).dense()
+        return total / (1.0 + total.abs().max())
+
+
+class Transposes(Plain):
+    def merge(self, stack):
+        return super().merge(stack).dense().T.contiguous()
+
+
+class Halves(Plain):
+    def merge(self, stack):
+        return Dense(super().merge(stack).dense() * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [
+        (FactorWise, "factors"),
+        (KeepsFirst, "permutation"),
+        (GlobalRandom, "pure"),
+        (AddsSomething, "zero"),
+        (ChangesInput, "pure"),
+        (SeesTheBlock, "blocks"),
+        (Halves, "linear"),
+    ],
+)
+def test_a_law_catches(wrong, law):
+    with pytest.raises(AssertionError, match=f"law `{law}`"):
+        check_merge_method(wrong())
+
+
+def test_a_wrong_shape_is_named():
+    from additive.errors import UsageError
+
+    with pytest.raises(UsageError, match=r"Transposes.merge gave \[16, 24\]"):
+        check_merge_method(Transposes())
+
+
+def test_a_declaration_is_checked():
+    class Loose:
+        scope = "element"
+
+        def merge(self, stack):
+            return stack.deltas[0]
+
+    @dataclass
+    class Thawed:
+        scope: ClassVar[str] = "element"
+
+    @dataclass(frozen=True)
+    class Odd:
+        scope: ClassVar[str] = "everything"
+
+    @dataclass(frozen=True)
+    class Unsayable:
+        scope: ClassVar[str] = "element"
+        parts: tuple = (1, 2)
+
+    for wrong, what in ((Loose, "no dataclass"), (Thawed, "not frozen"), (Odd, "scope"), (Unsayable, "plain")):
+        with pytest.raises(AssertionError, match=what):
+            check_merge_method(wrong())

@@ -1,0 +1,28 @@
+"""Short ways to a merge in tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from additive.merge.building import build_method
+from additive.merge.engine import execute
+from additive.merge.plan import plan
+from additive.merge.recipe import Recipe, SourceSpec
+from additive.merge.report import MergeReport
+from additive.types.digests import digest_json
+
+
+def source(directory: Path, weight: float = 1.0, name: str | None = None) -> SourceSpec:
+    """A source whose digest is made from its folder's name."""
+    return SourceSpec(name or directory.name, digest_json(directory.name), directory, weight)
+
+
+def recipe(*sources: SourceSpec, method: str = "task_arithmetic", parameters=None, **fields) -> Recipe:
+    """A recipe of these sources."""
+    return Recipe(sources=sources, method=build_method(method, parameters), **fields)
+
+
+def merge(out: Path, base: Path, made: Recipe, **how) -> MergeReport:
+    """Plan and execute."""
+    out.mkdir(parents=True)
+    return execute(plan(made, base), out, **how)
