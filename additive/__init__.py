@@ -1,3 +1,45 @@
-"""Fine-tuned skills that add up: train one domain at a time, freeze it, merge exactly, release through a gate."""
+"""Fine-tuned skills that add up: train one domain at a time, freeze it, merge exactly, release through a gate.
+
+    from additive import find_workspace, train_domain
+    train_domain(find_workspace(Path.cwd()), "math")
+
+Names are imported when they are used; `import additive` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AdditiveError": "additive.errors",
+    "MergeOptions": "additive.workflows.requests",
+    "Workspace": "additive.workspace",
+    "build_merge": "additive.workflows.merging",
+    "check_merge": "additive.workflows.checking",
+    "find_workspace": "additive.workspace",
+    "request_merge": "additive.workflows.requests",
+    "tango": "additive.gate",
+    "train_domain": "additive.workflows.training",
+}
+
+__all__ = [
+    "AdditiveError",
+    "MergeOptions",
+    "Workspace",
+    "build_merge",
+    "check_merge",
+    "find_workspace",
+    "request_merge",
+    "tango",
+    "train_domain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'additive' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

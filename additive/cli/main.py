@@ -35,10 +35,17 @@ class Verb:
 
 LAZY: dict[str, Verb] = {
     "init": Verb("additive.cli.init:command", "Start", "scaffold a workspace"),
+    "demo": Verb("additive.cli.demo:command", "Start", "the whole story on the bundled base"),
     "doctor": Verb("additive.cli.doctor:command", "Start", "judge this machine"),
     "lint": Verb("additive.cli.lint:command", "Start", "check specs, data, digests and leaks"),
+    "train": Verb("additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"),
+    "merge": Verb("additive.cli.merge:command", "Build", "add frozen domains up, then check"),
+    "check": Verb("additive.cli.check:command", "Judge", "evaluate a merge, then the gate"),
+    "gate": Verb("additive.cli.gate:command", "Judge", "the verdict alone, from two result files"),
+    "ask": Verb("additive.cli.ask:command", "Look", "base, specialists and merges side by side"),
     "list": Verb("additive.cli.list:command", "Look", "what there is"),
     "show": Verb("additive.cli.show:command", "Look", "one artifact, with where it comes from"),
+    "report": Verb("additive.cli.report:command", "Look", "one HTML page about a merge"),
     "verify": Verb("additive.cli.verify:command", "Look", "check every byte, offline"),
 }
 _EXAMPLE = """\b

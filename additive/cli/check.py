@@ -1,0 +1,90 @@
+"""`additive check MERGE`: evaluate on held-out suites, then the gate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from additive.cli.output import Output
+from additive.cli.progress import show_progress
+from additive.cli.session import Session
+from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE
+
+if TYPE_CHECKING:
+    from additive.workspace import Workspace
+
+_PASSING = ("pass", "not checked")
+
+
+@click.command("check")
+@click.argument("merge")
+@click.option("--plan", is_flag=True, help="What would be evaluated, and the drop that could be seen.")
+@click.pass_obj
+def command(session: Session, merge: str, plan: bool) -> int:
+    """Compare MERGE item by item with its specialists and the base, and give the verdict.
+
+    Exit code 0: every suite passes (or there is none for these domains). 1: a suite fails or cannot tell.
+
+    \b
+      additive check math+code+safety
+      additive check math+code+safety --json
+    """
+    from additive.workflows.reporting import find_checkable
+
+    artifact = find_checkable(session.workspace, merge)
+    if plan:
+        from additive.workflows.planning import plan_check
+
+        planned = plan_check(session.workspace, artifact)
+        session.output.result(planned.document(), planned.text())
+        return EXIT_OK
+    from additive.workflows.checking import check_merge
+
+    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
+        document = check_merge(session.workspace, artifact, listen)
+    if session.as_json:
+        session.output.result(document)
+    else:
+        report_check(session.output, session.workspace, document)
+    return exit_code(document)
+
+
+def exit_code(document: Mapping[str, Any]) -> int:
+    """0 for pass and "not checked", 1 for fail and "cannot tell"."""
+    return EXIT_OK if document["verdict"] in _PASSING else EXIT_REFUSED_BY_GATE
+
+
+def report_check(output: Output, workspace: Workspace, document: Mapping[str, Any]) -> None:
+    """Print a check for people: the table, the verdict, three suggestions, where the report is."""
+    from additive.report.table import plain_table, rich_table
+    from additive.workflows.reporting import evidence_of
+
+    evidence = evidence_of(workspace, document)
+    check = evidence.check
+    columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    if output.rich_stdout:
+        from rich.console import Console
+
+        Console().print(rich_table(check, columns))
+    else:
+        output.print(plain_table(check, max(columns, 80)))
+    output.print(f"\n{verdict_line(document)}")
+    for suggestion in evidence.suggestions():
+        output.print(f"  - {suggestion.text}" + (f"\n      {suggestion.command}" if suggestion.command else ""))
+    if document.get("report"):
+        output.print(f"report  {document['report']}")
+
+
+def verdict_line(document: Mapping[str, Any]) -> str:
+    """The verdict in a sentence that names the suite which decided it."""
+    name, verdict = document["name"], document["verdict"]
+    if verdict == "not checked":
+        return f"{name}: not checked, no suite for these domains"
+    worst = next((s for s in document["suites"] if s["suite"] == document.get("worst")), None)
+    reason = f" ({worst['suite']}: {worst['reason']})" if worst else ""
+    regressed = document.get("regressed") or []
+    lost = f"\nregressed: {', '.join(regressed)}" if regressed else ""
+    return f"{name}: {verdict.upper()}{reason}{lost}"

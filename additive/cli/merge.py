@@ -1,0 +1,147 @@
+"""`additive merge DOMAIN… | RECIPE`: build, then check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from additive.cli.check import exit_code, report_check
+from additive.cli.progress import show_progress
+from additive.cli.session import Session
+from additive.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from additive.workflows.merging import Built
+    from additive.workflows.requests import MergeOptions
+
+SCHEMA = "additive.merge/1"
+_SCALES = ("validation",)
+
+
+@click.command("merge")
+@click.argument("sources", nargs=-1, required=True, metavar="DOMAIN... | RECIPE")
+@click.option("--method", metavar="NAME", help="A merge method; see `additive list methods`.")
+@click.option("--weight", "weights", multiple=True, metavar="DOMAIN=W", help="Weight of one source (repeatable).")
+@click.option("--scale", metavar="S|validation", help="λ, or `validation` to choose it on validation rows.")
+@click.option("--set", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the method (repeatable).")
+@click.option("--output", type=click.Choice(["checkpoint", "adapter"]), help="A whole model, or a PEFT adapter.")
+@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="Numbers of the output.")
+@click.option("--seed", type=int, help="Seed of methods that draw at random.")
+@click.option("--name", metavar="NAME", help="Name of the merge.")
+@click.option("--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default).")
+@click.option("--plan", is_flag=True, help="What would be read, written and needed; nothing is touched.")
+@click.option("--wait", is_flag=True, help="Wait for another run on the same merge to end.")
+@click.pass_obj
+def command(
+    session: Session,
+    sources: tuple[str, ...],
+    method: str | None,
+    weights: tuple[str, ...],
+    scale: str | None,
+    parameters: tuple[str, ...],
+    output: str | None,
+    dtype: str | None,
+    seed: int | None,
+    name: str | None,
+    checked: bool,
+    plan: bool,
+    wait: bool,
+) -> int:
+    """Add frozen specialists to the base, exactly, then check that nothing was lost.
+
+    \b
+      additive merge math code safety
+      additive merge math code --method ties --set density=0.3 --weight code=0.8
+      additive merge merges/release.yaml --plan
+    """
+    from additive.workflows.requests import MergeOptions, request_merge
+    from additive.workspace.inputs import base_identity
+
+    options = MergeOptions(
+        method=method,
+        parameters={key: _value(text) for key, text in _pairs(parameters, "--set")},
+        weights={key: _number(text, "--weight") for key, text in _pairs(weights, "--weight")},
+        scale=_scale(scale),
+        output=output,
+        dtype=dtype,
+        seed=seed,
+        name=name,
+    )
+    workspace = session.workspace
+    request = request_merge(workspace, sources, options, base_identity(workspace))
+    if plan:
+        return _print_plan(session, request)
+    from additive.workflows.merging import build_merge
+
+    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
+        built = build_merge(workspace, request, listen, wait=wait)
+        document = None
+        if checked:
+            from additive.workflows.checking import check_merge
+
+            document = check_merge(workspace, built.artifact, listen)
+    return _print(session, built, document)
+
+
+def _print(session: Session, built: Built, document: dict[str, Any] | None) -> int:
+    said = {"schema": SCHEMA, **built.document(), "verdict": None}
+    if document is None:
+        session.output.result(said, built.line())
+        return 0
+    said |= {"verdict": document["verdict"], "check": document}
+    if session.as_json:
+        session.output.result(said)
+    else:
+        session.output.say(built.line())
+        report_check(session.output, session.workspace, document)
+    return exit_code(document)
+
+
+def _print_plan(session: Session, request: Any) -> int:
+    from additive.workflows.planning import plan_merge
+
+    planned = plan_merge(session.workspace, request)
+    session.output.result(planned.document(), planned.text())
+    return 0
+
+
+def _pairs(given: Sequence[str], option: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise UsageError(f"{option} is {text!r} when it should be NAME=VALUE")
+        pairs.append((key, value))
+    keys = [key for key, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{option} {twice!r} is given twice when it should be given once")
+    return pairs
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{option} is {text!r} when it should be a number") from None
+
+
+def _scale(text: str | None) -> float | str | None:
+    if text is None or text in _SCALES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        known = did_you_mean(text, _SCALES)
+        raise UsageError(f"--scale is {text!r} when it should be a number or validation{known}") from None
+
+
+def _value(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,148 @@
+"""What a verb would do, before it does it: `--plan`. No tensor of the base is read, nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.artifact import Artifact
+from additive.workflows.merging import build_method, find_merge, planned, recipe_of
+from additive.workflows.requests import MergeRequest
+from additive.workspace import Workspace
+
+SCHEMA = "additive.plan/1"
+CHANGED = 0.1
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A merge as it would be built."""
+
+    request: MergeRequest
+    reused: Artifact | None
+    copied: int
+    merged: int
+    read: int
+    written: int
+    memory: int
+    notes: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive merge --plan --json` prints it."""
+        return {
+            "schema": SCHEMA,
+            "name": self.request.name,
+            "would": "reuse" if self.reused else "build",
+            "reuses": self.reused.reference if self.reused else None,
+            "sources": [
+                {"name": s.artifact.reference, "snapshot": s.snapshot, "weight": s.weight}
+                for s in self.request.sources
+            ],
+            "method": self.request.method.resolved(),
+            "scale": self.request.scale,
+            "output": self.request.output,
+            "dtype": self.request.dtype,
+            "tensors": {"copied": self.copied, "merged": self.merged},
+            "bytes": {"read": self.read, "written": self.written, "memory": self.memory},
+            "notes": list(self.notes),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        sources = ", ".join(f"{s.artifact.reference} × {s.weight:g}" for s in self.request.sources)
+        scale = self.request.scale
+        said = f"{scale:g}" if isinstance(scale, float | int) else "chosen on validation rows"
+        lines = [
+            f"merge    {self.request.name}",
+            f"sources  {sources}",
+            f"method   {self.request.method.name}, scale {said}",
+            f"tensors  {self.merged} merged, {self.copied} copied as bytes",
+            f"reads    {_size(self.read)}",
+            f"writes   {_size(self.written)} ({self.request.output})",
+            f"memory   {_size(self.memory)} over the imports, at most",
+        ]
+        lines += [f"note     {note}" for note in self.notes]
+        reuse = f"nothing to do: {self.reused.reference} is there" if self.reused else "would be built"
+        return "\n".join([*lines, f"state    {reuse}"])
+
+
+def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
+    """The plan of a merge. Raises: everything that the merge itself would refuse from headers."""
+    scale = float(request.scale) if isinstance(request.scale, int | float) else 1.0
+    made = planned(workspace, recipe_of(request, build_method(request), scale))
+    merged = len(made.touched)
+    return MergePlan(
+        request=request,
+        reused=find_merge(workspace, request),
+        copied=len(made.tensors) - merged,
+        merged=merged,
+        read=made.read,
+        written=made.written,
+        memory=made.memory,
+        notes=made.notes,
+    )
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """A check as it would be run: per suite its items and the smallest loss that it could see."""
+
+    artifact: Artifact
+    suites: tuple[dict[str, Any], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive check --plan --json` prints it."""
+        return {
+            "schema": SCHEMA,
+            "name": self.artifact.name,
+            "digest": self.artifact.digest,
+            "suites": list(self.suites),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        lines = [
+            f"{s['suite']:24} {s['role']:6} {s['items']:6} items  margin {s['margin']:g}  "
+            f"a loss of {s['visible_drop']:.3f} would be seen"
+            for s in self.suites
+        ]
+        head = f"check    {self.artifact.reference}"
+        return "\n".join([head, *lines] if lines else [head, "no suite for these domains"])
+
+
+def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
+    """What a check would evaluate and could see, taking a tenth of the items to change hands."""
+    from additive.gate import visible_drop
+    from additive.spec.gate import DEFAULT_MARGIN
+
+    domains = [parent.name for parent in artifact.manifest.parents]
+    suites = []
+    for use in workspace.suites(domains):
+        gate = use.spec.gate
+        margin = gate.margin if gate and gate.margin is not None else DEFAULT_MARGIN
+        items = _count(workspace, use.name, use.spec.limit)
+        suites.append(
+            {
+                "suite": use.name,
+                "role": use.role,
+                "items": items,
+                "margin": margin,
+                "visible_drop": visible_drop(items, CHANGED, margin) if items else 1.0,
+            }
+        )
+    return CheckPlan(artifact, tuple(suites))
+
+
+def _count(workspace: Workspace, suite: str, limit: int | None) -> int:
+    found = sum(_lines(path) for path in workspace.item_files(suite) if path.is_file())
+    return min(found, limit) if limit else found
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _size(bytes: int) -> str:
+    return f"{bytes / 1e9:.2f} GB" if bytes >= 1e9 else f"{bytes / 1e6:.1f} MB"

@@ -1,0 +1,116 @@
+"""The evidence behind a check, gathered from the store, and its pages in `reports/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from additive.artifacts.artifact import Artifact
+from additive.errors import IntegrityError, UnknownName, UsageError
+from additive.report.document import read_check
+from additive.report.evidence import Evidence
+from additive.report.flips import Flips
+from additive.tensors.strict_json import read_object
+from additive.types.digests import short
+from additive.types.references import parse_reference
+from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.report.write import Pages
+
+
+def evidence_of(
+    workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
+) -> Evidence:
+    """A check with the manifests of its merge and specialists.
+
+    Raises: IntegrityError for a document or manifest that is not whole.
+    """
+    check = read_check(document)
+    merge = _version(workspace, check.name, check.digest)
+    parents = merge.manifest.parents if merge else ()
+    specialists = [_version(workspace, parent.name, parent.digest) for parent in parents]
+    return Evidence(
+        check=check,
+        merge=merge.manifest if merge else None,
+        specialists=[s.manifest for s in specialists if s],
+        flips=tuple(flips),
+    )
+
+
+def write_pages(
+    workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
+) -> Pages:
+    """Write `reports/<merge>.{html,md,json}`. Raises: ResourceError."""
+    from additive.report.write import write_report
+
+    workspace.reports.mkdir(parents=True, exist_ok=True)
+    return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
+
+
+def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
+    """The newest check of an artifact, as `check_merge` keeps it; None when it was never checked."""
+    path = check_path(workspace, artifact)
+    return dict(read_object(path)) if path.is_file() else None
+
+
+def check_path(workspace: Workspace, artifact: Artifact) -> Any:
+    """Where the newest check of an artifact is kept."""
+    return workspace.store.sidecar(artifact.digest) / "check.json"
+
+
+def report_merge(workspace: Workspace, name: str) -> Pages:
+    """The pages of a merge's newest check, written again.
+
+    Raises: UnknownName; UsageError when it was never checked.
+    """
+    artifact = find_checkable(workspace, name)
+    document = last_check(workspace, artifact)
+    if document is None:
+        raise UsageError(
+            f"{artifact.reference} was never checked when a report needs its check",
+            help=f"additive check {artifact.name}",
+        )
+    from additive.workflows.checking import flips_between
+
+    return write_pages(workspace, document, flips_between(workspace, artifact, document))
+
+
+def find_checkable(workspace: Workspace, name: str) -> Artifact:
+    """The merge that a name means, whatever the order of the domains in it.
+
+    Raises: UnknownName with the nearest merge; UsageError for a specialist.
+    """
+    reference = parse_reference(name)
+    merges = {
+        artifact.name for artifact in workspace.store.all() if artifact.manifest.kind == "merge"
+    }
+    wanted = reference.name
+    if wanted not in merges:
+        same = [m for m in sorted(merges) if sorted(m.split("+")) == sorted(wanted.split("+"))]
+        if not same:
+            raise _no_merge(workspace, wanted, merges)
+        wanted = same[0]
+    found = f"{wanted}@{reference.digest}" if reference.digest else wanted
+    return workspace.store.resolve(found)
+
+
+def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName | UsageError:
+    if workspace.store.versions(name):
+        return UsageError(
+            f"{name} is a specialist when a merge is checked",
+            help=f"additive merge {name}",
+        )
+    parts = name.split("+")
+    help = f"additive merge {' '.join(parts)}" if len(parts) > 1 else None
+    return UnknownName("merge", name, merges, help=help)
+
+
+def _version(workspace: Workspace, name: str, digest: str | None) -> Artifact | None:
+    """One version of a name, if it is (still) in the store."""
+    for artifact in workspace.store.versions(name):
+        if artifact.digest == digest:
+            if artifact.manifest.digest != digest:
+                raise IntegrityError(f"manifest is not of {name}@{short(str(digest))}")
+            return artifact
+    return None

@@ -1,0 +1,221 @@
+"""What a merge is asked to be: a recipe file or a command line, resolved to frozen specialists.
+
+    request_merge(workspace, ["math", "code"], MergeOptions())       -> MergeRequest
+    request_merge(workspace, ["merges/release.yaml"], MergeOptions())
+
+Reads manifests only. A request's `record` decides the merge: equal records, equal merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.artifact import Artifact
+from additive.artifacts.manifest import BaseIdentity
+from additive.errors import CompatibilityError, UnknownName, UsageError
+from additive.spec.method import MethodSpec
+from additive.spec.recipe import RecipeSpec
+from additive.types.digests import digest_file, short
+from additive.types.references import check_name, merge_name, parse_reference
+from additive.workspace import Workspace
+
+REQUEST_VERSION = 1
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """What the command line says; None leaves it to the recipe or the workspace."""
+
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    scale: float | str | None = None
+    output: str | None = None
+    dtype: str | None = None
+    seed: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class RequestedSource:
+    """A frozen specialist (or a snapshot of it) and its weight."""
+
+    artifact: Artifact
+    snapshot: float | None
+    weight: float
+
+    @property
+    def directory(self) -> Path:
+        """What PEFT or transformers would load."""
+        return self.artifact.snapshot_path(self.snapshot)
+
+    def record(self) -> dict[str, Any]:
+        """The source by digest."""
+        return {
+            "digest": self.artifact.digest,
+            "snapshot": self.snapshot,
+            "weight": self.weight,
+        }
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """A merge before its scale is known; `scale` is a number or "validation"."""
+
+    name: str
+    base: BaseIdentity
+    sources: tuple[RequestedSource, ...]
+    method: MethodSpec
+    scale: float | str
+    output: str
+    dtype: str
+    seed: int
+    validation: Mapping[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """All that decides the merge, in an order that does not depend on the command line."""
+        return {
+            "version": REQUEST_VERSION,
+            "base": self.base.digest,
+            "sources": sorted(
+                (source.record() for source in self.sources), key=lambda s: s["digest"]
+            ),
+            "method": self.method.resolved(),
+            "scale": self.scale,
+            "output": self.output,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "validation": dict(self.validation),
+        }
+
+
+def request_merge(
+    workspace: Workspace, names: Sequence[str], options: MergeOptions, base: BaseIdentity
+) -> MergeRequest:
+    """Resolve the names and options of `additive merge`.
+
+    Raises: UsageError, UnknownName, SpecError; CompatibilityError for a specialist of another base.
+    """
+    recipe = _recipe(workspace, names)
+    sources = _sources(workspace, recipe, options.weights)
+    for source in sources:
+        _check_base(source.artifact, base)
+    ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
+    scale = recipe.scale if options.scale is None else options.scale
+    return MergeRequest(
+        name=_name(recipe, sources, options.name),
+        base=base,
+        sources=ordered,
+        method=_method(recipe, options),
+        scale=scale,
+        output=options.output or recipe.output,
+        dtype=options.dtype or recipe.dtype,
+        seed=recipe.seed if options.seed is None else options.seed,
+        validation=_validation(workspace, ordered) if scale == "validation" else {},
+    )
+
+
+def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float | None]:
+    """The specialist that a reference means, and its snapshot.
+
+    Raises: UsageError, UnknownName saying how to train it.
+    """
+    reference = parse_reference(text)
+    if not workspace.store.versions(reference.name):
+        raise _not_trained(workspace, reference.name)
+    artifact = workspace.store.resolve(reference)
+    if artifact.manifest.kind != "specialist":
+        raise UsageError(
+            f"source is the {artifact.manifest.kind} {artifact.reference} when it should be a specialist",
+            help="name the domains that went into it instead",
+        )
+    return artifact, reference.snapshot
+
+
+def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
+    domains = workspace.domain_names()
+    if name in domains:
+        return UsageError(
+            f"domain {name!r} is not trained yet when a merge needs its specialist",
+            help=f"additive train {name}",
+        )
+    return UnknownName("specialist", name, {*domains, *workspace.store.names()})
+
+
+def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
+    if len(names) == 1:
+        named = Path(names[0]).stem if names[0].endswith((".yaml", ".yml")) else names[0]
+        if named in workspace.recipe_names() and not workspace.store.versions(named):
+            return workspace.recipe(named)
+        if named != names[0]:
+            raise UnknownName("recipe", named, workspace.recipe_names())
+    defaults = workspace.spec.merge
+    return RecipeSpec.model_validate(
+        {
+            "version": 1,
+            "sources": tuple({"domain": name} for name in names),
+            "method": defaults.method,
+            "scale": defaults.scale,
+            "output": defaults.output,
+            "dtype": defaults.dtype,
+        }
+    )
+
+
+def _sources(
+    workspace: Workspace, recipe: RecipeSpec, weights: Mapping[str, float]
+) -> list[RequestedSource]:
+    sources, known = [], []
+    for spec in recipe.sources:
+        artifact, snapshot = resolve_specialist(workspace, spec.domain)
+        known += [artifact.name, spec.domain]
+        weight = weights.get(spec.domain, weights.get(artifact.name, spec.weight))
+        sources.append(RequestedSource(artifact, snapshot, weight))
+    for name in weights:
+        if name not in known:
+            raise UnknownName("source in --weight", name, known)
+    return sources
+
+
+def _method(recipe: RecipeSpec, options: MergeOptions) -> MethodSpec:
+    if options.method is None and not options.parameters:
+        return recipe.method
+    name = options.method or recipe.method.name
+    kept = recipe.method.parameters.value if name == recipe.method.name else {}
+    return MethodSpec.of(name, {**kept, **options.parameters})
+
+
+def _name(
+    recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None
+) -> str:
+    if asked is not None:
+        return check_name(asked, "merge")
+    if recipe.name:
+        return recipe.name
+    return merge_name(
+        [source.artifact.name for source in sources],
+        [source.artifact.digest for source in sources],
+    )
+
+
+def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
+    trained_on = artifact.manifest.base
+    if trained_on is not None and trained_on.digest != base.digest:
+        raise CompatibilityError(
+            f"{artifact.reference} was trained on {trained_on.id}@{short(trained_on.digest)} when the workspace's"
+            f" base is {base.id}@{short(base.digest)}: deltas of different bases do not add",
+            help=f"additive train {artifact.name}",
+        )
+
+
+def _validation(workspace: Workspace, sources: Sequence[RequestedSource]) -> dict[str, str]:
+    """Digests of the validation files that choose the scale."""
+    found = {}
+    for source in sources:
+        if source.artifact.name in workspace.domain_names():
+            for path in workspace.data_files(source.artifact.name, "validation"):
+                found[f"{source.artifact.name}/{path.name}"] = digest_file(path)
+    return dict(sorted(found.items()))

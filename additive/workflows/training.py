@@ -1,0 +1,266 @@
+"""Train one domain and freeze it: what is asked for, whether it is there already, the run, the artifact.
+
+A domain's request is everything that decides its specialist (spec, data, recall, base) by digest. A frozen specialist
+with the same request is the answer; otherwise the run in `.additive/runs` is started or continued.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from additive.artifacts.artifact import Artifact
+from additive.artifacts.locks import lock
+from additive.artifacts.manifest import (
+    BaseIdentity,
+    CurvePoint,
+    DataEntry,
+    ManifestDraft,
+    Snapshot,
+)
+from additive.errors import LeakError
+from additive.types.digests import digest_file, digest_json
+from additive.types.progress import Listener, Progress, silent
+from additive.types.references import check_name
+from additive.workflows import provenance
+from additive.workspace import Workspace
+from additive.workspace.inputs import base_identity, update_lock
+
+if TYPE_CHECKING:
+    from additive.train.job import TrainJob
+    from additive.train.result import TrainResult
+
+GENERATED = "generated"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A frozen specialist, and whether it was there before."""
+
+    artifact: Artifact
+    reused: bool
+
+    def document(self) -> dict[str, Any]:
+        """As `additive train --json` prints it."""
+        manifest = self.artifact.manifest
+        return {
+            "name": self.artifact.name,
+            "digest": self.artifact.digest,
+            "path": str(self.artifact.path),
+            "reused": self.reused,
+            "outcome": manifest.saturation.get("outcome"),
+            "plateau_step": manifest.saturation.get("plateau_step"),
+            "validation": manifest.saturation.get("score"),
+            "notes": list(manifest.notes),
+        }
+
+    def line(self) -> str:
+        """What it is, in one line."""
+        said = self.document()
+        state = "was there already" if self.reused else "frozen"
+        notes = "".join(f"\n  note: {note}" for note in said["notes"])
+        return (
+            f"{self.artifact.reference}  {said['outcome']}, plateau at step {said['plateau_step']},"
+            f" validation {said['validation']:.3f}  {state}{notes}"
+        )
+
+
+def train_domain(
+    workspace: Workspace, name: str, listen: Listener = silent, *, wait: bool = False
+) -> Trained:
+    """The specialist of a domain as its files are now, trained if need be.
+
+    Raises: SpecError, UnknownName; LeakError when held-out items are in its data; LockedError when another run
+    is on it (unless `wait`); what training and freezing raise.
+    """
+    check_name(name)
+    spec = workspace.domain(name)
+    base = base_identity(workspace)
+    request = training_request(workspace, name, base)
+    found = find_trained(workspace, name, base, request)
+    if found is not None:
+        return Trained(found, reused=True)
+    refuse_leaks(workspace, name)
+    what = f"domain {name}"
+    path = workspace.locks / f"domain-{name}.lock"
+    with lock(path, what, None if wait else 0.0, lambda line: listen(Progress(f"train {name}", line))):
+        found = find_trained(workspace, name, base, request)
+        if found is not None:
+            return Trained(found, reused=True)
+        update_lock(workspace)
+        workspace.store.reclaim()
+        job = training_job(workspace, name, base)
+        started = provenance.now()
+        result = _run(workspace, job, listen)
+        artifact = _freeze(workspace, job, result, base, request, started)
+    listen(Progress(f"train {name}", f"{spec.adapt.kind} frozen as {artifact.reference}", lasting=True))
+    _clean(job)
+    return Trained(artifact, reused=False)
+
+
+def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dict[str, Any]:
+    """Everything that decides a specialist, by value or digest; equal requests have equal specialists."""
+    files = [
+        *workspace.data_files(name, "train"),
+        *workspace.data_files(name, "validation"),
+    ]
+    recall = workspace.recall_file()
+    spec = workspace.domain(name).model_dump(mode="json")
+    spec.pop("description")
+    return {
+        **spec,
+        "inputs": {
+            "base": base.digest,
+            "files": {path.name: digest_file(path) for path in files},
+            "recall": digest_file(recall) if recall else None,
+        },
+    }
+
+
+def find_trained(
+    workspace: Workspace, name: str, base: BaseIdentity, request: Mapping[str, Any]
+) -> Artifact | None:
+    """The newest frozen specialist that answers a request; reads manifests only."""
+    for artifact in reversed(workspace.store.versions(name)):
+        manifest = artifact.manifest
+        if manifest.kind == "specialist" and manifest.spec == request:
+            return artifact
+    return None
+
+
+def refuse_leaks(workspace: Workspace, name: str) -> None:
+    """Compare a domain's rows with every held-out item of every suite, whoever's they are.
+
+    Raises: LeakError naming row, suite and item.
+    """
+    from additive.workflows.leaks import leaks_of
+
+    found = leaks_of(workspace, name)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise LeakError(f"{found[0]}{more}", help="additive lint lists them all; remove these rows")
+
+
+def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJob:
+    """The job of a domain: all rows read, nothing heavy imported.
+
+    Raises: SpecError for rows that cannot be read.
+    """
+    from additive.train.data import read_rows, rows_digest
+    from additive.train.job import TrainJob
+
+    spec = workspace.domain(name)
+    read = {
+        split: [
+            row
+            for path in workspace.data_files(name, split)
+            for row in read_rows(path, spec.data.format).rows
+        ]
+        for split in ("train", "validation")
+    }
+    recall = workspace.recall_file()
+    rows = read_rows(recall, prompts_only=True).rows if recall else ()
+    return TrainJob(
+        name=name,
+        spec=spec,
+        base_directory=workspace.base_directory(),
+        base_id=base.id if not Path(base.id).is_absolute() else Path(base.id).name,
+        base_digest=base.digest,
+        run_directory=workspace.runs / name,
+        cache=workspace.cache / "recall",
+        rows=tuple(read["train"]),
+        recall=rows,
+        validation_digest=rows_digest(read["validation"]),
+    )
+
+
+def _run(workspace: Workspace, job: TrainJob, listen: Listener) -> TrainResult:
+    from additive.train.run import train
+    from additive.workflows.scoring import validation_score
+
+    return train(job, validation_score(workspace, job.name), listen)
+
+
+def _freeze(
+    workspace: Workspace,
+    job: TrainJob,
+    result: TrainResult,
+    base: BaseIdentity,
+    request: Mapping[str, Any],
+    started: str,
+) -> Artifact:
+    with workspace.store.staging("specialist", job.name) as staged:
+        shutil.copytree(result.directory, staged, dirs_exist_ok=True)
+        snapshots = []
+        for snapshot in result.snapshots:
+            if snapshot.fraction == 1.0:
+                continue
+            path = f"snapshots/{snapshot.fraction:g}"
+            shutil.copytree(snapshot.directory, staged / path)
+            snapshots.append(Snapshot(fraction=snapshot.fraction, step=snapshot.step, path=path))
+        draft = ManifestDraft(
+            kind="specialist",
+            name=job.name,
+            base=base,
+            spec=dict(request),
+            data=_data_entries(workspace, job.name),
+            seed=job.spec.train.seed,
+            curve=tuple(
+                CurvePoint(
+                    step=p.step, suite=p.suite, score=p.score, low=p.low, high=p.high, loss=p.loss
+                )
+                for p in result.curve
+            ),
+            saturation={
+                **result.saturation,
+                "outcome": result.outcome,
+                "plateau_step": result.plateau_step,
+                "last_step": result.last_step,
+                "score": result.score,
+            },
+            snapshots=tuple(snapshots),
+            norms=_norms(job, staged),
+            notes=result.notes,
+            versions=provenance.versions(),
+            hardware=provenance.hardware(str(result.record.get("device", ""))),
+            times={"started": started, "frozen": provenance.now(), "record": result.record},
+        )
+        return workspace.store.freeze(staged, draft)
+
+
+def _data_entries(workspace: Workspace, name: str) -> dict[str, DataEntry]:
+    licence = workspace.domain(name).data.licence or "unknown"
+    paths = [*workspace.data_files(name, "train"), *workspace.data_files(name, "validation")]
+    return {
+        path.name: DataEntry(sha256=digest_file(path), rows=_count_rows(path), licence=licence)
+        for path in paths
+    }
+
+
+def _count_rows(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _norms(job: TrainJob, directory: Path) -> dict[str, float]:
+    from additive.deltas.base import open_base
+    from additive.deltas.norms import delta_norms
+    from additive.deltas.source import open_deltas
+
+    base = open_base(job.base_directory)
+    source = open_deltas(directory, base, job.name, digest_json(job.name))
+    try:
+        return delta_norms(source)
+    finally:
+        source.close()
+        base.close()
+
+
+def _clean(job: TrainJob) -> None:
+    """A frozen domain needs its run no more; its curve is in the manifest."""
+    from additive.train.run import run_root
+
+    shutil.rmtree(run_root(job), ignore_errors=True)
