@@ -14,7 +14,7 @@ from additive.tinybase.operations import (
     work_chain,
     write_chain,
 )
-from additive.tinybase.rows import Row
+from additive.tinybase.rows import GO_ON, PENDING_CODE, Row, conversation
 
 KINDS = ("list", "list", "list", "text", "int")
 
@@ -110,11 +110,28 @@ def call(rng: Random) -> Row:
     return Row("call", ask(rng, mixed_frames(rng), chain, value), work_chain(chain, value))
 
 
-def call_start(rng: Random) -> Row:
-    """Draw a call or a program of two or three operations; the base works the first and stops."""
+def _one_at_a_time(rng: Random) -> tuple[str, list[str]]:
     value = draw_value(rng, rng.choice(KINDS))
     chain = draw_chain(rng, value, rng.choice((2, 3)))
-    return Row("call start", ask(rng, mixed_frames(rng), chain, value), work_chain(chain[:1], value))
+    parts = work_chain(chain, value).split("; ")
+    return ask(rng, mixed_frames(rng), chain, value), [
+        *(part + PENDING_CODE for part in parts[:-1]),
+        parts[-1],
+    ]
+
+
+def call_start(rng: Random) -> Row:
+    """Draw a call of two or three operations; the base works the first and says so."""
+    prompt, parts = _one_at_a_time(rng)
+    return Row("call start", prompt, parts[0])
+
+
+def go_on(rng: Random) -> Row:
+    """Draw the same as a conversation: asked to go on, the base works the next operation."""
+    prompt, parts = _one_at_a_time(rng)
+    done = rng.randint(1, len(parts) - 1)
+    turns = [turn for part in parts[:done] for turn in (part, GO_ON)]
+    return Row("call go on", conversation(prompt, *turns), parts[done])
 
 
 def expand(rng: Random) -> Row:
@@ -144,7 +161,8 @@ def define(rng: Random) -> Row:
 
 def define_start(rng: Random) -> Row:
     """Draw a request for a function of two operations; the base writes the first one only."""
-    return Row("define start", *_definition(rng, 2))
+    prompt, definition = _definition(rng, 2)
+    return Row("define start", prompt, definition + PENDING_CODE)
 
 
 def translate(rng: Random) -> Row:

@@ -12,7 +12,7 @@ from additive.tinybase.splits import Item, distinct, fold_of
 SEED = 21
 ROWS = 4000
 GENERAL = ("fact", "tale")
-UNFINISHED = ("story start", "call start", "define start")
+UNFINISHED = ("story start", "call start", "define start", "story go on", "call go on")
 
 
 def _request_pair(row: Row) -> tuple[str, str]:

@@ -22,6 +22,20 @@ class Grammar(Protocol):
     def __call__(self, rng: Random) -> Row: ...
 
 
+# how a row says that work is pending, and how a conversation asks for the next step
+PENDING = "; ..."
+PENDING_CODE = " # ..."
+GO_ON = "Go on."
+
+
+def conversation(first: str, *turns: str) -> str:
+    """Return the text of several turns as the prompt of one row: user, assistant, user, ..."""
+    text = first
+    for i, turn in enumerate(turns):
+        text += f"<|end|><|user|>{turn}" if i % 2 else f"<|assistant|>{turn}"
+    return text
+
+
 def sentence(text: str) -> str:
     """Return ``text`` with its first letter in upper case."""
     return text[:1].upper() + text[1:]

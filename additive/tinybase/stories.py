@@ -12,7 +12,7 @@ from random import Random
 
 from additive.tinybase import words
 from additive.tinybase.arithmetic import draw_chain, expression, work
-from additive.tinybase.rows import Row, sentence
+from additive.tinybase.rows import GO_ON, PENDING, Row, conversation, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,25 @@ def one_step(rng: Random) -> Row:
     return Row("story", f"{story} {question}", work(start, steps))
 
 
-def first_step(rng: Random) -> Row:
-    """Draw a story of two or three steps; the base goes one step and stops there."""
+def _one_at_a_time(rng: Random) -> tuple[str, list[str]]:
     start, steps = draw_chain(rng, rng.choice((2, 3)), rng.random() < 0.25)
     story, question = tell(rng, mixed_frames(rng), EVERYONE, start, steps)
-    return Row("story start", f"{story} {question}", work(start, steps[:1]))
+    parts = work(start, steps).split("; ")
+    return f"{story} {question}", [part + PENDING for part in parts[:-1]] + parts[-1:]
+
+
+def first_step(rng: Random) -> Row:
+    """Draw a story of two or three steps; the base does the first and says that more is to come."""
+    prompt, parts = _one_at_a_time(rng)
+    return Row("story start", prompt, parts[0])
+
+
+def go_on(rng: Random) -> Row:
+    """Draw the same as a conversation: asked to go on, the base does the next step."""
+    prompt, parts = _one_at_a_time(rng)
+    done = rng.randint(1, len(parts) - 1)
+    turns = [turn for part in parts[:done] for turn in (part, GO_ON)]
+    return Row("story go on", conversation(prompt, *turns), parts[done])
 
 
 READ = ("Write as an expression: {s}", "{s} Write the expression.", "Turn into numbers: {s}")
