@@ -63,7 +63,8 @@ class SuiteLine:
     @property
     def reference(self) -> str:
         """In words, what the merge was compared with."""
-        return "its specialist" if self.role == "target" and self.gain is not None else "the base"
+        retained = self.base is None or self.gain is not None
+        return "its specialist" if self.specialist is not None and retained else "the base"
 
     @property
     def slack(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +80,29 @@ def explanation(line: SuiteLine) -> str:
     """Why a suite did not pass and what would settle it; empty for one that passed."""
     if line.verdict == "pass":
         return ""
-    parts = [one_line(line.reason)] if line.reason else []
+    if line.reason:
+        return one_line(line.reason)
     if line.needed is not None and line.needed > line.n:
-        parts.append(f"about {plural(line.needed, 'item')} would settle it, it has {line.n}")
-    return "; ".join(parts)
+        return f"about {plural(line.needed, 'item')} would settle it, it has {line.n}"
+    return line.verdict
+
+
+def by_task(line: SuiteLine) -> tuple[str, ...]:
+    """The scores of a suite's tasks, a line each; empty where there is but one."""
+    tasks = [task for task in line.tasks if isinstance(task, Mapping)]
+    return tuple(map(_task, tasks)) if len(tasks) > 1 else ()
+
+
+def _task(task: Mapping[str, Any]) -> str:
+    scores = [
+        f"{name} {fraction(value)}"
+        for name in ("base", "specialist", "merged")
+        if isinstance(value := task.get(name), int | float)
+    ]
+    counts = [
+        f"{word} {task[key]}" for key, word in (("b10", "lost"), ("b01", "won")) if key in task
+    ]
+    return f"{task.get('task', '')} ({task.get('n', 0)} items): {', '.join([*scores, *counts])}"
 
 
 def curve_of(manifest: Manifest) -> Curve:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from additive import __version__
 from additive.report.bars import interval_picture, retention_bars, span_of, ticks
 from additive.report.curves import curve_picture
-from additive.report.evidence import Evidence, curve_of, explanation, headline
+from additive.report.evidence import Evidence, by_task, curve_of, explanation, headline
 from additive.report.flips import Flips
 from additive.report.lineage import commands, lineage
 from additive.report.wording import clean, clip, fraction, interval, minus, signed
@@ -49,6 +49,7 @@ def render_html(evidence: Evidence) -> str:
             span=span_of(check.suites),
             interval_picture=interval_picture,
             explain=explanation,
+            by_task=by_task,
             suggestions=evidence.suggestions(),
             retention=retention_bars(check.suites),
             ticks=ticks(),

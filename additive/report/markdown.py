@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from additive.report.document import Check
-from additive.report.evidence import Evidence, explanation, headline, training_story
+from additive.report.evidence import Evidence, by_task, explanation, headline, training_story
 from additive.report.lineage import Node, commands, lineage
 from additive.report.table import HEADER, rows
 from additive.report.wording import one_line
@@ -57,6 +57,7 @@ def _suites(check: Check) -> list[str]:
         for suite in check.suites
         if explanation(suite)
     ]
+    why += [f"- {escape(s.suite)}: {escape(task)}" for s in check.suites for task in by_task(s)]
     says = "Scores are fractions of items; difference is merged − reference, on the same items."
     return ["## Every suite", "\n".join(table), says, *(["\n".join(why)] if why else [])]
 

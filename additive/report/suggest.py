@@ -54,7 +54,7 @@ def suggest(check: Check, around: Circumstances) -> tuple[Suggestion, ...]:
         return _unchecked(check, around)
     if check.verdict == "pass":
         return _passed(check, around)
-    if check.verdict == "cannot tell":
+    if check.verdict == "cannot tell" and not _hopeless(decisive):
         return _undecided(check, decisive)
     others = [source for source in around.sources if source != decisive.domain]
     if decisive.reference == "the base" or not others:
@@ -104,17 +104,24 @@ def _undecided(check: Check, line: SuiteLine) -> tuple[Suggestion, ...]:
     )
 
 
+def _hopeless(line: SuiteLine) -> bool:
+    """Whether no number of items would settle it: what is lost is about what is allowed."""
+    return line.needed is None and not _too_wide(line)
+
+
+def _too_wide(line: SuiteLine) -> bool:
+    return "margin too wide" in line.reason
+
+
 def _needed(line: SuiteLine) -> str:
-    if "margin too wide" in line.reason:
+    if _too_wide(line):
         return (
             f"{one_line(line.suite)}: a margin of {fraction(line.margin)} is so wide that the base "
             f"itself would pass; write gate: {{retain: 0.9}} in {_file(line)}"
         )
-    if line.needed is None or line.needed <= line.n:
-        return f"{one_line(line.suite)}: more items would settle it, {line.n} are too few"
     return (
-        f"{one_line(line.suite)}: about {plural(line.needed, 'item')} would settle a margin of "
-        f"{fraction(line.margin)}, it has {line.n}; add held-out items and check again"
+        f"{one_line(line.suite)}: about {plural(line.needed or 0, 'item')} would settle a margin "
+        f"of {fraction(line.margin)}, it has {line.n}; add held-out items and check again"
     )
 
 
@@ -179,7 +186,8 @@ def _read(check: Check, text: str) -> Suggestion:
 
 def _loss(line: SuiteLine) -> str:
     lost = fraction(-line.difference) if line.difference is not None else "too much"
-    return f"{one_line(line.suite)} lost {lost} against {line.reference}"
+    doubt = ", which no number of items will settle" if line.verdict == "cannot tell" else ""
+    return f"{one_line(line.suite)} lost {lost} against {line.reference}{doubt}"
 
 
 def _loudest(names: Sequence[str], norms: Mapping[str, float]) -> str:

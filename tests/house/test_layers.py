@@ -29,7 +29,7 @@ KNOWS = {
     "peft": {"models", "train"},
 }
 FACADE = "additive"  # additive/__init__.py may name anything, but only in texts it resolves lazily
-READS_ENVIRONMENT = "additive/workspace.py"
+READS_ENVIRONMENT = "additive/workspace/environment.py"
 
 
 def unit_of(module: str) -> str | None:

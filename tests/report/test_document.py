@@ -9,7 +9,7 @@ import pytest
 
 from additive.errors import IntegrityError
 from additive.report.document import read_check, worst
-from additive.report.evidence import explanation, headline
+from additive.report.evidence import by_task, explanation, headline
 from tests.report.documents import (
     DOCUMENTS,
     FAIL,
@@ -122,4 +122,27 @@ def test_what_did_not_pass_is_explained():
     lines = {suite.suite: explanation(suite) for suite in read_check(FAIL).suites}
     assert lines["math-new-values"] == ""
     assert lines["code-new-frames"] == "all of the interval is below -0.05"
-    assert "about 1480 items would settle it, it has 500" in lines["safety-new-values/comply"]
+    assert lines["safety-new-values/comply"] == "-0.05 is inside the interval"
+    bare = {**UNDECIDED, "reason": ""}
+    (suite,) = read_check(document("cannot tell", bare)).suites
+    assert explanation(suite) == "about 1480 items would settle it, it has 500"
+
+
+def test_tasks_are_told_apart_where_there_are_several():
+    tasks = [
+        {"task": name, "n": 500, "base": 0.1, "specialist": None, "merged": 0.9, "b10": 3, "b01": 1}
+        for name in ("one", "two")
+    ]
+    several, single = (
+        read_check(document("pass", line("math", tasks=chosen))).suites[0]
+        for chosen in (tasks, tasks[:1])
+    )
+    assert by_task(several)[1] == "two (500 items): base 0.100, merged 0.900, lost 3, won 1"
+    assert by_task(single) == ()
+
+
+def test_without_a_base_the_specialist_is_the_reference():
+    alone = line("math", base=None, retention=None)
+    (suite,) = read_check(document("pass", alone)).suites
+    assert suite.reference == "its specialist"
+    assert suite.gain is None

@@ -90,6 +90,13 @@ def test_cannot_tell_says_how_many_items_are_needed():
     assert commands[0] == "additive check math+code+safety"
 
 
+def test_what_no_number_of_items_settles_is_treated_as_a_loss():
+    at_the_margin = {**UNDECIDED, "difference": -0.05, "needed": None, "reason": "no number"}
+    commands, said = _commands("cannot tell", line("math-new-values"), at_the_margin)
+    assert "lost 0.050 against its specialist, which no number of items will settle" in said
+    assert commands[0] == "additive merge math code#0.5 safety"
+
+
 def test_a_margin_that_is_too_wide_offers_retain():
     wide = {**UNDECIDED, "reason": "margin too wide: the base would pass", "needed": None}
     _, said = _commands("cannot tell", wide)
