@@ -11,10 +11,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from additive.overlap.texts import item_text, normalise, row_texts
+from additive.overlap.texts import item_text, row_texts
 from additive.spec.rows import read_rows
 from additive.types.digests import digest_file, digest_json
+
+if TYPE_CHECKING:
+    from additive.overlap.leaks import Text
 
 RULES_VERSION = 1
 _SPAN_SHOWN = 80
@@ -85,37 +89,35 @@ def _pair(
 
 
 class _Texts:
-    """The normalised texts of files, each read once and only when a pair is new."""
+    """The texts of files, each read once and only when a pair is new."""
 
     def __init__(self) -> None:
-        self._train: dict[str, list] = {}
-        self._held_out: dict[str, list] = {}
+        self._known: dict[tuple[str, str], list[Text]] = {}
 
-    def train(self, file: DataFile) -> list:
-        """The texts of a training file's rows."""
-        from additive.overlap.leaks import TrainText
+    def train(self, file: DataFile) -> list[Text]:
+        """The texts of a training file's rows, by line."""
+        from additive.overlap.leaks import Text
 
-        if file.digest not in self._train:
-            self._train[file.digest] = [
-                TrainText(row.line, normalise(text))
+        key = ("train", file.digest)
+        if key not in self._known:
+            self._known[key] = [
+                Text(row.line, text)
                 for row in read_rows(file.path, file.shown)
                 for text in row_texts(row.fields)
             ]
-        return self._train[file.digest]
+        return self._known[key]
 
-    def held_out(self, file: DataFile) -> list:
-        """The items of a held-out file; one without an id goes by its line."""
-        from additive.overlap.leaks import HeldOut
+    def held_out(self, file: DataFile) -> list[Text]:
+        """The prompts of a file of items, by id; one without an id goes by its line."""
+        from additive.overlap.leaks import Text
 
-        if file.digest not in self._held_out:
-            self._held_out[file.digest] = [
-                HeldOut(
-                    str(row.fields.get("id", f"line {row.line}")),
-                    normalise(item_text(row.fields)),
-                )
+        key = ("items", file.digest)
+        if key not in self._known:
+            self._known[key] = [
+                Text(str(row.fields.get("id", f"line {row.line}")), item_text(row.fields))
                 for row in read_rows(file.path, file.shown)
             ]
-        return self._held_out[file.digest]
+        return self._known[key]
 
 
 def _cached(path: Path) -> list[list] | None:

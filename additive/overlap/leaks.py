@@ -2,12 +2,13 @@
 
 exact       the item's normalised prompt is a text of the row
 contained   it stands, word for word, inside a longer text of the row
-13-gram     13 tokens in a row are the same
-8-gram      at least 70 % of the item's runs of 8 tokens are in the row
+13-gram     13 words in a row are the same
+8-gram      at least 70 % of the item's runs of 8 words are in the row
 
-Items of fewer than 8 tokens are compared by `exact` alone: shorter runs say nothing. The two n-gram
-rules look past boilerplate (runs that many rows or many items share) and ask that every number of
-the item occurs in the row: the same story with other numbers is another question.
+Items of fewer than 8 words are compared by `exact` alone, and the 8-gram rule needs 13 words:
+shorter texts have too few runs to say something. The two n-gram rules look past boilerplate (runs
+that many rows or many items share) and ask that every number of the item occurs in the row as
+often: the same story with other numbers is another question.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from additive.overlap.grams import Grams, Places, grams_of, unique_pairs, vocabulary
-from additive.overlap.texts import is_number
+from additive.overlap.texts import normalise, numbers_of, words_of
 
 SHORT = 8
 LONG = 13
@@ -32,19 +34,26 @@ Kind = Literal["exact", "contained", "13-gram", "8-gram"]
 
 
 @dataclass(frozen=True)
-class TrainText:
-    """A normalised text of a training file, and the line it stands in."""
+class Text:
+    """A text and where it stands: a line of a training file, or the id of an item."""
 
-    line: int
+    place: int | str
     text: str
 
+    @cached_property
+    def normal(self) -> str:
+        """Words, numbers and signs on one line."""
+        return normalise(self.text)
 
-@dataclass(frozen=True)
-class HeldOut:
-    """A held-out item by its normalised prompt."""
+    @cached_property
+    def words(self) -> list[str]:
+        """What stands between the spaces."""
+        return words_of(self.text)
 
-    id: str
-    text: str
+    @cached_property
+    def numbers(self) -> Counter[str]:
+        """How often each number occurs."""
+        return numbers_of(self.text)
 
 
 @dataclass(frozen=True, order=True)
@@ -57,11 +66,11 @@ class Leak:
     span: str
 
 
-def find_leaks(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> tuple[Leak, ...]:
+def find_leaks(train: Sequence[Text], held_out: Sequence[Text]) -> tuple[Leak, ...]:
     """Every item found in a training text, one leak per row and item, in the order of the rows.
 
     Example:
-        find_leaks([TrainText(1, "what is 2 + 2")], [HeldOut("a", "what is 2 + 2")])
+        find_leaks([Text(1, "What is 2 + 2?")], [Text("a", "what is 2+2")])
     """
     found: dict[tuple[int, str], Leak] = {}
     for leak in (*_exact(train, held_out), *_overlapping(train, held_out)):
@@ -69,38 +78,41 @@ def find_leaks(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> tuple
     return tuple(sorted(found.values()))
 
 
-def _exact(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> Iterator[Leak]:
-    items: dict[str, list[str]] = defaultdict(list)
+def _exact(train: Sequence[Text], held_out: Sequence[Text]) -> Iterator[Leak]:
+    items: dict[str, list[Text]] = defaultdict(list)
     for item in held_out:
-        items[item.text].append(item.id)
+        items[item.normal].append(item)
     for row in train:
-        for name in items.get(row.text, ()) if row.text else ():
-            yield Leak(row.line, name, "exact", row.text)
+        for item in items.get(row.normal, ()) if row.normal else ():
+            yield _leak(row, item, "exact", row.normal)
 
 
-def _overlapping(train: Sequence[TrainText], held_out: Sequence[HeldOut]) -> Iterator[Leak]:
-    items = [item.text.split(" ") for item in held_out]
-    numbers = vocabulary(items)
+def _overlapping(train: Sequence[Text], held_out: Sequence[Text]) -> Iterator[Leak]:
+    numbers = vocabulary([item.words for item in held_out])
     shared = _Shared(
-        grams_of(items, numbers, SHORT),
-        grams_of([row.text.split(" ") for row in train], numbers, SHORT),
+        grams_of([item.words for item in held_out], numbers, SHORT),
+        grams_of([row.words for row in train], numbers, SHORT),
     )
-    for item, row in shared.anchored():
-        if f" {held_out[item].text} " in f" {train[row].text} ":
-            text = held_out[item].text
-            kind = "exact" if text == train[row].text else "contained"
-            yield Leak(train[row].line, held_out[item].id, kind, text)
-    asked = [frozenset(filter(is_number, item)) for item in items]
-    given = [frozenset(filter(is_number, row.text.split(" "))) for row in train]
-    for item, row in shared.informative(len(held_out)):
-        if asked[item] <= given[row]:
-            leak = _near(train[row].text.split(" "), items[item])
-            if leak is not None:
-                yield Leak(train[row].line, held_out[item].id, *leak)
+    for at, row_at in shared.anchored():
+        item, row = held_out[at], train[row_at]
+        whole = " ".join(item.words)
+        if f" {whole} " in f" {' '.join(row.words)} ":
+            yield _leak(row, item, "contained", whole)
+    # Of millions of pairs nearly all differ in a number: a cheap test of sets goes first.
+    asked = [frozenset(item.numbers) for item in held_out]
+    given = [frozenset(row.numbers) for row in train]
+    for at, row_at in shared.informative(len(held_out)):
+        found = _near(train[row_at], held_out[at]) if asked[at] <= given[row_at] else None
+        if found is not None:
+            yield _leak(train[row_at], held_out[at], *found)
+
+
+def _leak(row: Text, item: Text, kind: Kind, span: str) -> Leak:
+    return Leak(int(row.place), str(item.place), kind, span)
 
 
 class _Shared:
-    """The runs of 8 tokens that items and rows share, each gram by its number in `grams`."""
+    """The runs of 8 words that items and rows share, each gram by its number in `grams`."""
 
     def __init__(self, items: Grams, rows: Grams) -> None:
         self.grams, numbered = np.unique(items.hashes, return_inverse=True)
@@ -139,20 +151,20 @@ class _Shared:
         return zip(first.tolist(), second.tolist(), strict=True)
 
 
-def _near(row: list[str], item: list[str]) -> tuple[Kind, str] | None:
+def _near(row: Text, item: Text) -> tuple[Kind, str] | None:
     """The rule by which a row is too close to an item, and the words they share."""
-    if Counter(filter(is_number, item)) - Counter(filter(is_number, row)):
+    if len(item.words) < LONG or not item.numbers <= row.numbers:
         return None
-    run = _longest_run(row, item)
+    run = _longest_run(row.words, item.words)
     if len(run) >= LONG:
         return "13-gram", " ".join(run)
-    grams, known = _runs(item, SHORT), set(_runs(row, SHORT))
+    grams, known = _runs(item.words, SHORT), set(_runs(row.words, SHORT))
     share = sum(gram in known for gram in grams) / len(grams)
     return ("8-gram", " ".join(run)) if share >= SHARE else None
 
 
 def _longest_run(row: list[str], item: list[str]) -> list[str]:
-    """The longest run of tokens, of at least SHORT, that stands in both."""
+    """The longest run of words, of at least SHORT, that stands in both."""
     text, best, start = f" {' '.join(row)} ", [], 0
     while start + max(len(best) + 1, SHORT) <= len(item):
         length = max(len(best) + 1, SHORT)

@@ -1,17 +1,21 @@
-"""Texts as overlap compares them: words, numbers and signs, without case, spacing and punctuation.
+"""Texts as overlap compares them: without case, spacing and sentence punctuation.
 
-Signs of arithmetic and code stay (`12+5` and `12-5` are different questions); sentence punctuation
-goes.
+Signs of arithmetic and code stay: `12+5` and `12-5` are different questions. Equality looks at
+words, numbers and signs one by one (`2+2` is `2 + 2`); runs of words count what stands between
+spaces as one word, as the published 8- and 13-gram rules do: a line of code is no long text.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;:!?\"'`´‘’“”„…–—]|_")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SENTENCE = ".,;:!?\"'`´‘’“”„…–—"
 _ROLE_KEYS = frozenset({"role", "from", "id", "source", "licence", "license"})
 
 
@@ -37,9 +41,19 @@ def normalise(text: str) -> str:
     return " ".join(tokens_of(text))
 
 
-def is_number(token: str) -> bool:
-    """Whether a token is a number."""
-    return token[:1].isdigit()
+def words_of(text: str) -> list[str]:
+    """What stands between the spaces of a text, without case and sentence punctuation around it.
+
+    >>> words_of("What does f([3, 2]) return?")
+    ['what', 'does', 'f([3', '2])', 'return']
+    """
+    words = (word.strip(_SENTENCE) for word in text.casefold().split())
+    return [word for word in words if word]
+
+
+def numbers_of(text: str) -> Counter[str]:
+    """How often each number occurs in a text."""
+    return Counter(_NUMBER.findall(text))
 
 
 def row_texts(fields: Mapping[str, Any]) -> tuple[str, ...]:
