@@ -30,23 +30,23 @@ class Done:
         return json.loads(self.out)
 
 
-def environment() -> dict[str, str]:
-    """This environment without a model hub, with one thread, and with this checkout first."""
+def environment(threads: int = 1) -> dict[str, str]:
+    """This environment with few threads, this checkout first, and no model hub unless asked."""
     return {
         **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+        "OMP_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": str(ROOT),
     }
 
 
-def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(directory: Path, *arguments: str, threads: int = 1) -> subprocess.Popen[str]:
     """A running `additive` with a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "additive", *arguments],
         cwd=directory,
-        env=environment(),
+        env=environment(threads),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,9 +54,9 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(directory: Path, *arguments: str, timeout_s: float = 300) -> Done:
+def run(directory: Path, *arguments: str, timeout_s: float = 600, threads: int = 1) -> Done:
     """`additive ARGUMENTS` in a directory, as a process."""
-    process = start(directory, *arguments)
+    process = start(directory, *arguments, threads=threads)
     out, err = process.communicate(timeout=timeout_s)
     return Done(process.returncode, out, err)
 

@@ -39,13 +39,13 @@ def fill_domain(root: Path, name: str, kind: str, steps: int, items: int) -> Non
     rows = _ROWS[name]
     write_domain(root, name, rows(range(40)), rows(range(40, 50)), kind=kind, steps=steps)
     held_out = [{"id": f"{name}-{n}", **row} for n, row in enumerate(rows(range(60, 60 + items)))]
-    _jsonl(root / "evals" / "tasks" / f"{name}.jsonl", held_out)
+    _jsonl(root / "evals" / "tasks" / f"{name}-held-out.jsonl", held_out)
     rule = {"margin": 0.05}
     judged = {"sides": {"refuse": rule, "comply": rule}} if name == "safety" else {"gate": rule}
-    task = {"name": name, "data": f"tasks/{name}.jsonl", "grader": GRADERS[name], "max_tokens": 12}
-    _yaml(
-        root / "evals" / f"{name}.yaml", {"version": 1, "domain": name, "tasks": [task], **judged}
-    )
+    data = f"tasks/{name}-held-out.jsonl"
+    task = {"name": "held-out", "data": data, "grader": GRADERS[name], "max_tokens": 12}
+    suite = {"version": 1, "domain": name, "tasks": [task], **judged}
+    _yaml(root / "evals" / f"{name}-held-out.yaml", suite)
 
 
 def write_domain(

@@ -103,8 +103,9 @@ def test_looking_imports_no_torch(work):
         looked = run_importing(work, *arguments)
         assert looked.done.code in (0, 3) if arguments[0] == "verify" else looked.done.code == 0
         assert "torch" not in looked.imported, arguments
-    names = {row["name"] for row in run(work, "list", "--json").json["artifacts"]}
-    assert {*DOMAINS, MERGE} <= names
+    listed = run(work, "list", "--json").json
+    assert {row["name"] for row in listed["domains"]} == set(DOMAINS)
+    assert [row["name"] for row in listed["merges"]] == [MERGE]
     manifest = run(work, "show", "math", "--json").json
     assert manifest["curve"]
     assert manifest["name"] == "math"
@@ -156,7 +157,8 @@ def test_stdout_is_one_json_document_and_nothing_else(work):
 
 
 def test_a_changed_byte_is_found_and_named(work):
-    path = Path(run(work, "show", "code", "--json").json["path"])
+    (code,) = (row for row in run(work, "list", "--json").json["domains"] if row["name"] == "code")
+    path = Path(code["versions"][-1]["path"])
     weights = path / "adapter_model.safetensors"
     assert run(work, "verify", str(path)).code == 0
     content = bytearray(weights.read_bytes())
