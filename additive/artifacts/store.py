@@ -63,7 +63,8 @@ class Store:
         Raises: SecurityError for pickles and other files that do not belong, IntegrityError for
         damaged weights, ResourceError when the disk is full or fails.
         """
-        manifest = describe(staged, draft)
+        with disk_errors(staged):
+            manifest = describe(staged, draft)
         target = self._directory(_checked_name(draft.name)) / manifest.digest
         order = self.root / "order" / draft.name
         with disk_errors(target):

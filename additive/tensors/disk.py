@@ -16,6 +16,8 @@ from pathlib import Path
 from additive.errors import ResourceError
 
 _HELP = {
+    errno.EACCES: "look at the owner and the mode of this path",
+    errno.EPERM: "look at the owner and the mode of this path",
     errno.ENOSPC: "free some space on this file system, then run the same command again",
     errno.EDQUOT: "free some of your quota, then run the same command again",
     errno.EIO: "the device failed; look at `dmesg`, then run the same command again",
@@ -29,7 +31,7 @@ _HELP = {
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn a full disk, a full quota or a failing device into a ResourceError that names the place.
+    """Turn a full, failing or forbidden disk into a ResourceError that names the place.
 
     Raises: ResourceError for those; every other OSError goes through unchanged.
     """
