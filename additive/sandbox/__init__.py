@@ -1,0 +1,29 @@
+"""The sandbox: code that a model wrote is run against tests, and can do nothing else.
+
+    run_tests(code, tests)    one program
+    run_many(jobs)            many, side by side, some milliseconds each
+    call_many(calls)          a user's grader over many answers
+    available_rung()          what holds the code on this machine (see `ladder`)
+
+Why a printed "PASS", os._exit(0), an object that equals everything, or a look into the memory of
+the tests cannot pass: docs/gate.md.
+"""
+
+from additive.sandbox.ladder import Rung, available_rung, rungs, strongest, unsafe
+from additive.sandbox.outcome import Calls, Job, Limits, Outcome
+from additive.sandbox.runner import call_many, run_many, run_tests
+
+__all__ = [
+    "Calls",
+    "Job",
+    "Limits",
+    "Outcome",
+    "Rung",
+    "available_rung",
+    "call_many",
+    "run_many",
+    "run_tests",
+    "rungs",
+    "strongest",
+    "unsafe",
+]
