@@ -18,7 +18,7 @@ from additive.spec.rows import read_rows
 from additive.types.digests import digest_file, digest_json
 
 if TYPE_CHECKING:
-    from additive.overlap.leaks import Text
+    from additive.overlap.leaks import Corpus
 
 RULES_VERSION = 1
 _SPAN_SHOWN = 80
@@ -92,31 +92,28 @@ class _Texts:
     """The texts of files, each read once and only when a pair is new."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], list[Text]] = {}
+        self._known: dict[tuple[str, str], Corpus] = {}
 
-    def train(self, file: DataFile) -> list[Text]:
+    def train(self, file: DataFile) -> Corpus:
         """The texts of a training file's rows, by line."""
-        from additive.overlap.leaks import Text
+        from additive.overlap.leaks import Corpus, Text
 
         key = ("train", file.digest)
         if key not in self._known:
-            self._known[key] = [
-                Text(row.line, text)
-                for row in read_rows(file.path, file.shown)
-                for text in row_texts(row.fields)
-            ]
+            rows = read_rows(file.path, file.shown)
+            texts = [Text(row.line, text) for row in rows for text in row_texts(row.fields)]
+            self._known[key] = Corpus(texts)
         return self._known[key]
 
-    def held_out(self, file: DataFile) -> list[Text]:
+    def held_out(self, file: DataFile) -> Corpus:
         """The prompts of a file of items, by id; one without an id goes by its line."""
-        from additive.overlap.leaks import Text
+        from additive.overlap.leaks import Corpus, Text
 
         key = ("items", file.digest)
         if key not in self._known:
-            self._known[key] = [
-                Text(str(row.fields.get("id", f"line {row.line}")), item_text(row.fields))
-                for row in read_rows(file.path, file.shown)
-            ]
+            rows = read_rows(file.path, file.shown)
+            named = [(str(row.fields.get("id", f"line {row.line}")), row) for row in rows]
+            self._known[key] = Corpus([Text(name, item_text(row.fields)) for name, row in named])
         return self._known[key]
 
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 _FACTOR = 0x9E3779B97F4A7C15
-UNKNOWN = 0
 
 
 @dataclass(frozen=True)
@@ -22,38 +21,24 @@ class Grams:
     owners: Places
 
 
-def vocabulary(texts: Sequence[Sequence[str]]) -> dict[str, int]:
-    """A number for every token of the texts, from 1; 0 is for tokens that are not among them."""
-    numbers: dict[str, int] = {}
-    for tokens in texts:
-        for token in tokens:
-            numbers.setdefault(token, len(numbers) + 1)
-    return numbers
-
-
-def grams_of(texts: Sequence[Sequence[str]], numbers: dict[str, int], n: int) -> Grams:
-    """All n-grams of all texts whose tokens are known; a text shorter than n has none.
+def grams_of(texts: Sequence[Sequence[str]], n: int) -> Grams:
+    """All n-grams of all texts; a text shorter than n has none.
 
     Two different grams share a hash with a chance of about 2**-64; what is found is compared again
-    as text.
+    as text. Hashes hold within one process only.
     """
-    lengths = np.array([len(tokens) for tokens in texts], dtype=np.int64)
-    flat = np.fromiter(
-        (numbers.get(token, UNKNOWN) for tokens in texts for token in tokens),
-        dtype=np.uint64,
-        count=int(lengths.sum()),
-    )
+    lengths = np.array([len(words) for words in texts], dtype=np.int64)
+    hashed = (hash(word) for words in texts for word in words)
+    flat = np.fromiter(hashed, dtype=np.int64, count=int(lengths.sum())).view(np.uint64)
     owners = np.repeat(np.arange(len(texts), dtype=np.int64), lengths)
     count = len(flat) - n + 1
     if count <= 0:
         return Grams(np.empty(0, np.uint64), np.empty(0, np.int64))
+    mixed = _scrambled(flat)
     hashes = np.zeros(count, dtype=np.uint64)
-    known = np.ones(count, dtype=bool)
     for offset in range(n):
-        window = flat[offset : offset + count]
-        hashes = hashes * np.uint64(_FACTOR) + _scrambled(window)
-        known &= window != UNKNOWN
-    inside = known & (owners[:count] == owners[n - 1 :])
+        hashes = hashes * np.uint64(_FACTOR) + mixed[offset : offset + count]
+    inside = owners[:count] == owners[n - 1 :]
     return Grams(hashes[inside], owners[:count][inside])
 
 

@@ -17,11 +17,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
-from additive.overlap.grams import Grams, Places, grams_of, unique_pairs, vocabulary
+from additive.overlap.grams import Grams, Places, grams_of, unique_pairs
 from additive.overlap.texts import normalise, numbers_of, words_of
 
 SHORT = 8
@@ -66,11 +66,33 @@ class Leak:
     span: str
 
 
-def find_leaks(train: Sequence[Text], held_out: Sequence[Text]) -> tuple[Leak, ...]:
+class Corpus(Sequence[Text]):
+    """Texts with their runs of words, which are worked out once."""
+
+    def __init__(self, texts: Sequence[Text]) -> None:
+        self._texts = tuple(texts)
+
+    @overload
+    def __getitem__(self, at: int) -> Text: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Text]: ...
+    def __getitem__(self, at: int | slice) -> Text | Sequence[Text]:
+        return self._texts[at]
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @cached_property
+    def grams(self) -> Grams:
+        """Every run of SHORT words."""
+        return grams_of([text.words for text in self._texts], SHORT)
+
+
+def find_leaks(train: Corpus, held_out: Corpus) -> tuple[Leak, ...]:
     """Every item found in a training text, one leak per row and item, in the order of the rows.
 
     Example:
-        find_leaks([Text(1, "What is 2 + 2?")], [Text("a", "what is 2+2")])
+        find_leaks(Corpus([Text(1, "What is 2 + 2?")]), Corpus([Text("a", "what is 2+2")]))
     """
     found: dict[tuple[int, str], Leak] = {}
     for leak in (*_exact(train, held_out), *_overlapping(train, held_out)):
@@ -78,7 +100,7 @@ def find_leaks(train: Sequence[Text], held_out: Sequence[Text]) -> tuple[Leak, .
     return tuple(sorted(found.values()))
 
 
-def _exact(train: Sequence[Text], held_out: Sequence[Text]) -> Iterator[Leak]:
+def _exact(train: Corpus, held_out: Corpus) -> Iterator[Leak]:
     items: dict[str, list[Text]] = defaultdict(list)
     for item in held_out:
         items[item.normal].append(item)
@@ -87,12 +109,8 @@ def _exact(train: Sequence[Text], held_out: Sequence[Text]) -> Iterator[Leak]:
             yield _leak(row, item, "exact", row.normal)
 
 
-def _overlapping(train: Sequence[Text], held_out: Sequence[Text]) -> Iterator[Leak]:
-    numbers = vocabulary([item.words for item in held_out])
-    shared = _Shared(
-        grams_of([item.words for item in held_out], numbers, SHORT),
-        grams_of([row.words for row in train], numbers, SHORT),
-    )
+def _overlapping(train: Corpus, held_out: Corpus) -> Iterator[Leak]:
+    shared = _Shared(held_out.grams, train.grams)
     for at, row_at in shared.anchored():
         item, row = held_out[at], train[row_at]
         whole = " ".join(item.words)
