@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from additive.train.saturation import Evaluation
 from additive.train.schedule import Phase
 
+_NEIGHBOURS = 2
 NOT_BETTER = "no gain on validation over the base is certain; there is nothing to retain in a merge"
 
 
@@ -21,50 +22,39 @@ class Ending:
     notes: tuple[str, ...]
 
 
-def ending(
-    curve: Sequence[Evaluation], now: Phase, fractions: Sequence[float], min_gain: float
-) -> Ending:
+def ending(curve: Sequence[Evaluation], now: Phase, fractions: Sequence[float]) -> Ending:
     """The ending of a finished run, from its curve alone.
 
     The plateau is the end of the tail; after overfitting it is the best evaluation before.
     """
     verdict = now.verdict
     outcome = "budget" if verdict is None or verdict.outcome is None else verdict.outcome
-    plateau = best_step(curve, min_gain) if outcome == "overfitting" else now.tail_end
+    plateau = best_step(curve) if outcome == "overfitting" else now.tail_end
     trained = [evaluation.step for evaluation in curve if evaluation.step > 0]
     nearest = tuple((fraction, _nearest(trained, fraction * plateau)) for fraction in fractions)
-    return Ending(outcome, plateau, nearest, _notes(curve, outcome, plateau, min_gain))
+    return Ending(outcome, plateau, nearest, _notes(curve, outcome, plateau))
 
 
-def best_step(curve: Sequence[Evaluation], min_gain: float) -> int:
-    """The step of the best evaluation after the base's own.
+def best_step(curve: Sequence[Evaluation]) -> int:
+    """The step of the best evaluation: the highest mean score of it and its neighbours.
 
-    An evaluation takes the lead with a score more than `min_gain` above the leader's, or with a
-    score within that of it and a lower loss. Read in order, so that the leader's weights can be
-    kept while training goes on.
+    One evaluation is noisy, and the best of many is the luckiest; the mean over two neighbours on
+    each side is not. The first of equals wins; the base's own evaluation does not count.
     """
-    leader: Evaluation | None = None
-    for evaluation in curve:
-        if evaluation.step == 0:
-            continue
-        if leader is None or _leads(evaluation, leader, min_gain):
-            leader = evaluation
-    return leader.step if leader else 0
-
-
-def _leads(new: Evaluation, old: Evaluation, min_gain: float) -> bool:
-    if new.score > old.score + min_gain:
-        return True
-    return new.score >= old.score - min_gain and new.loss < old.loss
+    trained = [evaluation for evaluation in curve if evaluation.step > 0]
+    if not trained:
+        return 0
+    reach = min(_NEIGHBOURS, (len(trained) - 1) // 2)
+    centres = range(reach, len(trained) - reach)
+    means = {c: sum(e.score for e in trained[c - reach : c + reach + 1]) for c in centres}
+    return trained[max(centres, key=lambda c: (means[c], -c))].step
 
 
 def _nearest(steps: Sequence[int], wanted: float) -> int:
     return min(steps, key=lambda step: (abs(step - wanted), step))
 
 
-def _notes(
-    curve: Sequence[Evaluation], outcome: str, plateau: int, min_gain: float
-) -> tuple[str, ...]:
+def _notes(curve: Sequence[Evaluation], outcome: str, plateau: int) -> tuple[str, ...]:
     notes = []
     if outcome == "budget":
         notes.append("the budget of steps ended training before it was saturated")

@@ -191,8 +191,7 @@ def _hand_over(
 ) -> TrainResult:
     """Write the plateau and the snapshots out, and the result last."""
     job, root = session.job, session.root
-    min_gain = job.spec.saturation.min_gain
-    end = ending(session.curve, session.now, job.fractions, min_gain)
+    end = ending(session.curve, session.now, job.fractions)
     places = {"plateau": end.plateau} | {f"{f:g}": step for f, step in end.snapshots if f != 1}
     if session.is_main_process:
         for place, step in places.items():

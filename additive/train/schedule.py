@@ -1,18 +1,17 @@
 """How far a run has come, read from its curve; and the learning rate of every step.
 
 Warm-up, constant until saturation is declared, then a linear tail to zero (warmup-stable-decay).
-Everything here is a pure function of the curve and the spec, so that a resumed run, which has
-both, needs no other memory to go on exactly as it would have gone.
+Everything here is a pure function of the curve's verdict and the spec, so that a resumed run, which
+has both, needs no other memory to go on exactly as it would have gone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from additive.spec.domain import SaturationSpec
-from additive.train.saturation import Evaluation, Saturation, first_outcome
+from additive.train.saturation import Saturation
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,29 @@ class Phase:
     last_step: int | None
 
 
-def phase(curve: Sequence[Evaluation], spec: SaturationSpec, extend: float = 1.0) -> Phase:
-    """The phase after the evaluations so far.
+def phase(
+    step: int | None, verdict: Saturation | None, spec: SaturationSpec, extend: float = 1.0
+) -> Phase:
+    """The phase after the evaluation at `step` (None: there is none yet).
 
-    Args: extend trains on after the plateau, to this multiple of its step (for a snapshot beyond
-    it); 1 ends at the plateau.
+    Args: verdict is the first outcome among the evaluations, None while there is none; extend
+    trains on after the plateau, to this multiple of its step (for a snapshot beyond it).
     """
-    latest = max(0, spec.max_steps - spec.tail)
-    verdict = first_outcome([e for e in curve if e.step <= latest], spec)
-    if verdict is None:
-        over = bool(curve) and curve[-1].step >= latest
-        end = latest + min(spec.tail, spec.max_steps)
+    latest = latest_tail_start(spec)
+    if verdict is None or verdict.step > latest:
+        over = step is not None and step >= latest
+        end = spec.max_steps
         return Phase(None, latest, end, _extended(end, extend) if over else None)
     if verdict.outcome in ("overfitting", "diverged"):
         return Phase(verdict, verdict.step, verdict.step, verdict.step)
     end = verdict.step + spec.tail
     return Phase(verdict, verdict.step, end, _extended(end, extend))
+
+
+def latest_tail_start(spec: SaturationSpec) -> int:
+    """The step at which the rate begins to fall at the latest, so that the budget holds the
+    tail."""
+    return max(0, spec.max_steps - spec.tail)
 
 
 def last_possible_step(spec: SaturationSpec, extend: float = 1.0) -> int:

@@ -20,7 +20,7 @@ from additive.train.job import TrainJob
 from additive.train.optimizer import load_optimizer, load_weights, optimizer_tensors
 from additive.train.outcome import best_step
 from additive.train.result import interval
-from additive.train.saturation import Evaluation, judge
+from additive.train.saturation import Evaluation, Saturation, first_outcome, judge
 from additive.train.schedule import Phase, evaluation_due, phase, rate_factor
 from additive.train.signals import StopRequest
 from additive.types.progress import Listener, Progress
@@ -129,9 +129,11 @@ class Session:
         if trainer.accelerator.is_main_process:
             journal.append(self.journal, evaluation)
         self.curve.append(evaluation)
-        self._look_again()
+        verdict = judge(self.curve, self.job.spec.saturation)
+        before = self.now.verdict
+        self._follow(before or (verdict if verdict.outcome else None))
         self._prune()
-        self._report(evaluation)
+        self._report(evaluation, verdict)
 
     def is_over(self, step: int) -> bool:
         """Whether nothing is left to train or to evaluate after `step` steps."""
@@ -149,16 +151,21 @@ class Session:
         return self.trainer
 
     def _look_again(self) -> None:
-        self._phase = phase(self.curve, self.job.spec.saturation, self.job.extend)
+        """Judge the whole curve anew."""
+        self._follow(first_outcome(self.curve, self.job.spec.saturation))
+
+    def _follow(self, verdict: Saturation | None) -> None:
+        step = self.curve[-1].step if self.curve else None
+        self._phase = phase(step, verdict, self.job.spec.saturation, self.job.extend)
 
     def _reaches(self, curve: list[Evaluation], step: int) -> bool:
         """Whether no evaluation before `step` is missing."""
         spec = self.job.spec.saturation
         seen = {evaluation.step for evaluation in curve}
-        now = phase([e for e in curve if e.step < step], spec, self.job.extend)
-        wanted = list(range(0, step, spec.every))
-        wanted += [s for s in (now.tail_start, now.tail_end) if s < step]
-        return seen.issuperset(wanted)
+        verdict = first_outcome([e for e in curve if e.step < step], spec)
+        now = phase(max(seen, default=None), verdict, spec, self.job.extend)
+        wanted = [*range(0, step, spec.every), now.tail_start, now.tail_end]
+        return seen.issuperset(s for s in wanted if s < step)
 
     def _take_up(self, found: checkpoint.Checkpoint, curve: list[Evaluation]) -> None:
         load_weights(self.model, found.weights())
@@ -186,8 +193,7 @@ class Session:
         if not self._running().accelerator.is_main_process:
             return
         keep_all = self.job.kind == "lora" or len(self.job.fractions) > 1
-        best = best_step(self.curve, self.job.spec.saturation.min_gain)
-        keep = {best, self.now.tail_end}
+        keep = {best_step(self.curve), self.now.tail_end, *(e.step for e in self.curve[-3:])}
         checkpoint.prune(self.checkpoints, None if keep_all else keep)
 
     def _asked_to_stop(self) -> bool:
@@ -216,15 +222,14 @@ class Session:
     def _topic(self) -> str:
         return f"train {self.job.name}"
 
-    def _report(self, evaluation: Evaluation) -> None:
-        spec = self.job.spec.saturation
+    def _report(self, evaluation: Evaluation, verdict: Saturation) -> None:
         low, high = interval(evaluation.correct)
-        verdict = self.now.verdict or judge(self.curve, spec)
         text = (
             f"step {evaluation.step}  validation {evaluation.score:.3f} [{low:.3f}, {high:.3f}]"
-            f"  loss {evaluation.loss:.4f}  {_standing(verdict.gain, verdict.outcome, self.now)}"
+            f"  loss {evaluation.loss:.4f}  {standing(verdict, self.now)}"
         )
-        self.say(Progress(self._topic(), text, evaluation.step, spec.max_steps))
+        budget = self.job.spec.saturation.max_steps
+        self.say(Progress(self._topic(), text, evaluation.step, budget))
 
 
 def _from_main(
@@ -241,8 +246,14 @@ def _from_main(
     return Evaluation(step, evaluation.correct, evaluation.losses, loss, evaluation.also)
 
 
-def _standing(gain: float | None, outcome: str | None, now: Phase) -> str:
-    bound = "" if gain is None else f" (at most {gain:+.3f} to come)"
-    if outcome is not None:
-        return f"{outcome} at step {now.tail_start}{bound}"
-    return f"not saturated{bound}" if gain is not None else "too early to tell"
+def standing(verdict: Saturation, now: Phase) -> str:
+    """What the saturation test says, in a few words.
+
+    >>> standing(Saturation(None, 20, 2, 0.5, 1.0), Phase(None, 90, 100, None))
+    'too early to tell'
+    """
+    if now.verdict is not None:
+        return f"{now.verdict.outcome} at step {now.verdict.step}"
+    if verdict.gain is None:
+        return "too early to tell"
+    return f"may still gain {verdict.gain:.3f}"
