@@ -33,7 +33,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 demo-seeds: $(VENV)/.installed-test     ## the demo over ten seeds, with a table
-	@$(BIN)/python -m tests.benchmarks.demo_seeds
+	@$(BIN)/python -m tests.benchmarks.demo_seeds --out docs/demo-seeds.md
 
 soak: $(VENV)/.installed-test           ## long kill and disk-full sweeps
 	@$(BIN)/python -m pytest -m soak

@@ -1,0 +1,91 @@
+"""The demo over several seeds: does the default merge pass? `make demo-seeds` prints the table for docs/additivity.md.
+
+    python -m tests.benchmarks.demo_seeds --seeds 10 --out docs/demo-seeds.md
+
+A seed changes the order of the rows and every A; data, suites and base stay. Each seed has a workspace of its own
+below `--work`, so that an interrupted sweep continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from additive.types.progress import Progress
+from additive.workflows.demo import DOMAINS, Demo, run_demo
+from additive.workspace.scaffold import make_workspace
+
+
+def seeded_workspace(root: Path, seed: int) -> None:
+    """Make the demo's workspace, each domain with this seed."""
+    if not root.exists():
+        make_workspace(root, "tiny", (), start=root.parent)
+    yaml = YAML()
+    for name in DOMAINS:
+        path = root / "domains" / name / "domain.yaml"
+        spec = yaml.load(path)
+        spec.setdefault("train", {})["seed"] = seed
+        yaml.dump(spec, path)
+
+
+def row_of(seed: int, demo: Demo, seconds: float) -> list[str]:
+    """A line of the table: per domain the plateau, per suite specialist → merged, the verdict."""
+    plateaus = [t.artifact.manifest.saturation for t in demo.trained]
+    steps = " ".join(f"{p['plateau_step']}{'' if p['outcome'] == 'saturated' else '*'}" for p in plateaus)
+    scores = [_scores(suite) for suite in demo.document["suites"]]
+    scale = demo.built.artifact.manifest.spec["scale"]
+    return [str(seed), steps, f"{scale:g}", *scores, demo.document["verdict"], f"{seconds:.0f}"]
+
+
+def _scores(suite: dict[str, Any]) -> str:
+    reference = suite["specialist"] if suite["role"] == "target" else suite["base"]
+    mark = "" if suite["verdict"] == "pass" else " ✗"
+    return f"{reference:.3f}→{suite['merged']:.3f}{mark}"
+
+
+def table(rows: list[list[str]], suites: list[str]) -> str:
+    """The rows as Markdown."""
+    head = ["seed", "plateaus", "scale", *suites, "verdict", "s"]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    """Run the seeds and print the table; exit code 1 when fewer than nine in ten pass."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path(".demo-seeds"))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    suites: list[str] = []
+    for seed in range(options.first, options.first + options.seeds):
+        root = options.work / f"seed-{seed}"
+        root.parent.mkdir(parents=True, exist_ok=True)
+        seeded_workspace(root, seed)
+        started = time.monotonic()
+        demo = run_demo(root.absolute(), _say)
+        suites = [suite["suite"] for suite in demo.document["suites"]]
+        rows.append(row_of(seed, demo, time.monotonic() - started))
+        print(table(rows[-1:], suites).splitlines()[-1], flush=True)
+    passed = sum(row[-2] == "pass" for row in rows)
+    text = f"{table(rows, suites)}\n\n{passed} of {len(rows)} seeds pass; * ended at its budget.\n"
+    print(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    return 0 if passed >= 0.9 * len(rows) else 1
+
+
+def _say(progress: Progress) -> None:
+    if progress.lasting:
+        print(f"{progress.topic}: {progress.text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
