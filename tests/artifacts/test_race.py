@@ -73,6 +73,20 @@ def test_freezers_of_different_bytes_all_get_their_version(tmp_path):
     assert store.resolve("math") == Store(tmp_path / "store").resolve("math")
 
 
+def test_who_comes_second_at_the_last_moment_ends_with_the_first_ones(tmp_path, monkeypatch):
+    prepared, root, rename = prepare(tmp_path / "prepared"), tmp_path / "store", os.rename
+
+    def be_late(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        assert len(set(start_all(root, [prepared]))) == 1
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", be_late)
+    artifact = freeze_prepared(root, prepared)
+    assert check_clean(root, artifact.digest) == 1
+    assert staged_names(root) == []
+
+
 @pytest.mark.soak
 def test_many_rounds_of_many_freezers(tmp_path):
     prepared = [prepare(tmp_path / str(value), float(value)) for value in range(1, 5)]
