@@ -12,10 +12,12 @@ class Job:
     """Code from a model and the test statements that judge it.
 
     The code sees nothing of the tests; in the tests, what the code defines is callable as usual.
+    `entry` is the function that was asked for; it alone may have the name of one of Python's own.
     """
 
     code: str
     tests: tuple[str, ...]
+    entry: str | None = None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def run_many(
     Raises: SecurityError when nothing can hold the code.
     """
     bounds, held = limits or Limits(), rung or strongest()
-    messages = [{"code": job.code, "tests": list(job.tests)} for job in jobs]
+    messages = [{"code": job.code, "tests": list(job.tests), "entry": job.entry} for job in jobs]
     return [
         Outcome(
             passed=reply["passed"] is True,

@@ -153,7 +153,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "contains")},
     **{name: getattr(operator, name) for name in ("add", "sub", "mul", "getitem", "setitem")},
     "call": lambda function, *arguments, **named: function(*arguments, **named),
-    "method": lambda value, name, *arguments, **named: getattr(value, name)(*arguments, **named),
-    "getattr": getattr, "len": len, "iterate": _iterate, "next": next, "bool": bool, "str": str,
-    "repr": repr, "hash": hash, "abs": abs, "float": float, "int": int,
-}  # fmt: skip
+    **{function.__name__: function for function in (getattr, setattr, len, next, bool, str, repr)},
+    **{function.__name__: function for function in (hash, abs, float, int)},
+    "iterate": _iterate,
+}

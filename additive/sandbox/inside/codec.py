@@ -5,6 +5,7 @@
     [1, 2]                   {"l": [...]}         {1: 2}         {"d": [[...], ...]}
     {1, 2}                   {"s": [...]}         b"x"           {"b": "78"}
     1+2j                     {"c": [..., ...]}    Fraction(1, 2) {"q": "1/2"}, Decimal {"n": "0.5"}
+    int, str, ValueError     {"y": "int"}         (Python's own types alone)
     a callable of the tests  {"k": 3}             anything else  {"h": 7}, kept by the child
 
 Messages are JSON preceded by their length; a message longer than MOST_BYTES is refused unread.
@@ -12,6 +13,7 @@ Messages are JSON preceded by their length; a message longer than MOST_BYTES is 
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import struct
@@ -51,6 +53,8 @@ def encode(value: Any, other: Callable[[Any], Any], depth: int = 0) -> Any:
         return {"q": f"{value.numerator}/{value.denominator}"}
     if isinstance(value, Decimal):
         return {"n": Decimal.__str__(value)}
+    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+        return {"y": value.__name__}
     for kind, tag in _KINDS:
         if isinstance(value, kind):
             return {tag: [encode(part, other, depth + 1) for part in kind.__iter__(value)]}
@@ -94,8 +98,16 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
     "b": bytes.fromhex,
     "a": bytearray.fromhex,
     "q": Fraction,
+    "y": lambda name: _type(name),
     "n": Decimal,
 }
+
+
+def _type(name: Any) -> type:
+    found = getattr(builtins, name, None) if isinstance(name, str) else None
+    if not isinstance(found, type):
+        raise ValueError("not an encoded value")
+    return found
 
 
 def send(file: int, message: Any) -> None:

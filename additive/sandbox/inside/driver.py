@@ -39,7 +39,7 @@ def _verdict(connection: Connection, reason: str | None, values: Any) -> dict[st
 def _tests(job: Mapping[str, Any], names: Any, connection: Connection) -> None:
     """Execute every test in one namespace; the first that raises ends it."""
     space: dict[str, Any] = {"__name__": "__tests__", "__builtins__": builtins}
-    for name in sorted(_wanted(job["tests"]) & set(names)):
+    for name in sorted(_wanted(job["tests"], job.get("entry")) & set(names)):
         space[name] = _bound(name, names[name], connection)
     for place, test in enumerate(job["tests"], 1):
         with Caught() as caught:
@@ -66,8 +66,11 @@ def _nothing(value: Any) -> Any:
     raise codec.NotPlainError(f"returned a {type(value).__name__}")
 
 
-def _wanted(tests: Sequence[str]) -> set[str]:
-    """The names that the tests use, other than Python's own and those they define themselves."""
+def _wanted(tests: Sequence[str], entry: str | None) -> set[str]:
+    """The names that the tests use, other than Python's own and those they define themselves.
+
+    The code may redefine `sum` only if that is what was asked for; else it could redefine `all`.
+    """
     used: set[str] = set()
     own: set[str] = set()
     for test in tests:
@@ -78,7 +81,7 @@ def _wanted(tests: Sequence[str]) -> set[str]:
                 own.add(node.name)
             elif isinstance(node, ast.alias):
                 own.add((node.asname or node.name).split(".")[0])
-    return used - own - set(dir(builtins))
+    return used - own - (set(dir(builtins)) - {entry})
 
 
 def _bound(name: str, kind: Any, connection: Connection) -> Any:

@@ -160,7 +160,7 @@ class Handle:
     """An object that stays in the child."""
 
     def __init__(self, connection: Connection, number: int) -> None:
-        self._connection, self._number = connection, number
+        vars(self).update(_connection=connection, _number=number)
 
     def _apply(
         self, operation: str, *arguments: Any, named: Mapping[str, Any] | None = None
@@ -173,6 +173,12 @@ class Handle:
 
     def __getattr__(self, attribute: str) -> Any:
         return self._apply("getattr", attribute)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        self._apply("setattr", attribute, value)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._apply("setitem", key, value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Handle) and bool(self._apply("eq", other))
