@@ -8,6 +8,7 @@ import click
 
 from additive.cli.session import Session
 from additive.workspace.bases import BUNDLED
+from additive.workspace.scaffold import DEMO_DOMAINS, make_workspace
 
 SCHEMA = "additive.init/1"
 
@@ -23,13 +24,12 @@ def command(session: Session, directory: Path, base: str, domains: tuple[str, ..
     With the bundled base it comes with three domains, their suites and a guard, ready to train;
     with any other base its domains are empty and commented.
     """
-    from additive.workspace.scaffold import make_workspace
 
     root = (session.directory / directory).resolve()
     workspace = make_workspace(root, base, domains, start=session.directory)
     names = workspace.domain_names()
     ready = base in BUNDLED and not domains
-    steps = _next_steps(session, root, names, ready)
+    steps = _next_steps(session, root, ready)
     document = {
         "schema": SCHEMA,
         "path": str(root),
@@ -49,10 +49,10 @@ def command(session: Session, directory: Path, base: str, domains: tuple[str, ..
     session.output.result(document, "\n".join(lines))
 
 
-def _next_steps(session: Session, root: Path, names: tuple[str, ...], ready: bool) -> list[str]:
+def _next_steps(session: Session, root: Path, ready: bool) -> list[str]:
     here = root == session.directory.resolve()
     change = [] if here else [f"cd {_shown(session, root)}"]
-    first = f"additive train {names[0]}" if ready else "additive lint"
+    first = f"additive train {DEMO_DOMAINS[0]}" if ready else "additive lint"
     return [*change, first]
 
 

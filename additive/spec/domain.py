@@ -1,9 +1,4 @@
-"""`domains/<name>/domain.yaml`: what one skill is made of and when its training is done.
-
-version: 1
-data: {train: [train.jsonl], validation: [validation.jsonl], licence: CC-BY-4.0}
-adapt: {kind: lora, rank: 8}
-"""
+"""`domains/<name>/domain.yaml`: what one skill is made of and when its training is done."""
 
 from __future__ import annotations
 
@@ -158,7 +153,7 @@ class DomainSpec(Spec):
     system: Text | None = None
     """System message put before every prompt of the domain, in training and evaluation."""
     grader: Text = "exact"
-    """How generated validation answers are graded: numeric, literal, exact, code, refusal or format."""
+    """How generated answers are graded: numeric, literal, exact, code, refusal or format."""
     data: DataSpec = DataSpec()
     """Training and validation rows."""
     adapt: Annotated[LoraSpec | FullSpec, Field(discriminator="kind")] = LoraSpec()

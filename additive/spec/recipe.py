@@ -1,9 +1,4 @@
-"""`merges/<name>.yaml`: a merge described once and built by name.
-
-version: 1
-sources: [math, code, {domain: safety, weight: 0.8}]
-method: {name: ties, density: 0.3}
-"""
+"""`merges/<name>.yaml`: a merge described once and built by name."""
 
 from __future__ import annotations
 

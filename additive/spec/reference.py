@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
+from additive.spec.examples import EXAMPLES
 from additive.spec.fields import Key, about, keys_of
 from additive.spec.schema import MODELS, model_of, write_schemas
 
@@ -19,10 +19,10 @@ _INTRODUCTION = """# Specs
 
 Generated from the models in `additive/spec/` by `make docs`; do not edit by hand.
 
-Files are YAML 1.2: `2e-4` is a number, `no` is text. Unknown keys, wrong types and numbers that are
-not finite are faults, and `additive lint` names all of a file at once with line and column. Fractions
-are in (0, 1], never percent. Paths of a domain's data are relative to its directory, those of a
-suite's to `evals/`.
+Files are YAML 1.2: `2e-4` is a number, `no` is text. Unknown keys, wrong types and numbers that
+are not finite are faults, and `additive lint` names all of a file at once with line and column.
+Fractions are in (0, 1], never percent. Paths of a domain's data are relative to its directory,
+those of a suite's to `evals/`.
 """
 
 
@@ -50,11 +50,7 @@ def _section(kind: str) -> Iterator[str]:
 
 
 def _example(kind: str) -> Iterator[str]:
-    text = import_module(model_of(kind).__module__).__doc__ or ""
-    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
-    yield "```yaml"
-    yield from lines
-    yield "```\n"
+    yield f"```yaml\n{EXAMPLES[kind]}```\n"
 
 
 def _row(key: Key) -> str:

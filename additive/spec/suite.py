@@ -1,10 +1,4 @@
-"""`evals/<suite>.yaml`: held-out items and the rule they are judged by.
-
-version: 1
-domain: math
-tasks: [{name: new-values, data: tasks/math-new-values.jsonl, grader: numeric}]
-gate: {margin: 0.05}
-"""
+"""`evals/<suite>.yaml`: held-out items and the rule they are judged by."""
 
 from __future__ import annotations
 

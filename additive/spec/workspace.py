@@ -1,8 +1,4 @@
-"""`additive.yaml`: the base, defaults and policy of a workspace; it marks the workspace's root.
-
-version: 1
-base: {model: tiny}
-"""
+"""`additive.yaml`: the base, defaults and policy of a workspace; it marks the workspace's root."""
 
 from __future__ import annotations
 

@@ -56,9 +56,7 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     for text in _crossed(workspace, domains, suites, recipes):
         found.findings.append(Finding("spec", text))
     rows = _rows(workspace, domains, suites, found)
-    leaks = 0
-    if not found.findings or scope.paths:
-        leaks = _leaks(workspace, scope, found)
+    leaks = _leaks(workspace, scope, domains, suites, found)
     if not scope.paths:
         _lock(workspace, found)
     counts = {
@@ -124,28 +122,37 @@ def _rows(
     return counts
 
 
-def _leaks(workspace: Workspace, scope: _Scope, found: _Findings) -> int:
-    """Held-out items in training or validation rows: asked domains × all suites, and back."""
-    asked = [*scope.domains, *scope.suites]
-    if not asked:
-        return 0
-    every_domain = workspace.domain_names() if scope.suites else scope.domains
-    every_suite = workspace.suite_names() if scope.domains else scope.suites
+def _leaks(
+    workspace: Workspace,
+    scope: _Scope,
+    domains: Sequence[str],
+    suites: Sequence[str],
+    found: _Findings,
+) -> int:
+    """Held-out items in training or validation rows, and validation rows that are trained on.
+
+    Of a part of the workspace: its domains against every suite, its suites against every domain.
+    """
     before = len(found.findings)
 
     def within(name: str) -> None:
         for text in shared_prompts(workspace, name):
             found.findings.append(Finding("leak", text, _SPLIT_HELP))
 
-    def compare() -> None:
-        train = [file for name in every_domain for file in _train_files(workspace, name)]
-        held_out = [file for name in every_suite for file in _item_files(workspace, name)]
-        for leak in leaks_between(train, held_out, workspace.cache):
+    def across(rows: Sequence[str], held_out: Sequence[str]) -> None:
+        train = [file for name in rows for file in _train_files(workspace, name)]
+        items = [file for name in held_out for file in _item_files(workspace, name)]
+        for leak in leaks_between(train, items, workspace.cache):
             found.findings.append(Finding("leak", str(leak), _LEAK_HELP))
 
-    for name in scope.domains:
+    for name in domains:
         found.attempt(lambda n=name: within(n))
-    found.attempt(compare)
+    if not scope.paths:
+        found.attempt(lambda: across(domains, suites))
+    else:
+        found.attempt(lambda: across(domains, workspace.suite_names()))
+        others = [name for name in workspace.domain_names() if name not in domains]
+        found.attempt(lambda: across(others, suites))
     return len(found.findings) - before
 
 
