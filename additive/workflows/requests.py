@@ -148,7 +148,8 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
 def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
     if len(names) == 1:
         named = Path(names[0]).stem if names[0].endswith((".yaml", ".yml")) else names[0]
-        if named in workspace.recipe_names() and not workspace.store.versions(named):
+        is_path, is_domain = named != names[0], named in workspace.domain_names()
+        if named in workspace.recipe_names() and (is_path or not is_domain):
             return workspace.recipe(named)
         if named != names[0]:
             raise UnknownName("recipe", named, workspace.recipe_names())

@@ -115,6 +115,19 @@ def test_a_recipe_says_what_the_command_line_does_not(workspace, base):
     assert request.record() == request_merge(workspace, ["release"], MergeOptions(scale=0.6), base).record()
 
 
+def test_a_recipe_that_was_built_is_still_a_recipe(workspace, base):
+    (workspace.root / "merges" / "release.yaml").write_text("version: 1\nsources: [math, code]\n")
+    request = request_merge(workspace, ["release"], MergeOptions(), base)
+    with workspace.store.staging("merge", "release") as staged:
+        copy_base(staged)
+        draft = ManifestDraft(kind="merge", name="release", spec={"request": request.record()})
+        workspace.store.freeze(staged, draft)
+    for name in ("release", "merges/release.yaml"):
+        again = request_merge(workspace, [name], MergeOptions(), base)
+        assert again.record() == request.record()
+        assert find_merge(workspace, again) is not None
+
+
 def test_what_is_not_trained_says_how_to_train_it(workspace, base):
     (workspace.root / "domains" / "logic").mkdir()
     (workspace.root / "domains" / "logic" / "domain.yaml").write_text("version: 1\n")
