@@ -3,8 +3,9 @@
     {"id": "11", "prompt": "Write a function add(a, b).", "grader": "code", "entry": "add",
      "tests": ["assert add(2, 3) == 5", "assert add(-1, 1) == 0"]}
 
-The program is the last fenced block of the answer, else the whole answer. Running it is someone
-else's work: this module never executes anything.
+The program is the last fenced block of the answer, else the whole answer; an item's `setup`
+(imports that its prompt shows, say) stands before it. Running it is someone else's work: this
+module never executes anything.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MOST_CHARACTERS = 100_000
 def program(item: Item, answer: str) -> Program | None:
     """The program to run; None when the answer has no Python code, or lacks the item's `entry`.
 
-    Raises: IntegrityError when the item's tests are not a list of statements.
+    Raises: IntegrityError when the item's tests are not a list of statements, or its setup no text.
     """
     tests = item.get("tests")
     where = f"item {item.get('id')!r}"
@@ -35,11 +36,14 @@ def program(item: Item, answer: str) -> Program | None:
     entry = item.get("entry")
     if entry is not None and not (isinstance(entry, str) and entry.isidentifier()):
         raise IntegrityError(f"entry is {entry!r} when it should be a function's name", where=where)
+    setup = item.get("setup", "")
+    if not isinstance(setup, str):
+        raise IntegrityError(f"setup is {setup!r:.80} when it should be Python code", where=where)
     code = extract_code(answer)
     names = defined_names(code)
     if names is None or (entry is not None and entry not in names):
         return None
-    return Program(code, tuple(tests), entry)
+    return Program(f"{setup}\n{code}" if setup else code, tuple(tests), entry)
 
 
 def extract_code(answer: str) -> str:

@@ -98,6 +98,17 @@ def test_another_order_is_the_same_merge(work):
     assert again.json["digest"] == run(work, "show", MERGE, "--json").json["digest"]
 
 
+def test_a_recipe_is_built_once_and_found_again_by_its_name(work):
+    recipe = {"version": 1, "sources": ["math", "code"], "scale": 0.5}
+    (work / "merges" / "release.yaml").write_text(json.dumps(recipe))
+    first = run(work, "merge", "release", "--no-check", "--json")
+    again = run(work, "merge", "release", "--no-check", "--json")
+    assert first.code == again.code == 0, first.err + again.err
+    assert (first.json["reused"], again.json["reused"]) == (False, True)
+    assert first.json["digest"] == again.json["digest"]
+    assert first.json["name"] == "release"
+
+
 def test_looking_imports_no_torch(work):
     for arguments in (["list"], ["show", "math"], ["doctor"], ["verify", "."], ["lint"]):
         looked = run_importing(work, *arguments)
@@ -105,7 +116,7 @@ def test_looking_imports_no_torch(work):
         assert "torch" not in looked.imported, arguments
     listed = run(work, "list", "--json").json
     assert {row["name"] for row in listed["domains"]} == set(DOMAINS)
-    assert [row["name"] for row in listed["merges"]] == [MERGE]
+    assert {row["name"] for row in listed["merges"]} == {MERGE, "release"}
     manifest = run(work, "show", "math", "--json").json
     assert manifest["curve"]
     assert manifest["name"] == "math"

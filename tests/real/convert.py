@@ -119,13 +119,14 @@ def puzzle_rows(puzzles: Iterable[Raw]) -> Iterator[Row]:
 
 
 def humaneval_items(rows: Iterable[Raw]) -> Iterator[Item]:
-    """The prompt is the head of a function; its imports go into the tests, since an answer may
-    repeat the whole function without them."""
+    """The prompt is the head of a function; what stands before it (imports, helpers) is set up
+    before the answer, which may repeat it or not."""
     for row in rows:
-        head = row["prompt"][: row["prompt"].index(f"def {row['entry_point']}(")]
-        tests = [f"{head}\n{row['test']}\ncheck({row['entry_point']})"]
-        prompt = f"Complete this Python function.\n{row['prompt'].strip()}"
-        yield _item(row["task_id"], prompt, "code", tests=tests, entry=row["entry_point"])
+        setup = row["prompt"][: row["prompt"].index(f"def {row['entry_point']}(")].strip()
+        tests = [f"{row['test'].strip()}\ncheck({row['entry_point']})"]
+        prompt = f"Write this whole Python function.\n{row['prompt'].strip()}"
+        more = {"setup": setup} if setup else {}
+        yield _item(row["task_id"], prompt, "code", tests=tests, entry=row["entry_point"], **more)
 
 
 def cruxeval_items(rows: Iterable[Raw]) -> Iterator[Item]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from additive.overlap.leaks import HeldOut, TrainText, find_leaks
-from additive.overlap.texts import item_text, normalise, row_texts
-from tests.real.convert import Item, Row
+from additive.overlap.check import DataFile, leaks_between
 from tests.real.domains import RealDomain
+from tests.real.workspace import write_rows
 
 
 @dataclass(frozen=True)
@@ -32,36 +34,43 @@ class Found:
 
 def clean(domains: Sequence[RealDomain]) -> tuple[tuple[RealDomain, ...], tuple[Found, ...]]:
     """The domains without rows that any suite holds, and what was found."""
-    tasks = [
-        (task, items)
+    with TemporaryDirectory() as name:
+        found = _found(domains, Path(name))
+    leaked = {
+        domain.name: frozenset().union(*(f.prompts for f in found if f.domain == domain.name))
+        for domain in domains
+    }
+    return tuple(domain.without(leaked[domain.name]) for domain in domains), found
+
+
+def _found(domains: Sequence[RealDomain], directory: Path) -> tuple[Found, ...]:
+    held_out = [
+        _file(directory / f"{task}.jsonl", items)
         for domain in domains
         for suite in domain.held_out.values()
         for task, items in suite.items()
     ]
-    found = tuple(
+    return tuple(
         leak
         for domain in domains
-        for task, items in tasks
-        if (leak := _between(domain, task, items)) is not None
+        for file in held_out
+        if (leak := _between(domain, file, directory)) is not None
     )
-    cleaned = tuple(
-        domain.without(
-            frozenset().union(*(leak.prompts for leak in found if leak.domain == domain.name))
-        )
-        for domain in domains
-    )
-    return cleaned, found
 
 
-def _between(domain: RealDomain, task: str, items: Iterable[Item]) -> Found | None:
-    rows: tuple[Row, ...] = (*domain.train, *domain.validation)
-    texts = [
-        TrainText(line, normalise(text)) for line, row in enumerate(rows) for text in row_texts(row)
-    ]
-    held_out = [HeldOut(item["id"], normalise(item_text(item))) for item in items]
-    leaks = find_leaks(texts, held_out)
+def _between(domain: RealDomain, held_out: DataFile, directory: Path) -> Found | None:
+    rows = (*domain.train, *domain.validation)
+    train = _file(directory / f"{domain.name}.jsonl", rows)
+    leaks = leaks_between([train], [held_out], directory / "cache")
     if not leaks:
         return None
     rules = tuple(sorted(Counter(leak.kind for leak in leaks).items()))
-    prompts = frozenset(rows[leak.line]["prompt"] for leak in leaks)
-    return Found(domain.name, task, len({leak.item for leak in leaks}), rules, prompts)
+    prompts = frozenset(rows[leak.line - 1]["prompt"] for leak in leaks)
+    items = len({leak.item for leak in leaks})
+    return Found(domain.name, held_out.path.stem, items, rules, prompts)
+
+
+def _file(path: Path, rows: Iterable[Mapping[str, Any]]) -> DataFile:
+    if not path.exists():
+        write_rows(path, rows)
+    return DataFile.of(path)

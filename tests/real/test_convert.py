@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import pytest
 
 from additive.graders import grade, is_refusal
+from additive.graders.programs import program
+from additive.sandbox import Job, Limits, run_many
 from tests.real import convert
 from tests.real.convert import Item, Row
 from tests.real.domains import all_domains
@@ -49,6 +51,31 @@ def test_svamp_equations_earn_full_marks():
 def test_cruxeval_outputs_earn_full_marks():
     rows = read("cruxeval/cruxeval.jsonl")
     assert failures(convert.cruxeval_items(rows), [row["output"] for row in rows]) == []
+
+
+def test_every_program_of_humaneval_and_mbpp_passes_its_tests_in_the_sandbox():
+    humaneval = read("humaneval/HumanEval.jsonl.gz")
+    mbpp = [row for row in read("mbpp/mbpp.jsonl") if 11 <= row["task_id"] <= 510]
+    items = [*convert.humaneval_items(humaneval), *convert.mbpp_items(mbpp)]
+    answers = [
+        *(head_and_body(row) for row in humaneval),
+        *(row["completion"] for row in convert.mbpp_rows(mbpp)),
+    ]
+    programs = [program(item, answer) for item, answer in zip(items, answers, strict=True)]
+    assert all(programs)
+    jobs = [Job(found.code, found.tests) for found in programs if found]
+    failed = [
+        (item["id"], outcome.reason)
+        for item, outcome in zip(items, run_many(jobs, Limits(timeout_s=60.0)), strict=True)
+        if not outcome.passed
+    ]
+    assert failed == []
+
+
+def head_and_body(row: dict) -> str:
+    """HumanEval's function without what stands before it: the item sets that up."""
+    start = row["prompt"].index(f"def {row['entry_point']}(")
+    return f"{row['prompt'][start:]}{row['canonical_solution']}"
 
 
 def test_refusals_are_right_on_one_side_and_wrong_on_the_other():
