@@ -53,6 +53,7 @@ def test_cruxeval_outputs_earn_full_marks():
     assert failures(convert.cruxeval_items(rows), [row["output"] for row in rows]) == []
 
 
+@pytest.mark.real
 def test_every_program_of_humaneval_and_mbpp_passes_its_tests_in_the_sandbox():
     humaneval = read("humaneval/HumanEval.jsonl.gz")
     mbpp = [row for row in read("mbpp/mbpp.jsonl") if 11 <= row["task_id"] <= 510]
@@ -115,6 +116,7 @@ def prompts(rows: Iterable[Row]) -> set[str]:
     return {row["prompt"] for row in rows}
 
 
+@pytest.mark.real
 def test_leaks_are_found_by_overlap_and_nothing_is_left_of_them():
     domains = all_domains(brief=True)
     cleaned, found = clean(domains)
