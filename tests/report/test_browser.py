@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 def _chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
 
 
 def _colours(picture: Path) -> Counter[tuple[int, int, int]]:
