@@ -181,14 +181,14 @@ class _Reader:
         shape_A, shape_B = self._shape(key_A), self._shape(key_B)
         if len(shape_A) != 2 or len(shape_B) != 2:
             raise CompatibilityError(
-                f"{module} has factors of shape {list(shape_A)} and {list(shape_B)} when they should be"
-                " matrices: convolutions cannot be merged yet",
+                f"{module} has factors of shape {list(shape_A)} and {list(shape_B)} when they"
+                " should be matrices: convolutions cannot be merged yet",
                 where=self.where,
             )
         rank = self.config.rank_of(module)
         if shape_A[0] != rank or shape_B[1] != rank:
             raise CompatibilityError(
-                f"{module} has rank {shape_A[0]} and {shape_B[1]} when adapter_config.json says {rank}",
+                f"{module} has rank {shape_A[0]} and {shape_B[1]} when its config says {rank}",
                 where=self.where,
                 help="the configuration belongs to another adapter, or rank_pattern is missing",
             )
@@ -212,8 +212,8 @@ class _Reader:
         rows, columns = self.base.shape(weight)
         if shape != (len(indices), columns) or len(set(indices)) != len(indices):
             raise CompatibilityError(
-                f"{module} has trained tokens of shape {list(shape)} when trainable_token_indices name"
-                f" {len(indices)}",
+                f"{module} has trained tokens of shape {list(shape)} when"
+                f" trainable_token_indices name {len(indices)}",
                 where=self.where,
             )
         if indices and not 0 <= min(indices) <= max(indices) < rows:
@@ -238,7 +238,7 @@ class _Reader:
         copy = self.checkpoint.tensor(parts["base_copy"])
         if not torch.equal(self.base.tensor(weight).to(copy.dtype), copy):
             raise CompatibilityError(
-                f"the adapter's own copy of {weight} is not the base's: it was trained on another base",
+                f"its own copy of {weight} is not the base's: it was trained on another base",
                 where=self.where,
                 help="merge it into the base it was trained on",
             )

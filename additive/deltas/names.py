@@ -1,4 +1,4 @@
-"""From an adapter's names to the base's: the same model saved by another class has another prefix."""
+"""From an adapter's names to the base's: one model has other prefixes under other classes."""
 
 from __future__ import annotations
 

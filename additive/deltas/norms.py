@@ -1,4 +1,4 @@
-"""The size of a delta, parameter by parameter: recorded at freeze, read by balance and diagnosis."""
+"""The size of a delta, parameter by parameter; recorded at freeze."""
 
 from __future__ import annotations
 

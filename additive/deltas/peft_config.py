@@ -19,11 +19,38 @@ from additive.tensors.strict_json import read_object
 
 # Fields that say where and how it was trained, or that only repeat what the tensors' names say.
 _HARMLESS = frozenset(
-    "auto_mapping base_model_name_or_path bias ensure_weight_tying eva_config exclude_modules"
-    " fan_in_fan_out inference_mode layers_pattern layers_to_transform lora_dropout megatron_core"
-    " modules_to_save peft_type peft_version qalora_group_size revision target_modules task_type"
-    " velora_config alpha_pattern rank_pattern init_lora_weights lora_alpha lora_bias r"
-    " trainable_token_indices use_dora use_rslora runtime_config".split()
+    {
+        "alpha_pattern",
+        "auto_mapping",
+        "base_model_name_or_path",
+        "bias",
+        "ensure_weight_tying",
+        "eva_config",
+        "exclude_modules",
+        "fan_in_fan_out",
+        "inference_mode",
+        "init_lora_weights",
+        "layers_pattern",
+        "layers_to_transform",
+        "lora_alpha",
+        "lora_bias",
+        "lora_dropout",
+        "megatron_core",
+        "modules_to_save",
+        "peft_type",
+        "peft_version",
+        "qalora_group_size",
+        "r",
+        "rank_pattern",
+        "revision",
+        "runtime_config",
+        "target_modules",
+        "task_type",
+        "trainable_token_indices",
+        "use_dora",
+        "use_rslora",
+        "velora_config",
+    }
 )
 _WHY = {
     "target_parameters": "adapters on mixture-of-experts parameters are not supported yet",
@@ -134,7 +161,7 @@ def _refuse_initialisation(init: Any, path: Path) -> None:
             f"init_lora_weights is {init!r}: the adapter belongs to a base that this initialisation"
             " changed, not to the base as it was published",
             where=str(path),
-            help="save it with PEFT's path_initial_model_for_weight_conversion, which makes a plain LoRA",
+            help="save it with PEFT's path_initial_model_for_weight_conversion as a plain LoRA",
         )
     if not any(init is known or init == known for known in _SAFE_INITS):
         raise CompatibilityError(

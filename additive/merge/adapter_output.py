@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from additive.deltas.model import Delta, LowRank
@@ -33,13 +32,13 @@ _PREFIX = "base_model.model."
 def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
     """Refuse a merge that no adapter can hold exactly.
 
-    Raises: UsageError for a method that is not linear, CompatibilityError for a source or parameter
-    without factors.
+    Raises: UsageError for a method that leaves factor space, CompatibilityError for a source or
+    parameter without factors.
     """
-    if not getattr(recipe.method, "is_linear", False):
+    if not getattr(recipe.method, "keeps_factors", False):
         raise UsageError(
-            f"output is adapter when {method_name(recipe.method)} does not stay in the adapters' factors",
-            help="use --output checkpoint, or a linear method: task_arithmetic, linear",
+            f"output is adapter when {method_name(recipe.method)} leaves the adapters' factors",
+            help="use --output checkpoint, or task_arithmetic, linear, tsv_m, svc, pico, iso_c",
         )
     for name in opened.parameters():
         for position in opened.touching(name):
@@ -71,7 +70,7 @@ def write_adapter(plan: Plan, opened: Sources, out: Path) -> MergeReport:
     with open_file(out / FILE) as written:
         leaves = leaves_of(written)
     size = sum(tensor.nbytes for tensor in tensors.values())
-    return MergeReport(leaves, weights_digest(leaves), 0.0, {}, norms, size, plan.notes)
+    return MergeReport(leaves, weights_digest(leaves), 0.0, {}, norms, size)
 
 
 def _target(opened: Sources, name: str) -> AdapterTarget:

@@ -1,7 +1,7 @@
-"""A resident model that switches between candidates of one merge: base files on disk, weights in place.
+"""A resident model that switches between candidates of one merge, weights in place.
 
-The weights after `switch(scale)` are the very values that `execute` would write at that scale, rounding
-to the output's dtype included, so a scale chosen here is chosen on what ships.
+The weights after `switch(scale)` are the very values that `execute` would write at that scale, the
+rounding to the output's dtype included: a scale chosen here is chosen on what ships.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Slot:
 def resident(
     model: nn.Module, base_directory: Path, recipe: Recipe
 ) -> Iterator[Callable[[float], None]]:
-    """Hold a loaded base model ready for every scale of a recipe; the base's bits are back afterwards.
+    """Hold a loaded base model ready for every scale of a recipe; its bits are back afterwards.
 
-    Gives `switch(scale)`, which sets W = round(W₀ + scale·Δ) in place. The recipe's own scale is not
-    used. The model may be in any float dtype that holds the base's values.
+    Gives `switch(scale)`, which sets W = round(W₀ + scale·Δ) in place; the recipe's own scale is
+    not used. The model may be in any float dtype that holds the base's values.
 
     Raises: CompatibilityError when the model's weights are not the base's.
 

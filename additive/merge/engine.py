@@ -70,9 +70,9 @@ def check_finite(
         bad = source.non_finite()
         if bad:
             raise IntegrityError(
-                f"{bad[0]} holds NaN or infinity ({len(bad)} tensors do) when every number should be finite",
+                f"{bad[0]} holds NaN or infinity ({len(bad)} tensors do)",
                 where=source.name,
-                help=f"train it again (additive train {source.name}), or merge an earlier snapshot of it",
+                help=f"additive train {source.name} again, or merge an earlier snapshot of it",
             )
 
 
@@ -95,7 +95,7 @@ class _Run:
                 self._tell(written)
         write_index(self.plan, self.out)
         write_side_files(self.plan, self.out)
-        return summarise(written, self.plan.written, self.plan.notes)
+        return summarise(written, self.plan.written)
 
     def _writers(self) -> list[tuple[str, LayoutWriter]]:
         headers = self.opened.base.checkpoint.headers

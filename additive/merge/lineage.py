@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from additive.artifacts.identity import BaseIdentity, template_digest, tokenizer_digest
+from additive.artifacts.identity import BaseIdentity, template_digest
 from additive.artifacts.manifest import read_manifest
 from additive.errors import CompatibilityError
 from additive.merge.recipe import SourceSpec
@@ -80,7 +80,7 @@ def _compare(
     raise CompatibilityError(
         f"{what} is {_name(own)} ({own_id}) when the base has {_name(base)} ({base_id})",
         where=str(spec),
-        help=f"merge it into the base it was trained on, or train it again: additive train {spec.name}",
+        help=f"merge into the base it was trained on, or train again: additive train {spec.name}",
     )
 
 

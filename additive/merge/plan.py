@@ -163,6 +163,9 @@ def _check_recipe(recipe: Recipe) -> None:
     for what, number in numbers.items():
         if not math.isfinite(number):
             raise UsageError(f"{what} is {number} when it should be a finite number")
+    check_weights = getattr(recipe.method, "check_weights", None)
+    if check_weights is not None:
+        check_weights(tuple(source.weight for source in recipe.ordered()))
 
 
 def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:
@@ -170,7 +173,7 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
         if base.dtype(name) not in FLOATS:
             by = next(source.name for source in sources if name in source.parameters())
             raise CompatibilityError(
-                f"{name} is {base.dtype(name)} in the base when it should be one of {', '.join(FLOATS)}",
+                f"{name} is {base.dtype(name)} in the base when it should be {' or '.join(FLOATS)}",
                 where=by,
                 help="convert the base to bfloat16, float16 or float32 first",
             )
@@ -231,6 +234,6 @@ def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
 def _notes(opened: Sources) -> Iterable[str]:
     for alias in opened.untied:
         yield (
-            f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them alone: the"
-            " merge stores both"
+            f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them"
+            " alone: the merge stores both"
         )

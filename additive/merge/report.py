@@ -25,6 +25,7 @@ class MergeReport:
     weights       their digest
     rounded_away  ‖round(W+Δ)−W−Δ‖/‖Δ‖ over all touched parameters, [0, 1]; `by_parameter` for each
     norms         ‖Δ‖ of each touched parameter, as merged
+    notes         what is worth knowing beyond the plan's own notes
     """
 
     leaves: tuple[TensorLeaf, ...]
@@ -33,12 +34,10 @@ class MergeReport:
     by_parameter: dict[str, float]
     norms: dict[str, float]
     bytes_written: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def summarise(
-    written: Sequence[Written], bytes_written: int, notes: tuple[str, ...]
-) -> MergeReport:
+def summarise(written: Sequence[Written], bytes_written: int) -> MergeReport:
     """Sum up what every tensor's writing found, in the order of the output."""
     touched = [one for one in written if one.delta_square > 0]
     delta = sum(one.delta_square for one in touched)
@@ -51,5 +50,4 @@ def summarise(
         by_parameter={o.leaf.name: (o.lost_square / o.delta_square) ** 0.5 for o in touched},
         norms={one.leaf.name: one.delta_square**0.5 for one in touched},
         bytes_written=bytes_written,
-        notes=notes,
     )

@@ -32,7 +32,7 @@ def kept(density: float, numel: int) -> int:
 
 
 def kth_magnitude(delta: Delta, keep: int) -> float:
-    """The smallest magnitude among the `keep` largest: exactly those elements (and ties) are ≥ it."""
+    """The smallest magnitude among the `keep` largest: those elements, and ties, are ≥ it."""
     numel = math.prod(delta.shape)
     if keep >= numel:
         return 0.0
@@ -87,7 +87,7 @@ def _count(delta: Delta, low: float, high: float) -> _Counted:
 
 
 def _by_histogram(delta: Delta, keep: int) -> float:
-    """Two passes over the bits of the magnitudes: order of float32 is order of their bit patterns."""
+    """Two passes over bit patterns, whose order is the order of the magnitudes."""
     coarse = sum(_histogram(delta, 16, None))
     upper = _bin_of(coarse, keep)
     rest = keep - int(coarse[upper + 1 :].sum())

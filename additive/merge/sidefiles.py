@@ -1,4 +1,4 @@
-"""Everything of an output checkpoint that is not weights: taken from the base, never from a source."""
+"""Everything of an output checkpoint but its weights: the base's, never a source's."""
 
 from __future__ import annotations
 

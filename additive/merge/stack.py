@@ -79,9 +79,17 @@ class MergeMethod(Protocol):
     merge   pure; returns the merged delta, without base and without the recipe's scale, as a Delta
             (which may be in factor space, or lazy) or as a float32 tensor of the stack's shape.
 
-    A method may also have `survey(stack)`: small statistics of a whole parameter (thresholds,
-    norms), computed once and handed to every block as `stack.survey`. With scope `model` there is
-    a `conclude(surveys)`, which makes one value of all parameters' surveys, in the base's order.
+    What else a method may have:
+
+    survey(stack)           small statistics of a whole parameter (thresholds, norms), computed
+                            once and handed to every block as `stack.survey`
+    conclude(surveys)       with scope `model`: one value of all parameters' surveys, which come
+                            in the base's order
+    check_weights(weights)  refuses weights, or a number of sources, before any work
+    blockwise = True        with scope `model`: `merge` may be called on blocks after all
+    keeps_factors = True    promises a `LowRank` where every delta is one, which an adapter can hold
+    is_linear = True        promises a weighted sum
+    dense_differs = True    says that full fine-tunes are treated otherwise than factors
     """
 
     scope: ClassVar[Scope]

@@ -56,7 +56,7 @@ class Sources:
 
 
 def gather(base: Base, sources: Sequence[DeltaSource], weights: Sequence[float]) -> Sources:
-    """Put sources in the order of their digests and see whether the base's tied pair must be split."""
+    """Put sources in the order of their digests; see whether a tied pair must be split."""
     pairs = sorted(zip(sources, weights, strict=True), key=lambda pair: pair[0].digest)
     ordered = tuple(source for source, _ in pairs)
     shared = [

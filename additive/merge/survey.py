@@ -10,9 +10,7 @@ from additive.merge.threads import each
 from additive.types.progress import Listener, Progress, silent
 
 
-def survey_model(
-    recipe: Recipe, opened: Sources, workers: int, progress: Listener = silent
-) -> Any:
+def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listener = silent) -> Any:
     """One survey per parameter in the base's order, then what the method concludes from them.
 
     None for methods of any other scope than `model`.

@@ -33,7 +33,7 @@ def single_threaded_torch() -> Iterator[None]:
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results in the order of the items; the first failure stops what has not begun and is raised."""
+    """Results in the items' order; the first failure is raised and stops what has not begun."""
     with (
         single_threaded_torch(),
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,

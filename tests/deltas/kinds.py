@@ -1,4 +1,4 @@
-"""Every kind of adapter that is accepted: (name, base family, base's settings, LoraConfig's settings)."""
+"""Every kind of adapter that is accepted: base family, base's settings, LoraConfig's settings."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ KINDS: dict[str, tuple[str, dict, dict]] = {
     "conv1d whole modules": ("gpt2", {}, {**CONV, "modules_to_save": ["ln_1", "ln_f"]}),
 }
 
-# Adapters that train one side of a tied pair. The merge must split it: PEFT's own merge keeps the pair
-# tied (so that the merged model answers differently than the adapter did), or applies the delta twice.
+# Adapters that train one side of a tied pair. The merge must split it: PEFT's own merge keeps the
+# pair tied (so that the merged model answers differently than the adapter did), or applies the
+# delta twice.
 ONE_SIDED: dict[str, tuple[str, dict, dict]] = {
     "embedding": ("llama", {"tied": True}, {"r": 4, "target_modules": ["embed_tokens", "q_proj"]}),
     "head": ("qwen", {"tied": True}, {"r": 4, "target_modules": ["lm_head", "q_proj"]}),

@@ -1,4 +1,4 @@
-"""Tiny real models and real PEFT adapters, built at test time and saved as their libraries save them."""
+"""Tiny real models and adapters, built at test time and saved as their libraries save them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SIZES = {
 
 
 def build(family: str, seed: int = 0, tied: bool | None = None) -> PreTrainedModel:
-    """A random model: `llama`, `qwen` (biases on q, k, v), `gemma` (tied, head_dim) or `gpt2` (Conv1D)."""
+    """A random `llama`, `qwen` (biases), `gemma` (tied, head_dim) or `gpt2` (Conv1D)."""
     torch.manual_seed(seed)
     if family == "llama":
         return LlamaForCausalLM(LlamaConfig(**_SIZES, tie_word_embeddings=bool(tied)))

@@ -15,10 +15,17 @@ from additive.testing import check_merge_method
 
 PARAMETERS = {
     "ties": [{}, {"density": 0.05}, {"density": 1.0}],
+    "breadcrumbs": [{}, {"density": 0.4, "gamma": 0.3}],
+    "consensus_ta": [{}, {"agreement": 1}],
     "dare_linear": [{}, {"density": 0.1}],
+    "della": [{}, {"density": 0.5, "epsilon": 0.0}],
+    "localize_and_stitch": [{}, {"density": 1.0}],
+    "svc": [{}, {"floor": 0.2}],
+    "tsv_m": [{}, {"ridge": 0.0}],
     "dare_ties": [{}, {"density": 1.0}],
 }
-CASES = [(name, parameters) for name in METHODS.names() for parameters in PARAMETERS.get(name, [{}])]
+OURS = [name for name in METHODS.names() if "/" not in name]
+CASES = [(name, parameters) for name in OURS for parameters in PARAMETERS.get(name, [{}])]
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
@@ -140,6 +147,11 @@ def test_a_declaration_is_checked():
         scope: ClassVar[str] = "element"
         parts: tuple = (1, 2)
 
-    for wrong, what in ((Loose, "no dataclass"), (Thawed, "not frozen"), (Odd, "scope"), (Unsayable, "plain")):
+    for wrong, what in (
+        (Loose, "no dataclass"),
+        (Thawed, "not frozen"),
+        (Odd, "scope"),
+        (Unsayable, "plain"),
+    ):
         with pytest.raises(AssertionError, match=what):
             check_merge_method(wrong())

@@ -17,7 +17,9 @@ def source(directory: Path, weight: float = 1.0, name: str | None = None) -> Sou
     return SourceSpec(name or directory.name, digest_json(directory.name), directory, weight)
 
 
-def recipe(*sources: SourceSpec, method: str = "task_arithmetic", parameters=None, **fields) -> Recipe:
+def recipe(
+    *sources: SourceSpec, method: str = "task_arithmetic", parameters=None, **fields
+) -> Recipe:
     """A recipe of these sources."""
     return Recipe(sources=sources, method=build_method(method, parameters), **fields)
 

@@ -8,7 +8,7 @@ import numpy as np
 def task_arithmetic(deltas, weights):
     """Ilharco et al., 2023: the weighted sum of task vectors."""
     merged = np.zeros_like(deltas[0])
-    for weight, delta in zip(weights, deltas):
+    for weight, delta in zip(weights, deltas, strict=True):
         merged = merged + weight * delta
     return merged
 
@@ -32,10 +32,10 @@ def _trim(delta, density):
 
 
 def elect_and_mean(deltas, weights):
-    """Element by element: the sign of the sum, then the weighted mean of the values that have it."""
+    """Element by element: the sign of the sum, then the mean of the values that have it."""
     merged = np.zeros_like(deltas[0])
     for index in np.ndindex(*merged.shape):
-        values = [(weight, delta[index]) for weight, delta in zip(weights, deltas)]
+        values = [(weight, delta[index]) for weight, delta in zip(weights, deltas, strict=True)]
         elected = np.sign(sum(weight * value for weight, value in values))
         agreeing = [(w, v) for w, v in values if v != 0 and np.sign(v) == elected]
         if elected != 0 and agreeing:
@@ -45,14 +45,115 @@ def elect_and_mean(deltas, weights):
 
 def dare(deltas, weights, uniforms, density):
     """Yu et al., 2024: drop with probability 1−p, divide by p, sum; the uniform draws are given."""
-    return task_arithmetic([_thin(d, u, density) for d, u in zip(deltas, uniforms)], weights)
+    return task_arithmetic(
+        [_thin(d, u, density) for d, u in zip(deltas, uniforms, strict=True)], weights
+    )
 
 
 def dare_ties(deltas, weights, uniforms, density):
     """DARE's masks, then TIES's election and disjoint mean."""
-    thinned = [_thin(delta, draws, density) for delta, draws in zip(deltas, uniforms)]
+    thinned = [_thin(delta, draws, density) for delta, draws in zip(deltas, uniforms, strict=True)]
     return elect_and_mean(thinned, weights)
 
 
 def _thin(delta, draws, density):
     return np.where(draws < density, delta / density, 0.0)
+
+
+def breadcrumbs(deltas, weights, density, gamma):
+    """Davari & Belilovsky, 2024: drop the largest gamma and the smallest 1 − gamma − density."""
+    masked = []
+    for delta in deltas:
+        order = np.argsort(-np.abs(delta).reshape(-1), kind="stable")
+        dropped = int(gamma * order.size + 1e-9)
+        keep = max(1, int(density * order.size + 1e-9))
+        mask = np.zeros(order.size, dtype=bool)
+        mask[order[dropped : dropped + keep]] = True
+        masked.append(np.where(mask.reshape(delta.shape), delta, 0.0))
+    return task_arithmetic(masked, weights)
+
+
+def della(deltas, weights, uniforms, density, epsilon):
+    """Deep et al., 2024: per row, keep with a probability that grows with the magnitude's rank."""
+    pruned = []
+    for delta, draws in zip(deltas, uniforms, strict=True):
+        rows = delta.reshape(-1, delta.shape[-1])
+        out = np.zeros_like(rows)
+        for i, row in enumerate(rows):
+            ranks = np.argsort(np.argsort(np.abs(row), kind="stable"), kind="stable")
+            p = density - epsilon + 2 * epsilon * ranks / max(len(row) - 1, 1)
+            out[i] = np.where(draws.reshape(rows.shape)[i] < p, row / p, 0.0)
+        pruned.append(out.reshape(delta.shape))
+    return elect_and_mean(pruned, weights)
+
+
+def consensus_ta(deltas, weights, threshold, agreement):
+    """Wang et al., 2024: TALL masks, then keep what at least k tasks need."""
+    weighted = [w * d for w, d in zip(weights, deltas, strict=True)]
+    total = sum(weighted)
+    masks = [np.abs(d) >= threshold * np.abs(total - d) for d in weighted]
+    return np.where(sum(m.astype(int) for m in masks) >= min(agreement, len(deltas)), total, 0.0)
+
+
+def localize_and_stitch(deltas, weights, density):
+    """He et al., 2024, without data: largest elements of each, overlaps averaged (one parameter is
+    all).
+    """
+    masks = [np.abs(_trim(delta, density)) > 0 for delta in deltas]
+    owners = sum(mask.astype(int) for mask in masks)
+    total = sum(w * np.where(m, d, 0.0) for w, m, d in zip(weights, masks, deltas, strict=True))
+    return total / np.maximum(owners, 1)
+
+
+def tsv_m(deltas, weights, ranks, ridge):
+    """Gargiulo et al., 2025, on full matrices, with the whitening s → s·√((1+ε)/(s²+ε))."""
+    lefts, values, rights = [], [], []
+    for delta, weight, rank in zip(deltas, weights, ranks, strict=True):
+        U, s, Vh = np.linalg.svd(delta, full_matrices=False)
+        rank = min(rank, int((s > 1e-10 * s[0]).sum()))
+        lefts.append(U[:, :rank]), values.append(weight * s[:rank]), rights.append(Vh[:rank].T)
+    return (
+        _whiten(np.hstack(lefts), ridge)
+        @ np.diag(np.hstack(values))
+        @ _whiten(np.hstack(rights), ridge).T
+    )
+
+
+def _whiten(X, ridge):
+    P, s, Qh = np.linalg.svd(X, full_matrices=False)
+    return P @ np.diag(s * np.sqrt((1 + ridge) / np.maximum(s**2 + ridge, 1e-300))) @ Qh
+
+
+def iso_c(deltas, weights):
+    """Marczak et al., 2025, over the directions that the sum has."""
+    U, s, Vh = np.linalg.svd(task_arithmetic(deltas, weights), full_matrices=False)
+    rank = int((s > 1e-10 * s[0]).sum())
+    return s[:rank].mean() * U[:, :rank] @ Vh[:rank]
+
+
+def svc(deltas, weights, floor):
+    """Singular value calibration (arXiv:2602.05536) of the weighted sum, on full matrices."""
+    weighted = [w * d for w, d in zip(weights, deltas, strict=True)]
+    total = sum(weighted)
+    U, s, Vh = np.linalg.svd(total, full_matrices=False)
+    rank = int((s > 1e-10 * s[0]).sum())
+    calibrated = np.zeros_like(total)
+    for r in range(rank):
+        u = U[:, r]
+        factors = []
+        for part in weighted:
+            size = (u @ part) @ (u @ part)
+            present = size > 1e-20 * (part**2).sum()
+            factors.append(max(floor, ((u @ total) @ (u @ part)) / size if present else 0.0))
+        calibrated += len(weighted) / sum(factors) * s[r] * np.outer(u, Vh[r])
+    return calibrated
+
+
+def pico(deltas, weights):
+    """Pre-calibration (arXiv:2604.16826) on the left space of the deltas themselves."""
+    U, s, _ = np.linalg.svd(np.hstack(deltas), full_matrices=False)
+    alpha = 1 / (1 + (len(deltas) - 1) * s**2 / (s**2).sum())
+    damp = np.eye(len(U)) + U @ np.diag(alpha - 1) @ U.T
+    total = sum(w * damp @ d for w, d in zip(weights, deltas, strict=True))
+    size = np.mean([abs(w) * np.linalg.norm(d) for w, d in zip(weights, deltas, strict=True)])
+    return total * size / np.linalg.norm(total)

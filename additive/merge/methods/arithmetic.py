@@ -25,6 +25,7 @@ class TaskArithmetic:
     scope: ClassVar[Scope] = "parameter"
     paper: ClassVar[str] = "arXiv:2212.04089"
     is_linear: ClassVar[bool] = True
+    keeps_factors: ClassVar[bool] = True
 
     def merge(self, stack: DeltaStack) -> Delta:
         """Σ wᵢ·τᵢ, in factor space where the deltas are."""
@@ -40,20 +41,25 @@ class Linear:
     does. Safe and weak: with n unrelated domains every delta is shrunk to 1/n.
 
     Scope and cost as `task_arithmetic`.
-
-    Raises: UsageError when the weights add up to zero.
     """
 
     scope: ClassVar[Scope] = "parameter"
     paper: ClassVar[str] = "arXiv:2203.05482"
     is_linear: ClassVar[bool] = True
+    keeps_factors: ClassVar[bool] = True
 
-    def merge(self, stack: DeltaStack) -> Delta:
-        """Σ wᵢ·τᵢ / Σ wᵢ, in factor space where the deltas are."""
-        if stack.total == 0:
+    def check_weights(self, weights: tuple[float, ...]) -> None:
+        """Refuse weights whose sum cannot divide.
+
+        Raises: UsageError.
+        """
+        if sum(weights) == 0:
             raise UsageError(
                 "the weights of linear add up to 0 when their sum divides the deltas",
                 help="give other weights, or use task_arithmetic, which does not divide",
             )
+
+    def merge(self, stack: DeltaStack) -> Delta:
+        """Σ wᵢ·τᵢ / Σ wᵢ, in factor space where the deltas are."""
         shares = [weight / stack.total for weight in stack.weights]
         return combine(list(zip(shares, stack.deltas, strict=True)))

@@ -1,0 +1,74 @@
+"""DELLA: random dropping that depends on the rank of an element's magnitude in its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from additive.errors import UsageError
+from additive.merge.methods.consensus import disjoint_mean
+from additive.merge.methods.ranges import check_at_least, check_fraction
+from additive.merge.stack import DeltaStack, Scope
+
+
+@dataclass(frozen=True)
+class Della:
+    """MagPrune, then elect sign and disjoint mean (Deep et al., 2024, arXiv:2406.11617).
+
+    In each row the element of magnitude rank r (0 smallest … n−1 largest) is kept with probability
+    pᵣ = density − ε + 2ε·r/(n−1) and divided by pᵣ, so that its expectation stays. Assumes that
+    large elements matter more, yet that a deterministic cut loses too much.
+
+    density: mean probability of keeping, (0, 1]; epsilon: ε, half the spread of the probabilities,
+    ≥ 0,
+        with density ± ε inside (0, 1].
+
+    Scope: element (whole rows); randomness as `dare_linear`. Deviation: none; mergekit divides
+    every element by one factor of the whole tensor, which inflates large and shrinks small ones.
+    Cost: one sort per row.
+    """
+
+    scope: ClassVar[Scope] = "element"
+    paper: ClassVar[str] = "arXiv:2406.11617"
+    density: float = 0.6
+    epsilon: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Check density and spread.
+
+        Raises: UsageError.
+        """
+        check_fraction("della", "density", self.density)
+        check_at_least("della", "epsilon", self.epsilon, 0.0)
+        if self.density - self.epsilon <= 0 or self.density + self.epsilon > 1 + 1e-9:
+            raise UsageError(
+                f"density ± epsilon of della is {self.density:g} ± {self.epsilon:g} when both ends"
+                " should be in (0, 1]"
+            )
+
+    def merge(self, stack: DeltaStack) -> Tensor:
+        """The disjoint mean of the pruned deltas."""
+        pruned = []
+        for source, delta in zip(stack.sources, stack.dense(), strict=True):
+            probability = keep_probability(delta, self.density, self.epsilon)
+            pruned.append(
+                torch.where(stack.uniform(source) < probability, delta / probability, 0.0)
+            )
+        return disjoint_mean(pruned, stack.weights)
+
+
+def keep_probability(delta: Tensor, density: float, epsilon: float) -> Tensor:
+    """pᵣ for every element, by the rank of its magnitude in its row; equal magnitudes rank by
+    position.
+    """
+    rows = delta.reshape(-1, delta.shape[-1]) if delta.dim() else delta.reshape(1, 1)
+    last = rows.shape[1] - 1
+    if last == 0:
+        return torch.full_like(delta, density)
+    order = rows.abs().argsort(dim=1, stable=True)
+    steps = torch.arange(last + 1, dtype=torch.float32).mul_(2 * epsilon / last)
+    by_rank = steps.add_(density - epsilon).expand(rows.shape)
+    return torch.empty_like(rows).scatter_(1, order, by_rank).reshape(delta.shape)

@@ -1,0 +1,64 @@
+"""SVC: singular values of the merged delta brought down where several sources piled up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from additive.deltas.model import Delta
+from additive.merge.core import Core, in_core
+from additive.merge.methods.iso import weighted_sum
+from additive.merge.methods.ranges import check_at_least
+from additive.merge.stack import DeltaStack, Scope
+
+
+@dataclass(frozen=True)
+class Svc:
+    """Task arithmetic whose over-accumulated directions are calibrated (arXiv:2602.05536).
+
+    With the sum U·Σ·Vᵀ, sᵢʳ = ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖² says how much more of direction r the sum
+    has than source i gave (τᵢ with its weight). σᵣ is multiplied by γᵣ = n / Σᵢ max(α, sᵢʳ).
+    Orthogonal sources are left alone; n copies of one source become one copy.
+
+    floor: α. 1 only ever shrinks; smaller values also stretch directions in which sources cancel.
+
+    A source without any part in direction r counts with s = 0. Scope: parameter. Cost: one R×R SVD
+    for LoRA (exact), one dense SVD otherwise.
+    """
+
+    scope: ClassVar[Scope] = "parameter"
+    paper: ClassVar[str] = "arXiv:2602.05536"
+    keeps_factors: ClassVar[bool] = True
+    floor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the floor.
+
+        Raises: UsageError.
+        """
+        check_at_least("svc", "floor", self.floor, 1e-3)
+
+    def merge(self, stack: DeltaStack) -> Delta:
+        """The calibrated weighted sum."""
+        return in_core(stack, lambda core: self._calibrated(core, stack.weights))
+
+    def _calibrated(self, core: Core, weights: tuple[float, ...]) -> Tensor:
+        total = weighted_sum(core, weights)
+        U, sigma, V = core.svd(total)
+        if not sigma.numel():
+            return total
+        summed = torch.zeros_like(sigma)
+        for weight, matrix in zip(weights, core.matrices, strict=True):
+            summed += accumulation(U, total, weight * matrix).clamp(min=self.floor)
+        return (U * (sigma * len(weights) / summed)) @ V.T
+
+
+def accumulation(U: Tensor, total: Tensor, part: Tensor) -> Tensor:
+    """sʳ of one source for every left direction uᵣ; 0 where the source has no part in it."""
+    of_total, of_part = U.T @ total, U.T @ part
+    size = of_part.square().sum(dim=1)
+    present = size > 1e-20 * part.square().sum().clamp(min=1e-300)
+    return torch.where(present, (of_total * of_part).sum(dim=1) / size.clamp(min=1e-300), 0.0)

@@ -1,0 +1,73 @@
+"""A resident model shows exactly what would be written, and is itself afterwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from additive.errors import CompatibilityError
+from additive.merge.candidates import resident
+from tests.deltas import tiny
+from tests.deltas.kinds import KINDS, ONE_SIDED
+from tests.merge.making import merge, recipe, source
+
+
+def _state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "linear", "ties", "dare_ties"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_scale_is_what_the_engine_writes(tmp_path, method, dtype):
+    base = tiny.save_base(tmp_path / "base", "llama", dtype=dtype)
+    one = tiny.save_adapter(tmp_path / "one", base, seed=1, **KINDS["lora"][2])
+    two = tiny.save_fine_tune(tmp_path / "two", base, seed=2)
+    sources = (source(one), source(two, 0.5))
+    model = tiny.load(base)
+    before = _state(model)
+    with resident(model, base, recipe(*sources, method=method)) as switch:
+        for scale in (1.0, 0.3, 0.0, 1.7):
+            switch(scale)
+            merge(tmp_path / str(scale), base, recipe(*sources, method=method, scale=scale))
+            written = tiny.load(tmp_path / str(scale)).state_dict()
+            assert all(torch.equal(tensor, written[n]) for n, tensor in model.state_dict().items())
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["head", "gpt2 embedding"])
+def test_a_split_pair_is_tied_again(tmp_path, kind):
+    family, settings, config = ONE_SIDED[kind]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    adapter = tiny.save_adapter(tmp_path / "one", base, **config)
+    model = tiny.load(base)
+    before = tiny.logits(model)
+    with resident(model, base, recipe(source(adapter))) as switch:
+        switch(1.0)
+        expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
+        torch.testing.assert_close(tiny.logits(model), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(tiny.logits(model), before)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_it_is_restored_after_an_error_too(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    one = tiny.save_adapter(tmp_path / "one", base, **KINDS["lora"][2])
+    model = tiny.load(base)
+    before = _state(model)
+    with (
+        pytest.raises(ZeroDivisionError),
+        resident(model, base, recipe(source(one))) as switch,
+    ):
+        switch(1 / 0 if switch(1.0) is None else 0.0)
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+
+
+def test_another_model_is_refused(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    one = tiny.save_adapter(tmp_path / "one", base, **KINDS["lora"][2])
+    other = tiny.load(tiny.save_base(tmp_path / "other", "llama", seed=5))
+    with (
+        pytest.raises(CompatibilityError, match="differs from the base's file"),
+        resident(other, base, recipe(source(one))),
+    ):
+        pass

@@ -1,0 +1,118 @@
+"""What a merge writes: whole directories that plain transformers and plain PEFT load."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from additive.errors import CompatibilityError, UsageError
+from additive.merge.plan import plan
+from tests.deltas import tiny
+from tests.deltas.kinds import KINDS
+from tests.merge.making import merge, recipe, source
+
+ADAPTABLE = ["lora", "rslora", "rank pattern", "alpha pattern with rank stabilisation"]
+ADAPTABLE += [
+    "one layer only",
+    "all linear",
+    "embedding",
+    "head",
+    "tied",
+    "conv1d",
+    "conv1d rslora",
+]
+
+
+@pytest.mark.parametrize("kind", ADAPTABLE)
+def test_an_adapter_equals_the_checkpoint(tmp_path, kind):
+    family, settings, config = KINDS[kind]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    one = tiny.save_adapter(tmp_path / "one", base, seed=1, **config)
+    other = {**config, "r": 3, "rank_pattern": {}, "use_rslora": False}
+    two = tiny.save_adapter(tmp_path / "two", base, seed=2, **other)
+    sources = (source(one, 0.7), source(two, -0.4))
+    made = recipe(*sources, scale=0.9)
+    merge(tmp_path / "whole", base, made)
+    report = merge(tmp_path / "adapter", base, recipe(*sources, scale=0.9, output="adapter"))
+    expected = tiny.logits(tiny.load(tmp_path / "whole"))
+    loaded = tiny.adapted_by_peft(base, tmp_path / "adapter")
+    torch.testing.assert_close(tiny.logits(loaded), expected, rtol=1e-4, atol=1e-5)
+    assert report.rounded_away == 0.0
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    # And it is a source like any other.
+    merge(tmp_path / "again", base, recipe(source(tmp_path / "adapter")))
+    torch.testing.assert_close(
+        tiny.logits(tiny.load(tmp_path / "again")), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_no_adapter_can_hold(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    plain = tiny.save_adapter(tmp_path / "plain", base, **KINDS["lora"][2])
+    for kind in ("dora", "whole modules", "tokens"):
+        adapter = tiny.save_adapter(tmp_path / kind.replace(" ", "_"), base, **KINDS[kind][2])
+        with pytest.raises(CompatibilityError, match="no LoRA adapter can hold exactly"):
+            plan(recipe(source(plain), source(adapter), output="adapter"), base)
+    with pytest.raises(UsageError, match="ties does not stay in the adapters' factors"):
+        plan(recipe(source(plain), method="ties", output="adapter"), base)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen", "gemma", "gpt2"])
+def test_lora_and_full_fine_tunes_mix(tmp_path, family):
+    base = tiny.save_base(tmp_path / "base", family, dtype=torch.bfloat16, max_shard_size="30KB")
+    target = "c_attn" if family == "gpt2" else "q_proj"
+    lora = tiny.save_adapter(tmp_path / "lora", base, r=4, target_modules=[target])
+    full = tiny.save_fine_tune(tmp_path / "full", base)
+    for method in ("task_arithmetic", "ties", "dare_ties"):
+        merge(tmp_path / method, base, recipe(source(lora), source(full), method=method))
+        merged = tiny.load(tmp_path / method)
+        assert torch.isfinite(tiny.logits(merged)).all()
+        assert merged.config.tie_word_embeddings == tiny.load(base).config.tie_word_embeddings
+    start, tuned = tiny.load(base).state_dict(), tiny.load(full).state_dict()
+    adapted = tiny.merged_by_peft(base, lora).state_dict()
+    summed = tiny.load(tmp_path / "task_arithmetic").state_dict()
+    for name, found in summed.items():
+        expected = (tuned[name] + adapted[name] - start[name]).to(torch.bfloat16).float()
+        assert (found != expected).float().mean() < 0.01, name
+
+
+def test_config_tokenizer_and_template_come_from_the_base(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    (base / "tokenizer.json").write_text("{}")
+    (base / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    (base / "README.md").write_text("the base's own card")
+    adapter = tiny.save_adapter(tmp_path / "one", base, **KINDS["lora"][2])
+    merge(tmp_path / "out", base, recipe(source(adapter)))
+    for name in (
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+    ):
+        assert (tmp_path / "out" / name).read_bytes() == (base / name).read_bytes()
+    assert not (tmp_path / "out" / "README.md").exists()
+    before, after = (
+        json.loads((path / "config.json").read_text()) for path in (base, tmp_path / "out")
+    )
+    assert before == after
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_output_dtype_can_be_chosen(tmp_path, dtype):
+    base = tiny.save_base(tmp_path / "base", "qwen", dtype=torch.bfloat16)
+    adapter = tiny.save_adapter(tmp_path / "one", base, **KINDS["lora"][2])
+    report = merge(tmp_path / "out", base, recipe(source(adapter), dtype=dtype))
+    from transformers import AutoModelForCausalLM
+
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
+    assert {str(p.dtype) for p in merged.parameters()} == {f"torch.{dtype}"}
+    assert (report.rounded_away < 1e-5) == (dtype == "float32")
+    expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
+    tolerance = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    assert (tiny.logits(merged.float()) - expected).abs().max() < tolerance
