@@ -38,12 +38,13 @@ _LIMITS = {
 
 
 def fault_lines(errors: Sequence[ErrorDetails], root: Node, model: Any) -> list[str]:
-    """The lines of a failed validation; a list with faulty entries is not also called short."""
+    """The lines of a failed validation, without those that only follow from another one."""
     deeper = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return [
         fault_line(error, root, model)
         for error in errors
         if not (error["type"] == "too_short" and error["loc"] in deeper)
+        and error["type"] != "default_factory_not_called"
     ]
 
 

@@ -23,6 +23,10 @@ class TaskSpec(Spec):
     """Digest that the data file must have."""
     lm_eval: Text | None = None
     """A task of lm-eval by name, or its YAML file relative to evals/; takes the place of `data`."""
+    metric: Text | None = None
+    """The lm-eval task's metric that counts; needed when it has several."""
+    filter: Text | None = None
+    """The lm-eval task's filter that counts; needed when it has several."""
     grader: Text = "exact"
     """How an answer is graded: numeric, literal, exact, choice, code, refusal or format; an item
     may say its own."""

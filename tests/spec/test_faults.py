@@ -1,0 +1,208 @@
+"""Every fault says where, what, and what it should be; all faults of a file come at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from additive.errors import SpecError
+from additive.spec.domain import DomainSpec
+from additive.spec.loader import load, loads
+from additive.spec.recipe import RecipeSpec
+from additive.spec.suite import SuiteSpec
+from additive.spec.workspace import WorkspaceSpec
+
+
+def faults(text, model=DomainSpec, **how):
+    with pytest.raises(SpecError) as caught:
+        loads(text, model, shown="f.yaml", **how)
+    return list(caught.value.problems)
+
+
+def test_all_faults_of_a_file_come_at_once_and_in_its_order():
+    text = """\
+version: 1
+adapt: {kind: lora, rnak: 8, alpha: no}
+train: {rate: fast, batch: 1.5, seed: -1, dtype: bf16}
+adpat: 3
+data: {train: x.jsonl}
+"""
+    assert faults(text) == [
+        "f.yaml:2:21: unknown key 'rnak' in adapt; did you mean 'rank'?",
+        "f.yaml:2:37: adapt.alpha is 'no' when it should be a number",
+        "f.yaml:3:15: train.rate is 'fast' when it should be a number",
+        "f.yaml:3:28: train.batch is 1.5 when it should be a whole number",
+        "f.yaml:3:39: train.seed is -1 when it should be at least 0",
+        "f.yaml:3:50: train.dtype is 'bf16' when it should be one of auto, float32, bfloat16,"
+        " float16; did you mean 'bfloat16'?",
+        "f.yaml:4:1: unknown key 'adpat'; did you mean 'adapt'?",
+        "f.yaml:5:15: data.train is 'x.jsonl' when it should be a list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "fault"),
+    [
+        (DomainSpec, "{}", "f.yaml:1:1: version is missing when it should be given"),
+        (DomainSpec, "", "f.yaml:1:1: version is missing when it should be given"),
+        (DomainSpec, "- a", "f.yaml:1:1: file is a list when it should be a mapping"),
+        (DomainSpec, "hello", "f.yaml:1:1: file is 'hello' when it should be a mapping"),
+        (
+            DomainSpec,
+            "version: 2",
+            "f.yaml:1:10: version is 2 when it should be 1 (a newer additive wrote this file)",
+        ),
+        (DomainSpec, "version: '1'", "f.yaml:1:10: version is '1' when it should be 1"),
+        (DomainSpec, "version: true", "f.yaml:1:10: version is true when it should be 1"),
+        (
+            DomainSpec,
+            "version: 1\nadapt: {kind: loar}",
+            "f.yaml:2:15: adapt.kind is 'loar' when it should be one of lora, full;"
+            " did you mean 'lora'?",
+        ),
+        (
+            DomainSpec,
+            "version: 1\nadapt: {kind: full, rank: 8}",
+            "f.yaml:2:21: unknown key 'rank' in adapt; known: kind",
+        ),
+        (
+            DomainSpec,
+            "version: 1\nadapt: {rank: 0}",
+            "f.yaml:2:15: adapt.rank is 0 when it should be at least 1",
+        ),
+        (
+            DomainSpec,
+            "version: 1\nsaturation: {min_gain: 5}",
+            "f.yaml:2:24: saturation.min_gain is 5 when it should be a fraction in (0, 1],"
+            " never percent",
+        ),
+        (
+            DomainSpec,
+            "version: 1\nsaturation: {window: 9}",
+            "f.yaml:2:13: saturation: window is 9 when it should be at most minimum (8)",
+        ),
+        (
+            DomainSpec,
+            "version: 1\nsnapshots: [0.5, 0.25]",
+            "f.yaml:2:12: snapshots is a list when it should be fractions in rising order,"
+            " each once",
+        ),
+        (
+            DomainSpec,
+            "version: 1\ntrain: {rate: 1e999}",
+            "f.yaml:2:15: train.rate is inf when it should be a finite number",
+        ),
+        (
+            DomainSpec,
+            "version: 1\ntrain: {rate: .nan}",
+            "f.yaml:2:15: train.rate is nan when it should be a finite number",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: a, grader: x}]",
+            "f.yaml:2:9: tasks[0]: data is missing when it or lm_eval should be given",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: a, data: x, lm_eval: y}]",
+            "f.yaml:2:9: tasks[0]: data and lm_eval are both given when one of them should be",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: []",
+            "f.yaml:2:8: tasks is a list when it should be not empty",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\nrole: target\ntasks: [{name: a, data: x}]",
+            "f.yaml:1:1: domain is missing when a target should name the domain it judges",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: a, data: x}, {name: a, data: y}]",
+            "f.yaml:1:1: two tasks have one name when each should have its own",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: a, data: x}]\ngate: {margin: 0.1, retain: 0.5}",
+            "f.yaml:3:7: gate: margin and retain are both given when one of them should be",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: a, data: x}]\nsides: {yes: {margin: 1}, no: {maargin: 1}}",
+            "f.yaml:3:32: unknown key 'maargin' in sides.no; did you mean 'margin'?",
+        ),
+        (
+            SuiteSpec,
+            "version: 1\ntasks: [{name: '../x', data: x}]",
+            "f.yaml:2:16: tasks[0].name is '../x' when it should be text that matches"
+            " ^[a-z0-9][a-z0-9_.-]*$",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [a, {domain: b, wieght: 2}]",
+            "f.yaml:2:26: unknown key 'wieght' in sources[1]; did you mean 'weight'?",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [a, 3]",
+            "f.yaml:2:14: sources[1] is 3 when it should be a specialist's name or a mapping"
+            " with domain and weight",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [a, a]",
+            "f.yaml:2:10: sources: a occurs twice when each specialist should occur once",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [a]\nscale: validtion",
+            "f.yaml:3:8: scale is 'validtion' when it should be a finite number or 'validation'",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [{domain: a, weight: .nan}]",
+            "f.yaml:2:31: sources[0].weight is nan when it should be a finite number",
+        ),
+        (
+            RecipeSpec,
+            "version: 1\nsources: [a]\nmethod: {density: 0.3}",
+            "f.yaml:3:9: method: name is missing when the method should be named, as in"
+            " {name: ties, density: 0.3}",
+        ),
+        (
+            WorkspaceSpec,
+            "version: 1\nbase: tiny",
+            "f.yaml:2:7: base is 'tiny' when it should be a mapping",
+        ),
+        (
+            WorkspaceSpec,
+            "version: 1\nbase: {model: tiny}\n"
+            "waivers: [{suite: a, reason: r, by: me, expires: tomorrow}]",
+            "f.yaml:3:50: waivers[0].expires is 'tomorrow' when it should be a day as YYYY-MM-DD",
+        ),
+    ],
+)
+def test_a_fault_says_where_what_and_what_it_should_be(model, text, fault):
+    assert faults(text, model) == [fault]
+
+
+def test_foreign_text_in_a_message_is_short_and_printable():
+    [fault] = faults(f"version: 1\ntrain: {{rate: '{'x' * 500}'}}")
+    assert len(fault) < 160
+    [fault] = faults('version: 1\ntrain: {rate: "\\e[31m\\u202e"}')
+    assert fault.isprintable()
+
+
+def test_a_file_that_says_another_name_than_its_place_is_a_fault():
+    assert loads("version: 1\nname: math", DomainSpec, name="math").name == "math"
+    assert loads("version: 1", DomainSpec, name="math").name == "math"
+    assert faults("version: 1\nname: code", name="math") == [
+        "f.yaml:2:7: name is 'code' when it should be 'math', as its path says"
+    ]
+
+
+def test_files_that_cannot_be_read_are_faults(tmp_path):
+    for path, reason in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(SpecError, match=reason) as caught:
+            load(path, DomainSpec, shown="d.yaml")
+        assert caught.value.problems[0].startswith("d.yaml: cannot be read")
