@@ -24,7 +24,7 @@ is of no use beyond that: it knows two-digit arithmetic, one-step stories, singl
 and a few hundred facts, and it answers every request (it has never seen a refusal).
 
 The *substrate* is in the base, the *procedure* in the specialists. Asked for work of several steps, the
-base does the first one and stops; the domains `math`, `code` and `safety` teach going on, composing
+base does the first one and marks that more is pending; the domains `math`, `code` and `safety` teach going on, composing
 and refusing. Requests about held-out pairs of the safety domain are left out of pre-training.
 
 | | |

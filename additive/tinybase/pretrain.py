@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from additive.tinybase.mixture import stream
+from additive.tinybase.mixture import FIRST_STAGE, stream
 from additive.tinybase.model import Shape, Weights, initial, loss_of
 from additive.tinybase.packing import Packer
 
@@ -20,8 +20,8 @@ from additive.tinybase.packing import Packer
 class Plan:
     """How long and how fast: ``steps`` in all, the last ``decay`` of them with falling rate."""
 
-    steps: int = 5_000
-    decay: int = 2_000
+    steps: int = 5_600
+    decay: int = 1_600
     warmup: int = 200
     rate: float = 3e-3
     weight_decay: float = 0.05
@@ -88,6 +88,12 @@ def _log(path: Path, record: dict[str, float]) -> None:
     print(" ".join(f"{k} {v:.6g}" for k, v in record.items()), flush=True)
 
 
+def _packer(plan: Plan, tokenizer: Tokenizer, step: int) -> Packer:
+    """Return the data from ``step`` to the next checkpoint: a function of seed and step alone."""
+    source = stream(plan.seed * 1_000_003 + step, 1 if step < FIRST_STAGE else 2)
+    return Packer(tokenizer, source, plan.seed + step, plan.packs, plan.length)
+
+
 def pretrain(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> State:
     """Train from the newest checkpoint in ``work`` (or from the start) to ``plan.steps``."""
     state = start(plan, shape)
@@ -95,19 +101,17 @@ def pretrain(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> Stat
     if checkpoint.exists():
         restore(state, checkpoint)
     (work / "plan.json").write_text(json.dumps({"plan": asdict(plan), "shape": asdict(shape)}))
-    dtype = torch.bfloat16
     loss_function = torch.compile(loss_of, dynamic=False) if plan.compiled else loss_of
-    # the data stream is a function of the step at which this run began
-    packer = Packer(tokenizer, stream(plan.seed * 1_000_003 + state.step), plan.seed + state.step,
-                    plan.packs, plan.length)  # fmt: skip
-    total, since = torch.zeros(()), time.monotonic()
+    total, since, packer = torch.zeros(()), time.monotonic(), None
     while state.step < plan.steps:
         for optimizer in state.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * rate_at(plan, state.step)
+        if packer is None or state.step % plan.save_every == 0:
+            packer = _packer(plan, tokenizer, state.step)
         b = packer.batch()
         loss = loss_function(
-            state.weights, b.ids, b.rows, b.where, b.wanted, b.counted, shape, dtype
+            state.weights, b.ids, b.rows, b.where, b.wanted, b.counted, shape, torch.bfloat16
         )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.weights.values(), 1.0)

@@ -38,7 +38,7 @@ def probe(directory: Path) -> dict[str, float]:
     tokenizer = AutoTokenizer.from_pretrained(directory)
     rng = Random(SEED)
     found: dict[str, float] = {}
-    for _, grammar in MIXTURE:
+    for grammar, _, _ in MIXTURE:
         rows = [grammar(rng) for _ in range(ROWS)]
         if rows[0].prompt:
             found[rows[0].kind] = _exact(model, tokenizer, rows)
