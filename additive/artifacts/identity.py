@@ -16,6 +16,7 @@ from additive.artifacts.manifest import BaseIdentity
 from additive.artifacts.seal import base_digest, identity
 
 __all__ = [
+    "BaseIdentity",
     "cached_leaves",
     "config_digest",
     "identify_base",

@@ -133,3 +133,17 @@ def test_dtypes_go_there_and_back():
         torch_dtype("F4")
     with pytest.raises(CompatibilityError, match="quint8"):
         name_of(torch.quint8)
+
+
+def test_bytes_go_where_they_are_told_even_in_the_middle_of_a_row(tmp_path):
+    w = torch.randn(4, 6)
+    data = w.numpy().tobytes()
+    with LayoutWriter(tmp_path / "w", [("v", "U8", (3,)), ("w", "F32", (4, 6))]) as writer:
+        writer.write("v", 0, b"abc")
+        for start in (50, 0, 7):
+            writer.write_at("w", start, data[start : {0: 7, 7: 50, 50: 96}[start]])
+        with pytest.raises(UsageError, match="before"):
+            writer.write_at("w", 95, b"x")
+        with pytest.raises(UsageError, match="outside"):
+            writer.write_at("w", 96, b"x")
+    assert torch.equal(safetensors.torch.load_file(tmp_path / "w")["w"], w)
