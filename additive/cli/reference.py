@@ -42,14 +42,17 @@ def options(verb: str) -> str:
 
 
 def methods() -> str:
-    """The built-in merge methods with the first paragraph of what they say about themselves."""
+    """The built-in merge methods, each with the first paragraph of what it says about itself."""
     from additive.merge.methods import METHODS
 
-    rows = []
-    for name in sorted(METHODS.builtins):
+    rows = ["| method | |", "|---|---|"]
+    for name in sorted(name for name in METHODS.builtins if "/" not in name):
         says = (METHODS.get(name).__doc__ or "").strip().partition("\n\n")[0]
         rows.append(f"| `{name}` | {_cell(says)} |")
-    return "\n".join(["| method | |", "|---|---|", *rows]) + "\n"
+    bridged = ", ".join(f"`{name}`" for name in sorted(METHODS.builtins) if "/" in name)
+    return (
+        "\n".join([*rows, *(["", f"Computed by mergekit: {bridged}."] if bridged else [])]) + "\n"
+    )
 
 
 def commands() -> dict[str, click.Command]:
