@@ -11,7 +11,13 @@ SCHEMA = "additive.ask/1"
 
 @click.command("ask")
 @click.argument("names", nargs=-1, required=True, metavar="NAME... PROMPT")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Longest answer.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Longest answer.",
+)
 @click.option("--system", help="System message put before the prompt.")
 @click.pass_obj
 def command(session: Session, names: tuple[str, ...], max_tokens: int, system: str | None) -> None:

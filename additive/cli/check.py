@@ -21,7 +21,9 @@ _PASSING = ("pass", "not checked")
 
 @click.command("check")
 @click.argument("merge")
-@click.option("--plan", is_flag=True, help="What would be evaluated, and the drop that could be seen.")
+@click.option(
+    "--plan", is_flag=True, help="What would be evaluated, and the drop that could be seen."
+)
 @click.pass_obj
 def command(session: Session, merge: str, plan: bool) -> int:
     """Compare MERGE item by item with its specialists and the base, and give the verdict.
@@ -73,7 +75,10 @@ def report_check(output: Output, workspace: Workspace, document: Mapping[str, An
         output.print(plain_table(check, max(columns, 80)))
     output.print(f"\n{verdict_line(document)}")
     for suggestion in evidence.suggestions():
-        output.print(f"  - {suggestion.text}" + (f"\n      {suggestion.command}" if suggestion.command else ""))
+        output.print(
+            f"  - {suggestion.text}"
+            + (f"\n      {suggestion.command}" if suggestion.command else "")
+        )
     if document.get("report"):
         output.print(f"report  {document['report']}")
 

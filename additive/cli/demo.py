@@ -17,7 +17,12 @@ SCHEMA = "additive.demo/1"
 
 
 @click.command("demo")
-@click.option("--break", "broken", is_flag=True, help="Merge the same adapters by their factors, and see it stopped.")
+@click.option(
+    "--break",
+    "broken",
+    is_flag=True,
+    help="Merge the same adapters by their factors, and see it stopped.",
+)
 @click.pass_obj
 def command(session: Session, broken: bool) -> int:
     """Train math, code and safety on the bundled base, merge them, and check that nothing was lost.
@@ -57,7 +62,11 @@ def _tell(session: Session, demo: Demo, broken: bool) -> None:
     if broken:
         mean = demo.averages()
         lost = mean["specialist"] - mean["merged"]
-        say(f"\nmean over the target suites: {mean['specialist']:.3f} -> {mean['merged']:.3f} (−{lost:.3f}).")
-        say("An average would have let this merge out; the worst suite decides, so the gate stops it.")
+        say(
+            f"\nmean over the target suites: {mean['specialist']:.3f} -> {mean['merged']:.3f} (−{lost:.3f})."
+        )
+        say(
+            "An average would have let this merge out; the worst suite decides, so the gate stops it."
+        )
     elif demo.reused:
         say("\nnothing to do: everything was there already")

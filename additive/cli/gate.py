@@ -13,12 +13,32 @@ from additive.cli.session import Session
 @click.command("gate")
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
-@click.option("--base", type=click.Path(path_type=Path), help="The base's results: gives retention, and allows --retain.")
-@click.option("--margin", type=click.FloatRange(0, 1, min_open=True), help="Loss that is allowed, a fraction (default 0.05).")
-@click.option("--retain", type=click.FloatRange(0, 1, min_open=True), help="Share of the reference's gain that must be kept.")
-@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), default=0.05, show_default=True, help="Error of each side.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    help="The base's results: gives retention, and allows --retain.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Loss that is allowed, a fraction (default 0.05).",
+)
+@click.option(
+    "--retain",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the reference's gain that must be kept.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Error of each side.",
+)
 @click.option("--metric", metavar="NAME", help="Which score of an lm-eval samples file.")
-@click.option("--filter", "filter_name", metavar="NAME", help="Which filter of an lm-eval samples file.")
+@click.option(
+    "--filter", "filter_name", metavar="NAME", help="Which filter of an lm-eval samples file."
+)
 @click.pass_obj
 def command(
     session: Session,

@@ -38,7 +38,9 @@ LAZY: dict[str, Verb] = {
     "demo": Verb("additive.cli.demo:command", "Start", "the whole story on the bundled base"),
     "doctor": Verb("additive.cli.doctor:command", "Start", "judge this machine"),
     "lint": Verb("additive.cli.lint:command", "Start", "check specs, data, digests and leaks"),
-    "train": Verb("additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"),
+    "train": Verb(
+        "additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"
+    ),
     "merge": Verb("additive.cli.merge:command", "Build", "add frozen domains up, then check"),
     "check": Verb("additive.cli.check:command", "Judge", "evaluate a merge, then the gate"),
     "gate": Verb("additive.cli.gate:command", "Judge", "the verdict alone, from two result files"),

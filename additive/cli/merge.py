@@ -14,7 +14,6 @@ from additive.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from additive.workflows.merging import Built
-    from additive.workflows.requests import MergeOptions
 
 SCHEMA = "additive.merge/1"
 _SCALES = ("validation",)
@@ -23,15 +22,41 @@ _SCALES = ("validation",)
 @click.command("merge")
 @click.argument("sources", nargs=-1, required=True, metavar="DOMAIN... | RECIPE")
 @click.option("--method", metavar="NAME", help="A merge method; see `additive list methods`.")
-@click.option("--weight", "weights", multiple=True, metavar="DOMAIN=W", help="Weight of one source (repeatable).")
-@click.option("--scale", metavar="S|validation", help="λ, or `validation` to choose it on validation rows.")
-@click.option("--set", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the method (repeatable).")
-@click.option("--output", type=click.Choice(["checkpoint", "adapter"]), help="A whole model, or a PEFT adapter.")
-@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), help="Numbers of the output.")
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="DOMAIN=W",
+    help="Weight of one source (repeatable).",
+)
+@click.option(
+    "--scale", metavar="S|validation", help="λ, or `validation` to choose it on validation rows."
+)
+@click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the method (repeatable).",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["checkpoint", "adapter"]),
+    help="A whole model, or a PEFT adapter.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    help="Numbers of the output.",
+)
 @click.option("--seed", type=int, help="Seed of methods that draw at random.")
 @click.option("--name", metavar="NAME", help="Name of the merge.")
-@click.option("--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default).")
-@click.option("--plan", is_flag=True, help="What would be read, written and needed; nothing is touched.")
+@click.option(
+    "--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default)."
+)
+@click.option(
+    "--plan", is_flag=True, help="What would be read, written and needed; nothing is touched."
+)
 @click.option("--wait", is_flag=True, help="Wait for another run on the same merge to end.")
 @click.pass_obj
 def command(
@@ -135,7 +160,9 @@ def _scale(text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         known = did_you_mean(text, _SCALES)
-        raise UsageError(f"--scale is {text!r} when it should be a number or validation{known}") from None
+        raise UsageError(
+            f"--scale is {text!r} when it should be a number or validation{known}"
+        ) from None
 
 
 def _value(text: str) -> Any:

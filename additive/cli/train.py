@@ -12,7 +12,9 @@ SCHEMA = "additive.train/1"
 
 @click.command("train")
 @click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...")
-@click.option("--plan", is_flag=True, help="Say what would be done, time, memory and disk; train nothing.")
+@click.option(
+    "--plan", is_flag=True, help="Say what would be done, time, memory and disk; train nothing."
+)
 @click.option("--wait", is_flag=True, help="Wait for another run on the same domain to end.")
 @click.pass_obj
 def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) -> None:

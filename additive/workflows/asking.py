@@ -40,7 +40,9 @@ def ask(
     Raises: UnknownName, IntegrityError, SecurityError.
     """
     found = [(name, _find(workspace, name)) for name in names or (workspace.spec.base.model,)]
-    return tuple(_answer(workspace, name, artifact, prompt, max_tokens, system) for name, artifact in found)
+    return tuple(
+        _answer(workspace, name, artifact, prompt, max_tokens, system) for name, artifact in found
+    )
 
 
 def _find(workspace: Workspace, name: str) -> Artifact | None:

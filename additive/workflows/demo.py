@@ -73,5 +73,3 @@ def _workspace(root: Path) -> Workspace:
             help="move it away, or run the demo elsewhere: additive -C DIR demo",
         )
     return make_workspace(root, "tiny", (), start=root.parent)
-
-

@@ -43,8 +43,7 @@ class Built:
             "scale": recipe["scale"],
             "output": recipe["output"],
             "sources": [
-                {"name": p.name, "digest": p.digest, "weight": p.weight}
-                for p in manifest.parents
+                {"name": p.name, "digest": p.digest, "weight": p.weight} for p in manifest.parents
             ],
             "rounded_away": manifest.times.get("rounded_away"),
             "reused": self.reused,
@@ -58,9 +57,7 @@ class Built:
         rounded = said["rounded_away"]
         lost = f", {rounded:.1%} of the delta lost in rounding" if rounded is not None else ""
         notes = "".join(f"\n  note: {note}" for note in said["notes"])
-        return (
-            f"{self.artifact.reference}  {said['method']}, scale {said['scale']:g}{lost}  {state}{notes}"
-        )
+        return f"{self.artifact.reference}  {said['method']}, scale {said['scale']:g}{lost}  {state}{notes}"
 
 
 def build_merge(

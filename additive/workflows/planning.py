@@ -63,7 +63,9 @@ class MergePlan:
             f"memory   {_size(self.memory)} over the imports, at most",
         ]
         lines += [f"note     {note}" for note in self.notes]
-        reuse = f"nothing to do: {self.reused.reference} is there" if self.reused else "would be built"
+        reuse = (
+            f"nothing to do: {self.reused.reference} is there" if self.reused else "would be built"
+        )
         return "\n".join([*lines, f"state    {reuse}"])
 
 

@@ -189,9 +189,7 @@ def _method(recipe: RecipeSpec, options: MergeOptions) -> MethodSpec:
     return MethodSpec.of(name, {**kept, **options.parameters})
 
 
-def _name(
-    recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None
-) -> str:
+def _name(recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None) -> str:
     if asked is not None:
         return check_name(asked, "merge")
     if recipe.name:

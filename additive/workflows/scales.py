@@ -81,7 +81,9 @@ def choose_scale(
         choice = search(attempt)
     listen(
         Progress(
-            f"merge {request.name}", f"scale {choice.scale:g} chosen on validation rows", lasting=True
+            f"merge {request.name}",
+            f"scale {choice.scale:g} chosen on validation rows",
+            lasting=True,
         )
     )
     return choice

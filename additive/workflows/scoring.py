@@ -65,10 +65,12 @@ def _graded_items(
     workspace: Workspace, name: str, rows: Sequence[Row]
 ) -> tuple[tuple[Row, Mapping[str, Any]], ...]:
     """Rows that say how they are graded, evenly drawn; code is left to the held-out suites' sandbox."""
+    from additive.graders import KINDS
+
     items = [
         (row, item)
         for row, item in zip(rows, _items(workspace.data_files(name, "validation")), strict=True)
-        if item.get("grader") not in (None, "code")
+        if item.get("grader") in KINDS and item["grader"] != "code"
     ]
     stride = max(1, len(items) // GENERATED_ROWS)
     return tuple(items[::stride][:GENERATED_ROWS])
@@ -89,15 +91,17 @@ def _answered(
     items: Sequence[tuple[Row, Mapping[str, Any]]],
     system: str | None,
 ) -> float:
-    from additive.graders import grade
+    from additive.graders import Asked, grade_all
     from additive.models.generate import generate
 
     training = model.training
     model.eval()
-    answers = generate(model, tokenizer, [row.prompt for row, _ in items], MAX_TOKENS, system=system)
+    answers = generate(
+        model, tokenizer, [row.prompt for row, _ in items], MAX_TOKENS, system=system
+    )
     model.train(training)
-    grades = [
-        grade(str(item["grader"]), item, answer, None).score
+    asked = [
+        Asked(str(item["grader"]), item, answer)
         for (_, item), answer in zip(items, answers, strict=True)
     ]
-    return sum(grades) / len(grades)
+    return sum(grade.score for grade in grade_all(asked)) / len(asked)

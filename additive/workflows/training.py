@@ -86,7 +86,9 @@ def train_domain(
     refuse_leaks(workspace, name)
     what = f"domain {name}"
     path = workspace.locks / f"domain-{name}.lock"
-    with lock(path, what, None if wait else 0.0, lambda line: listen(Progress(f"train {name}", line))):
+    with lock(
+        path, what, None if wait else 0.0, lambda line: listen(Progress(f"train {name}", line))
+    ):
         found = find_trained(workspace, name, base, request)
         if found is not None:
             return Trained(found, reused=True)
@@ -96,7 +98,9 @@ def train_domain(
         started = provenance.now()
         result = _run(workspace, job, listen)
         artifact = _freeze(workspace, job, result, base, request, started)
-    listen(Progress(f"train {name}", f"{spec.adapt.kind} frozen as {artifact.reference}", lasting=True))
+    listen(
+        Progress(f"train {name}", f"{spec.adapt.kind} frozen as {artifact.reference}", lasting=True)
+    )
     _clean(job)
     return Trained(artifact, reused=False)
 

@@ -32,7 +32,9 @@ def base_of(weights: str) -> BaseIdentity:
 
 @pytest.fixture
 def workspace(tmp_path, base) -> Workspace:
-    (tmp_path / "additive.yaml").write_text("version: 1\nbase: {model: tiny}\nmerge: {scale: 1.0}\n")
+    (tmp_path / "additive.yaml").write_text(
+        "version: 1\nbase: {model: tiny}\nmerge: {scale: 1.0}\n"
+    )
     (tmp_path / "merges").mkdir()
     for name in NAMES:
         directory = tmp_path / "domains" / name
@@ -112,7 +114,10 @@ def test_a_recipe_says_what_the_command_line_does_not(workspace, base):
     assert (request.name, request.scale) == ("release", 0.6)
     assert request.method.resolved() == {"name": "ties", "density": 0.3}
     assert {s.artifact.name: s.weight for s in request.sources} == {"math": 1.0, "code": 0.5}
-    assert request.record() == request_merge(workspace, ["release"], MergeOptions(scale=0.6), base).record()
+    assert (
+        request.record()
+        == request_merge(workspace, ["release"], MergeOptions(scale=0.6), base).record()
+    )
 
 
 def test_a_recipe_that_was_built_is_still_a_recipe(workspace, base):
