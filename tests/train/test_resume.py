@@ -1,0 +1,182 @@
+"""Stopped at any moment and called again, a run ends with the bytes of an undisturbed one.
+
+Children are forked from this process, which has everything imported, so that a run costs little
+more than its steps; they are killed at random moments, or at the n-th call that touches the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from additive.errors import Interrupted, Terminated
+from additive.train import checkpoint
+from additive.train.run import run_root, train
+from tests.train.making import digest, job, listener, score
+
+KILLS = 24
+SYSTEM_CALLS = ("fsync", "rename", "replace", "mkdir", "unlink")
+OPTIONS = {"adapt": {"dropout": 0.1}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """A forked child has only the thread that forked; its parent must not have had more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base, tmp_path_factory):
+    """The digest of an undisturbed result, and how long the run took."""
+    made = job(base, tmp_path_factory.mktemp("undisturbed"), **OPTIONS)
+    begun = time.monotonic()
+    result = train(made, score(base))
+    return digest(result.directory.parent), time.monotonic() - begun
+
+
+def in_child(call):
+    """Run `call` in a forked child; its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        call()
+    finally:
+        os._exit(0)
+
+
+def exit_of(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_after(child, seconds):
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return exit_of(child)
+
+
+def test_killed_at_random_moments(base, tmp_path, undisturbed):
+    expected, seconds = undisturbed
+    rng = random.Random(0)
+    made = job(base, tmp_path, **OPTIONS)
+    killed = 0
+    for _ in range(KILLS):
+        child = in_child(lambda made=made: train(made, score(base)))
+        killed += kill_after(child, rng.uniform(0, 1.2 * seconds)) == -signal.SIGKILL
+        if (run_root(made) / "result.json").exists():
+            assert digest(train(made, score(base)).directory.parent) == expected
+            made = job(base, tmp_path / f"after-{killed}", **OPTIONS)
+    assert killed >= KILLS // 2
+    assert digest(train(made, score(base)).directory.parent) == expected
+
+
+def die_at(number):
+    """Kill this process at the n-th call that touches the disk."""
+    left = [number]
+
+    def dying(original):
+        def call(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        return call
+
+    for name in SYSTEM_CALLS:
+        setattr(os, name, dying(getattr(os, name)))
+
+
+def test_killed_inside_checkpoints_and_the_result(base, tmp_path, undisturbed):
+    """One call later each time, each time from where the last one died."""
+    expected, _ = undisturbed
+    made = job(base, tmp_path, **OPTIONS)
+    deaths = 0
+    for number in (2, 5, 8, 11, 14, 17, 3, 4, 6, 7, 9, 400):
+
+        def call(number=number):
+            die_at(number)
+            train(made, score(base))
+
+        deaths += exit_of(in_child(call)) == -signal.SIGKILL
+    assert deaths >= 6
+    assert digest(train(made, score(base)).directory.parent) == expected
+
+
+@pytest.mark.parametrize("damage", ["newest", "newest two", "journal", "torn journal"])
+def test_a_damaged_state_is_gone_back_behind(base, tmp_path, undisturbed, damage):
+    expected, _ = undisturbed
+    made = job(base, tmp_path, **OPTIONS)
+    assert interrupt_at_step(made, base, 13, signal.SIGINT) == 13
+    root = run_root(made)
+    states = list(checkpoint.resumable(root / "checkpoints"))
+    for found in states[: {"newest": 1, "newest two": 2}.get(damage, 0)]:
+        (found.directory / checkpoint.WEIGHTS).write_bytes(b"damage")
+    curve = root / "curve.jsonl"
+    lines = curve.read_bytes().splitlines(keepends=True)
+    if damage == "journal":
+        curve.write_bytes(b"")
+    if damage == "torn journal":
+        curve.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+    said, listen = listener()
+    assert digest(train(made, score(base), listen).directory.parent) == expected
+    from_step = {"newest": 12, "torn journal": 12}.get(damage)
+    assert (f"going on from step {from_step}" in said) == (from_step is not None)
+
+
+def interrupt_at_step(made, base, step, number):
+    """Send this process a signal while a step is trained; the step at which the run stopped."""
+    from additive.train.session import Session
+
+    original, stopped = Session.before, []
+
+    def before(self, now, rank):
+        if now == step - 1:
+            os.kill(os.getpid(), number)
+        original(self, now, rank)
+
+    Session.before = before
+    try:
+        train(made, score(base))
+    except Interrupted as error:
+        stopped.append(error)
+    finally:
+        Session.before = original
+    (error,) = stopped
+    assert isinstance(error, Terminated) == (number == signal.SIGTERM)
+    assert error.exit_code == (143 if number == signal.SIGTERM else 130)
+    return int(str(error).split("step ")[1].split(";")[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [1, 4, 14])
+def test_asked_to_stop_it_loses_nothing(base, tmp_path, undisturbed, number, step):
+    expected, _ = undisturbed
+    made = job(base, tmp_path, **OPTIONS)
+    assert interrupt_at_step(made, base, step, number) == step
+    said, listen = listener()
+    result = train(made, score(base), listen)
+    assert f"going on from step {step}" in said
+    assert digest(result.directory.parent) == expected
+
+
+def test_the_handlers_of_before_are_back_after_it(base, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(job(base, tmp_path), score(base))
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("options", [{"adapt": {"kind": "full"}, "train": {"rate": 0.003}}])
+def test_a_full_fine_tune_goes_on_too(base, tmp_path, options):
+    expected = digest(train(job(base, tmp_path / "a", **options), score(base)).directory)
+    made = job(base, tmp_path / "b", **options)
+    assert interrupt_at_step(made, base, 7, signal.SIGINT) == 7
+    assert digest(train(made, score(base)).directory) == expected
