@@ -51,6 +51,7 @@ def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> 
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are reported, and refused below
             )
     except (RuntimeError, OSError, ValueError, SafetensorError) as error:
         raise IntegrityError(f"model does not load: {error}", where=str(directory)) from error
@@ -59,6 +60,8 @@ def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> 
     _refuse_invented(
         directory, report["unexpected_keys"], "is in the checkpoint but not in the model"
     )
+    mismatched = [str(found[0]) for found in report["mismatched_keys"]]
+    _refuse_invented(directory, mismatched, "has another shape than config.json says")
     _plain_generation(model)
     return model.to(device).eval()
 

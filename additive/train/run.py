@@ -20,7 +20,7 @@ from additive.errors import CompatibilityError, IntegrityError
 from additive.models.quiet import quiet
 from additive.models.template import pad_id
 from additive.train import checkpoint
-from additive.train.device import Device, choose_device
+from additive.train.device import Device, arithmetic, choose_device
 from additive.train.export import write_adapter, write_model
 from additive.train.job import TrainJob
 from additive.train.optimizer import load_weights
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from additive.train.validation import Score
 
 _MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch is not given
+_SHORT = 512  # tokens up to which plain attention is the faster one on a CPU
 _LARGE = 300_000_000  # parameters above which a GPU recomputes activations
 
 
@@ -71,7 +72,7 @@ def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResu
             help="float16 needs a loss scale, which could not be resumed exactly",
         )
     on_event(Progress(f"train {job.name}", f"on {device}", lasting=True))
-    with listen() as request, quiet():
+    with listen() as request, quiet(), arithmetic(device):
         return _train(job, root, score, on_event, device, request)
 
 
@@ -100,6 +101,8 @@ def _train(
     recalled = preflight(recall.rows, tokenizer, limit)[1] if recall.rows else ()
     for line in report.lines():
         say(Progress(f"train {job.name}", line, lasting=True))
+    if device.kind == "cpu" and report.longest <= _SHORT:
+        base.set_attn_implementation("eager")
     model = adapted(base, job.spec.adapt, job.name, job.spec.train.seed)
     optimizer = make_optimizer(model, job.spec.train)
     session = Session(job, root, model, optimizer, score, say, request)

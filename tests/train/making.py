@@ -24,7 +24,7 @@ def spec(**changes):
     value = {
         "version": 1,
         "adapt": {"kind": "lora", "rank": 4},
-        "train": {"rate": 0.01, "batch": 8, "max_length": 64, "warmup": 2},
+        "train": {"rate": 0.01, "batch": 8, "max_length": 64, "warmup": 2, "dtype": "float32"},
         "recall": {"share": 0.0},
         "saturation": {"every": 4, "window": 3, "minimum": 3, "max_steps": 16, "tail": 4},
     }
