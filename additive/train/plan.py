@@ -38,8 +38,8 @@ class Shape:
     hidden: int
     layers: int
     vocabulary: int
-    linear: tuple[tuple[int, int], ...]
-    """(inputs, outputs) of every linear layer that LoRA would adapt."""
+    linear: tuple[tuple[str, int], ...]
+    """Name and inputs + outputs of every linear layer that LoRA can adapt."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_shape(directory: Path) -> Shape:
     with open_checkpoint(directory) as checkpoint:
         infos = [(name, checkpoint.info(name)) for name in checkpoint.names()]
     linear = tuple(
-        (info.shape[1], info.shape[0])
+        (name.removesuffix(".weight"), sum(info.shape))
         for name, info in infos
         if len(info.shape) == 2 and not _is_embedding(name)
     )
@@ -128,7 +128,7 @@ def trained_parameters(adapt: LoraSpec | FullSpec, shape: Shape) -> int:
     """The number of parameters that a spec trains: rank·(inputs + outputs) per adapted layer."""
     if isinstance(adapt, FullSpec):
         return shape.parameters
-    return adapt.rank * sum(inputs + outputs for inputs, outputs in shape.linear)
+    return adapt.rank * sum(size for name, size in shape.linear if _is_target(name, adapt.targets))
 
 
 def _memory(spec: DomainSpec, shape: Shape, device: Device, trained: int, longest: int) -> int:
@@ -145,6 +145,13 @@ def _disk(spec: DomainSpec, trained: int, evaluations: int) -> int:
     keeps_all = isinstance(spec.adapt, LoraSpec) or "snapshots" in spec.model_fields_set
     weights = 4 * trained * (evaluations if keeps_all else 5)
     return weights + 2 * 8 * trained + 4 * trained * len(spec.snapshots)
+
+
+def _is_target(name: str, targets: str | tuple[str, ...]) -> bool:
+    """PEFT's rule: the name itself or its last parts."""
+    if isinstance(targets, str):
+        return True
+    return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def _is_embedding(name: str) -> bool:
