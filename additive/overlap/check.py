@@ -20,7 +20,7 @@ from additive.types.digests import digest_file, digest_json
 if TYPE_CHECKING:
     from additive.overlap.leaks import Corpus
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 _SPAN_SHOWN = 80
 
 

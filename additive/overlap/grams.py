@@ -42,13 +42,13 @@ def grams_of(texts: Sequence[Sequence[str]], n: int) -> Grams:
     return Grams(hashes[inside], owners[:count][inside])
 
 
-def unique_pairs(first: Places, second: Places) -> tuple[Places, Places]:
-    """The distinct pairs of two aligned lists, sorted by the first."""
+def counted_pairs(first: Places, second: Places) -> tuple[Places, Places, Places]:
+    """The distinct pairs of two aligned lists, sorted, and how often each occurs."""
     if not len(first):
-        return first, second
+        return first, second, np.empty(0, np.int64)
     stride = int(second.max()) + 1
-    pairs = np.unique(first * stride + second)
-    return pairs // stride, pairs % stride
+    pairs, times = np.unique(first * stride + second, return_counts=True)
+    return pairs // stride, pairs % stride, times
 
 
 def _scrambled(values: Numbers) -> Numbers:

@@ -3,12 +3,12 @@
 exact       the item's normalised prompt is a text of the row
 contained   it stands, word for word, inside a longer text of the row
 13-gram     13 words in a row are the same
-8-gram      at least 70 % of the item's runs of 8 words are in the row
+8-gram      at least half of the item's runs of 8 words are in the row, and at least 8 of them
 
-Items of fewer than 8 words are compared by `exact` alone, and the 8-gram rule needs 13 words:
-shorter texts have too few runs to say something. The two n-gram rules look past boilerplate (runs
-that many rows or many items share) and ask that every number of the item occurs in the row as
-often: the same story with other numbers is another question.
+Items of fewer than 8 words are compared by `exact` alone: shorter runs say nothing. The two n-gram
+rules look past boilerplate (runs of 8 words that many rows or many items share do not count) and ask
+that every number of the item occurs in the row as often: the same story with other numbers is
+another question.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from typing import Literal, overload
 
 import numpy as np
 
-from additive.overlap.grams import Grams, Places, grams_of, unique_pairs
+from additive.overlap.grams import Grams, Places, counted_pairs, grams_of
 from additive.overlap.texts import normalise, numbers_of, words_of
 
 SHORT = 8
 LONG = 13
-SHARE = 0.7
+SHARE = 0.5
+FEWEST_RUNS = 8
 COMMON_ROWS = 10
 COMMON_ITEMS = 10
 COMMON_ITEM_SHARE = 0.01
@@ -134,11 +135,13 @@ class _Shared:
 
     def __init__(self, items: Grams, rows: Grams) -> None:
         self.grams, numbered = np.unique(items.hashes, return_inverse=True)
-        self.gram_of_item, self.item = unique_pairs(numbered.astype(np.int64), items.owners)
+        self.gram_of_item, self.item, _ = counted_pairs(numbered.astype(np.int64), items.owners)
         at = np.searchsorted(self.grams, rows.hashes)
         known = at < len(self.grams)
         known[known] = self.grams[at[known]] == rows.hashes[known]
-        self.gram_of_row, self.row = unique_pairs(at[known].astype(np.int64), rows.owners[known])
+        self.gram_of_row, self.row, _ = counted_pairs(
+            at[known].astype(np.int64), rows.owners[known]
+        )
         self.items_with = np.bincount(self.gram_of_item, minlength=len(self.grams))
         self.rows_with = np.bincount(self.gram_of_row, minlength=len(self.grams))
 
@@ -152,33 +155,37 @@ class _Shared:
         return self._pairs(self.gram_of_item[chosen], self.item[chosen])
 
     def informative(self, items: int) -> Iterator[tuple[int, int]]:
-        """Items with the rows that share a gram which is no boilerplate."""
+        """Items with the rows that share as many runs as 13 equal words have, no boilerplate."""
         limit = max(COMMON_ITEMS, COMMON_ITEM_SHARE * items)
         rare = (self.items_with <= limit) & (self.rows_with <= COMMON_ROWS)
         keep = rare[self.gram_of_item]
-        return self._pairs(self.gram_of_item[keep], self.item[keep])
+        least = LONG - SHORT + 1
+        return self._pairs(self.gram_of_item[keep], self.item[keep], least)
 
-    def _pairs(self, grams: Places, items: Places) -> Iterator[tuple[int, int]]:
+    def _pairs(self, grams: Places, items: Places, least: int = 1) -> Iterator[tuple[int, int]]:
+        """The items with the rows that share at least so many of some grams."""
         start = np.searchsorted(self.gram_of_row, grams, side="left")
         stop = np.searchsorted(self.gram_of_row, grams, side="right")
         counts = stop - start
         repeated = np.repeat(items, counts)
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         rows = self.row[np.repeat(start, counts) + offsets]
-        first, second = unique_pairs(repeated, rows)
-        return zip(first.tolist(), second.tolist(), strict=True)
+        first, second, times = counted_pairs(repeated, rows)
+        enough = times >= least
+        return zip(first[enough].tolist(), second[enough].tolist(), strict=True)
 
 
 def _near(row: Text, item: Text) -> tuple[Kind, str] | None:
     """The rule by which a row is too close to an item, and the words they share."""
-    if len(item.words) < LONG or not item.numbers <= row.numbers:
+    if not item.numbers <= row.numbers:
         return None
     run = _longest_run(row.words, item.words)
     if len(run) >= LONG:
         return "13-gram", " ".join(run)
     grams, known = _runs(item.words, SHORT), set(_runs(row.words, SHORT))
-    share = sum(gram in known for gram in grams) / len(grams)
-    return ("8-gram", " ".join(run)) if share >= SHARE else None
+    shared = sum(gram in known for gram in grams)
+    enough = shared >= max(FEWEST_RUNS, SHARE * len(grams))
+    return ("8-gram", " ".join(run)) if enough else None
 
 
 def _longest_run(row: list[str], item: list[str]) -> list[str]:

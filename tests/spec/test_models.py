@@ -122,7 +122,9 @@ def test_methods_are_names_or_blocks_and_equal_by_value():
 
 
 def test_parameters_that_are_built_later_still_know_their_place():
-    text = "version: 1\nsources: [a]\nmethod:\n  name: ties\n  densty: 0.3\n  rescale: 1\n  sign: sim"
+    text = (
+        "version: 1\nsources: [a]\nmethod:\n  name: ties\n  densty: 0.3\n  rescale: 1\n  sign: sim"
+    )
     method = loads(text, RecipeSpec, shown="merges/m.yaml").method
     with pytest.raises(SpecError) as caught:
         build(method.parameters, Ties)

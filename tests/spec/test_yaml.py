@@ -6,7 +6,7 @@ import string
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from additive.errors import SpecError
@@ -60,6 +60,7 @@ def test_scalars_are_read_as_yaml_1_2(written, read):
     assert type(found) is type(read)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_that_python_writes_is_a_number(number):
     found = resolve_scalar(repr(number))
@@ -67,17 +68,21 @@ def test_every_float_that_python_writes_is_a_number(number):
     assert isinstance(found, float)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=-(10**18) + 1, max_value=10**18 - 1))
 def test_every_whole_number_is_one(number):
     assert resolve_scalar(str(number)) == number
 
 
+@settings(deadline=None)
 @given(st.text(string.printable, max_size=200))
 def test_any_text_is_read_or_refused_with_a_place(text):
+    problems: tuple[str, ...] = ()
     try:
         parse_yaml(text, "f.yaml")
     except SpecError as error:
-        assert all(problem.startswith("f.yaml:") for problem in error.problems)
+        problems = error.problems
+    assert [problem for problem in problems if not problem.startswith("f.yaml:")] == []
 
 
 @pytest.mark.parametrize(
