@@ -73,7 +73,10 @@ def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResu
         )
     on_event(Progress(f"train {job.name}", f"on {device}", lasting=True))
     with listen() as request, quiet(), arithmetic(device):
-        return _train(job, root, score, on_event, device, request)
+        try:
+            return _train(job, root, score, on_event, device, request)
+        except KeyboardInterrupt as error:
+            raise request.error(None) from error
 
 
 def _train(
@@ -91,6 +94,7 @@ def _train(
     from additive.train.trainer import configuration
 
     args = configuration(root / "trl", device)
+    say = say if args.process_index == 0 else silent
     tokenizer = load_tokenizer(job.base_directory)
     weights = "float32" if job.kind == "full" else device.dtype
     base = load_model(job.base_directory, weights, str(args.device))
@@ -106,7 +110,8 @@ def _train(
     model = adapted(base, job.spec.adapt, job.name, job.spec.train.seed)
     optimizer = make_optimizer(model, job.spec.train)
     session = Session(job, root, model, optimizer, score, say, request)
-    session.resume()
+    with args.main_process_first(desc="resume"):
+        session.resume(writes=args.process_index == 0)
     _loop(session, args, tokenizer, examples, recalled)
     return _hand_over(session, tokenizer, _record(report, recall, device))
 

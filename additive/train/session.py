@@ -71,18 +71,23 @@ class Session:
         self.journal = self.root / "curve.jsonl"
         self._look_again()
 
-    def resume(self) -> None:
-        """Take up the newest whole checkpoint that the journal reaches to; none is a fresh
-        start."""
+    def resume(self, *, writes: bool = True) -> None:
+        """Take up the newest whole checkpoint that the journal reaches; without one begin anew.
+
+        Args: writes says whether this process is the one that writes files.
+        """
         recorded = journal.read_curve(self.journal)
         for found in checkpoint.resumable(self.checkpoints):
             before = [e for e in recorded if e.step <= found.step]
             if self._reaches(before, found.step):
                 self._take_up(found, before)
-                return
-        self.curve = []
+                break
+        else:
+            self.curve = []
         self._look_again()
-        self._rewrite_journal()
+        if writes:
+            self.root.mkdir(parents=True, exist_ok=True)
+            journal.rewrite(self.journal, self.curve)
 
     def before(self, step: int, rank: int) -> None:
         """Set the learning rate and the seed of dropout for the step after `step` steps."""
@@ -173,13 +178,7 @@ class Session:
         load_optimizer(self.model, self.optimizer, state)
         self.loss_sum = state[_LOSS]
         self.start, self.curve = found.step, curve
-        self._look_again()
-        self._rewrite_journal()
         self.say(Progress(self._topic(), f"going on from step {found.step}", lasting=True))
-
-    def _rewrite_journal(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        journal.rewrite(self.journal, self.curve)
 
     def _save(self, step: int) -> None:
         trainer = self._running()

@@ -24,10 +24,13 @@ class StopRequest:
 
     signal: int | None = None
 
-    def error(self, step: int) -> Interrupted:
-        """The error that ends the run, with its exit code."""
+    def error(self, step: int | None) -> Interrupted:
+        """The error that ends the run, with its exit code; without a step it was stopped at
+        once."""
         kind = Terminated if self.signal == signal.SIGTERM else Interrupted
-        return kind(f"stopped after step {step}; its state is saved", help=_HELP)
+        done = "at once" if step is None else f"after step {step}"
+        state = "its last checkpoint stays" if step is None else "its state is saved"
+        return kind(f"training stopped {done}; {state}", help=_HELP)
 
 
 @contextmanager
