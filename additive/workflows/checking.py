@@ -113,14 +113,15 @@ def _judge(use: SuiteUse, suite: str, results: Results, rule: GateSpec | None) -
 
 
 def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]) -> Digest:
-    """Everything that decides a check, by digest: models, suites, items, rules, library versions.
+    """Everything that decides a check, by digest: models, suites, items, verifiers, rules, library
+    versions.
 
     Computed without a model library, so that a check which is there already costs nothing.
     """
+    items = [path for use in uses for path in workspace.item_files(use.name)]
     files = {
         workspace.shown(path): digest_file(path)
-        for use in uses
-        for path in workspace.item_files(use.name)
+        for path in (*items, *workspace.verifier_files())
         if path.is_file()
     }
     suites = {

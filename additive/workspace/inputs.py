@@ -91,3 +91,4 @@ def _suite_files(workspace: Workspace) -> Iterator[Path]:
     for name in workspace.suite_names():
         yield workspace.evals / f"{name}.yaml"
         yield from workspace.item_files(name)
+    yield from workspace.verifier_files()

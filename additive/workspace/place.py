@@ -167,6 +167,10 @@ class Workspace:
         """The item files of a suite; tasks of lm-eval have none. Raises: as `suite`."""
         return tuple(self.evals / task.data for task in self.suite(name).tasks if task.data)
 
+    def verifier_files(self) -> tuple[Path, ...]:
+        """Users' graders: every Python file under evals/, sorted."""
+        return tuple(sorted(self.evals.rglob("*.py")))
+
     def suites(self, domains: Sequence[str]) -> tuple[SuiteUse, ...]:
         """Every suite, sorted by name, with its role in a check of these domains.
 

@@ -23,10 +23,15 @@ def domain_faults(workspace: Workspace, name: str) -> Iterator[str]:
 
 
 def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
-    """A domain that the workspace does not have."""
+    """A domain or a grader that the workspace does not have."""
     spec, known = workspace.suite(name), workspace.domain_names()
+    path = workspace.evals / f"{name}.yaml"
+    for index, task in enumerate(spec.tasks):
+        problem = _grader_problem(workspace, task.grader)
+        if problem:
+            yield f"{_at(workspace, path, 'tasks', index, 'grader')}: {problem}"
     if spec.domain is not None and spec.domain not in known:
-        at = _at(workspace, workspace.evals / f"{name}.yaml", "domain")
+        at = _at(workspace, path, "domain")
         expected = f"one of {', '.join(known)}" if known else "a domain of this workspace"
         hint = did_you_mean(spec.domain, known)
         yield f"{at}: domain is {spec.domain!r} when it should be {expected}{hint}"
@@ -65,6 +70,18 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
                 yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
             elif covers(path) and path.suffix == ".yml":
                 yield f"{workspace.shown(path)}: suffix is .yml when it should be .yaml"
+
+
+def _grader_problem(workspace: Workspace, grader: str) -> str | None:
+    """A grader is a built-in one, or a user's verifier: a Python file under evals/."""
+    from additive.graders import KINDS
+
+    if grader.endswith(".py"):
+        there = (workspace.evals / grader).is_file()
+        return None if there else f"verifier evals/{grader} is missing"
+    if grader in KINDS:
+        return None
+    return f"unknown grader {grader!r}{did_you_mean(grader, KINDS)}"
 
 
 def _source_problem(workspace: Workspace, source: str, known: list[str]) -> str | None:
