@@ -180,7 +180,8 @@ def can_trace() -> bool:
         return False
     return (
         subprocess.run(
-            [STRACE, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "true"], check=False
+            [STRACE, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "true"],
+            check=False,
         ).returncode
         == 0
     )
