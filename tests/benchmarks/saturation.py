@@ -186,7 +186,7 @@ def table(lines: list[Line]) -> str:
 
 
 def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     lines = [line for kind in CURVES for items in ITEMS for line in measure(kind, items, repeats)]
     print(table(lines))
 
