@@ -1,0 +1,10 @@
+"""Evaluation: what a model scores on a suite, item by item, through lm-eval.
+
+Nothing here judges: the gate compares the results of two models. lm-eval, torch and transformers
+are imported only when a model is really asked.
+"""
+
+from additive.evaluate.run import evaluate
+from additive.evaluate.subject import Setting, Subject, tokenizer_digest
+
+__all__ = ["Setting", "Subject", "evaluate", "tokenizer_digest"]

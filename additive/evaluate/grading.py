@@ -1,0 +1,113 @@
+"""Answers to scores: graders from `graders`, code and users' verifiers held by `sandbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from additive.errors import IntegrityError, SpecError
+from additive.evaluate.items import Item
+from additive.graders import Asked, Program, Runners, Verifier, grade_all, version_of
+from additive.sandbox import Calls, Job, Limits, Rung, call_many, run_many, strongest
+from additive.types.digests import digest_bytes
+from additive.types.results import ItemScore
+
+_ENTRY = "verify"
+
+
+def find_verifiers(items: Sequence[Item], directory: Path) -> dict[str, Verifier]:
+    """The users' graders that the items name: Python files beside the suite.
+
+    Raises: SpecError when there is no such file.
+    """
+    names = dict.fromkeys(item.grader for item in items if item.grader.endswith(".py"))
+    return {name: _verifier(name, directory) for name in names}
+
+
+def grader_versions(items: Sequence[Item], verifiers: Mapping[str, Verifier]) -> dict[str, str]:
+    """Grader -> version, for all that the items use.
+
+    Raises: UnknownName for a grader that does not exist.
+    """
+    names = dict.fromkeys(item.grader for item in items if item.task.kind != "cloze")
+    return {name: version_of(name, verifiers) for name in sorted(names)}
+
+
+def needed_rung(items: Sequence[Item], verifiers: Mapping[str, Verifier]) -> Rung | None:
+    """What will hold the code that these items' graders run; None when there is none.
+
+    Raises: SecurityError when code has to run and nothing can hold it.
+    """
+    runs = verifiers or any(item.grader == "code" for item in items)
+    return strongest() if runs else None
+
+
+def scores(
+    items: Sequence[Item],
+    samples: Sequence[Mapping[str, Any]],
+    verifiers: Mapping[str, Verifier],
+    rung: Rung | None,
+) -> list[ItemScore]:
+    """The scores of items from lm-eval's logged samples of them, in the order of the items."""
+    answers = [_answer(item, sample) for item, sample in zip(items, samples, strict=True)]
+    places = [place for place, item in enumerate(items) if item.task.kind != "cloze"]
+    asked = [Asked(items[p].grader, items[p].fields, answers[p]) for p in places]
+    grades = dict(zip(places, grade_all(asked, runners(verifiers, rung)), strict=True))
+    found = []
+    for place, (item, sample) in enumerate(zip(items, samples, strict=True)):
+        grade = grades.get(place)
+        found.append(
+            ItemScore(
+                id=item.id,
+                prompt_sha256=str(sample["prompt_hash"]),
+                score=grade.score if grade else float(sample["acc"]),
+                answer=answers[place],
+                parseable=grade.parseable if grade else True,
+                cluster=item.cluster,
+            )
+        )
+    return found
+
+
+def runners(verifiers: Mapping[str, Verifier], rung: Rung | None) -> Runners:
+    """Graders' code run by the sandbox on one rung."""
+
+    def programs(wanted: Sequence[Program]) -> list[bool]:
+        jobs = [Job(program.code, program.tests, program.entry) for program in wanted]
+        return [outcome.passed for outcome in run_many(jobs, Limits(), rung)]
+
+    def verifier(used: Verifier, rows: Sequence[tuple[Any, str]]) -> list[float | None]:
+        calls = Calls(used.source, _ENTRY, [[dict(item), answer] for item, answer in rows])
+        return [_score(value) for value in call_many(calls, rung=rung)]
+
+    return Runners(programs, verifier, verifiers)
+
+
+def _answer(item: Item, sample: Mapping[str, Any]) -> str:
+    if item.task.kind != "cloze":
+        return str(sample["filtered_resps"][0])
+    likelihoods = [float(likelihood) for likelihood, _ in sample["filtered_resps"]]
+    return str(item.fields["choices"][likelihoods.index(max(likelihoods))])
+
+
+def _verifier(name: str, directory: Path) -> Verifier:
+    path = directory / name
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(
+            [f"{path}: grader is {name!r} when it should be a Python file with verify ({error})"]
+        ) from None
+    return Verifier(source, digest_bytes(source.encode()))
+
+
+def _score(value: Any) -> float | None:
+    """What a verifier returned, as a score; None when it raised."""
+    if value is None:
+        return None
+    if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
+        raise IntegrityError(
+            f"verify returned {value!r:.60} when it should be a truth value or a number in [0, 1]"
+        )
+    return float(value)

@@ -1,0 +1,199 @@
+"""One model on one suite: recalled if it was measured before, else asked through lm-eval.
+
+results = evaluate(Subject("math@9f3c2a1b", digest, load), suite, Path("evals"),
+                   Setting(tokenizer), cache_directory=Path(".additive/cache/results"))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.evaluate import cache
+from additive.evaluate.foreign import drawn, foreign_digest, foreign_scores, load_foreign
+from additive.evaluate.grading import find_verifiers, grader_versions, needed_rung, scores
+from additive.evaluate.items import Item, read_items
+from additive.evaluate.quiet import quiet
+from additive.evaluate.subject import Setting, Subject
+from additive.evaluate.tasks import configuration, task_name
+from additive.graders import Verifier
+from additive.sandbox import Rung
+from additive.spec.suite import SuiteSpec
+from additive.types.digests import Digest, digest_json
+from additive.types.progress import Listener, Progress, silent
+from additive.types.results import ItemScore, SuiteResult
+
+
+def evaluate(
+    subject: Subject,
+    suite: SuiteSpec,
+    directory: Path,
+    setting: Setting,
+    cache_directory: Path | None = None,
+    listen: Listener = silent,
+) -> tuple[SuiteResult, ...]:
+    """The model's result on a suite, or one result per side (`suite/side`) of a two-sided one.
+
+    Args: directory is what the suite's files are relative to (evals/); without a cache_directory
+    nothing is recalled or kept.
+    Raises: SpecError, IntegrityError for items that are not as they should be; CompatibilityError
+    when an item does not fit the model; SecurityError when code has to run and nothing can hold it.
+    """
+    asked = _prepare(suite, directory)
+    rung = asked.rung.name if asked.rung else None
+    key = cache.cache_key(subject.digest, asked.digest, setting.runtime(suite.batch), rung)
+    known = cache.recall(cache_directory, key) if cache_directory else None
+    if known is not None:
+        return tuple(_named(result, subject.name) for result in known)
+    record = {"key": digest_json(key), **key, "graders": asked.versions}
+    found = _measured(asked, subject, setting, listen)
+    results = _by_side(suite, asked.items, found, subject.name, record)
+    if cache_directory:
+        cache.keep(cache_directory, key, results)
+    return results
+
+
+@dataclass(frozen=True)
+class _Asked:
+    suite: SuiteSpec
+    items: tuple[Item, ...]
+    verifiers: Mapping[str, Verifier]
+    versions: Mapping[str, str]
+    rung: Rung | None
+    foreign: Mapping[str, Any]
+    digest: Digest
+
+
+def _prepare(suite: SuiteSpec, directory: Path) -> _Asked:
+    items = read_items(suite, directory)
+    verifiers = find_verifiers(items, directory)
+    versions = grader_versions(items, verifiers)
+    with quiet():
+        foreign = load_foreign(suite, directory)
+        others = foreign_digest(foreign, suite)
+    digest = _suite_digest(suite, items, versions, others)
+    rung = needed_rung(items, verifiers)
+    return _Asked(suite, items, verifiers, versions, rung, foreign, digest)
+
+
+def _suite_digest(
+    suite: SuiteSpec, items: Sequence[Item], versions: Mapping[str, str], others: Sequence[Any]
+) -> Digest:
+    """All of a suite that may change a score: not its rule, and not where its files are."""
+    tasks = [task.model_dump(mode="json", exclude={"data", "sha256"}) for task in suite.tasks]
+    rows = [[item.id, dict(item.fields)] for item in items]
+    chosen = [suite.name, suite.limit, suite.seed, sorted(suite.sides or ())]
+    return digest_json([chosen, tasks, rows, dict(versions), list(others), "greedy"])
+
+
+def _measured(
+    asked: _Asked, subject: Subject, setting: Setting, listen: Listener
+) -> list[ItemScore]:
+    """Every item's score: own items in their order, then those of lm-eval's tasks."""
+    from lm_eval.tasks import TaskManager
+
+    from additive.evaluate.resident import ResidentLM
+
+    topic, loud = f"{asked.suite.name}  {subject.name}", sys.stderr
+
+    def tick(done: int, of: int) -> None:
+        with contextlib.redirect_stderr(loud):
+            listen(Progress(topic, f"{done} of {of} items answered", done, of))
+
+    model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch, tick)
+    with quiet():
+        own = _own_samples(asked, setting, model, TaskManager(include_defaults=False))
+        others = [_foreign_samples(asked, name, model) for name in asked.foreign]
+    found = scores(asked.items, own, asked.verifiers, asked.rung)
+    return [*found, *(score for part in others for score in part)]
+
+
+def _own_samples(
+    asked: _Asked, setting: Setting, model: Any, manager: Any
+) -> list[Mapping[str, Any]]:
+    """One logged sample per item, in the order of the items."""
+    groups: dict[str, list[int]] = {}
+    for place, item in enumerate(asked.items):
+        groups.setdefault(item.task.name, []).append(place)
+    if not groups:
+        return []
+    name = asked.suite.name
+    configurations = [
+        configuration(name, [asked.items[place] for place in places], setting.tokenizer)
+        for places in groups.values()
+    ]
+    samples = _run(model, manager.load(configurations), template=False)
+    found: list[Mapping[str, Any]] = [{} for _ in asked.items]
+    for task, places in groups.items():
+        for sample in samples[task_name(name, task)]:
+            found[places[sample["doc"]["place"]]] = sample
+    return found
+
+
+def _foreign_samples(asked: _Asked, name: str, model: Any) -> list[ItemScore]:
+    task = asked.foreign[name]
+    (spec,) = [task for task in asked.suite.tasks if task.name == name]
+    known = task.config.task
+    loaded = {"tasks": {known: task}, "groups": {}, "group_map": {}}
+    chosen = {known: drawn(task, asked.suite)}
+    template = task.OUTPUT_TYPE == "generate_until"
+    rows = _run(model, loaded, template, chosen, spec.system, spec.confirm_unsafe)[known]
+    return foreign_scores(spec, rows, f"{asked.suite.name}: task {name}")
+
+
+def _run(
+    model: Any,
+    tasks: Mapping[str, Any],
+    template: bool,
+    samples: Mapping[str, list[int]] | None = None,
+    system: str | None = None,
+    unsafe: bool = False,
+) -> Mapping[str, Any]:
+    """lm-eval's logged samples per task; its caches, seeds and statistics are never used."""
+    from lm_eval.evaluator import evaluate as ask
+
+    found = ask(
+        lm=model,
+        task_dict=tasks,
+        samples=samples,
+        bootstrap_iters=0,
+        log_samples=True,
+        system_instruction=system,
+        apply_chat_template=template,
+        fewshot_as_multiturn=template,
+        confirm_run_unsafe_code=unsafe,
+    )
+    return found["samples"]
+
+
+def _by_side(
+    suite: SuiteSpec,
+    items: Sequence[Item],
+    found: Sequence[ItemScore],
+    model: str,
+    record: Mapping[str, Any],
+) -> tuple[SuiteResult, ...]:
+    if suite.sides is None:
+        return (SuiteResult(suite.name, model, tuple(found), record),)
+    return tuple(
+        SuiteResult(
+            f"{suite.name}/{side}",
+            model,
+            tuple(
+                score
+                for item, score in zip(items, found, strict=False)
+                if item.fields["side"] == side
+            ),
+            record,
+        )
+        for side in suite.sides
+    )
+
+
+def _named(result: SuiteResult, model: str) -> SuiteResult:
+    """A recalled result under the name that the model is asked for by now."""
+    return SuiteResult(result.suite, model, result.items, result.record)
