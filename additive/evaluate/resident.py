@@ -21,7 +21,7 @@ from additive.models.score import score_encoded
 from additive.models.template import Encoded, pad_id, stop_ids, tokenize
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
 
 Tick = Callable[[int, int], None]
 _DEFAULT_TOKENS = 256

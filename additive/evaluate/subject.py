@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from additive.types.digests import Digest, digest_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
 
 _LIBRARIES = ("torch", "transformers", "lm-eval", "math-verify", "additive-merge")
 

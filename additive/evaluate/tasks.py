@@ -13,7 +13,7 @@ from additive.evaluate.items import Item, prompt_of
 from additive.models.template import render_prompt
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from additive.models.kinds import PreTrainedTokenizerBase
 
 ANSWERED = "answered"
 
