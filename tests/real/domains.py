@@ -28,12 +28,10 @@ class RealDomain:
     validation: tuple[Row, ...]
     held_out: Mapping[str, Mapping[str, tuple[Item, ...]]]
     two_sided: frozenset[str] = frozenset()
-    max_tokens: int = 400
 
-    def items(self) -> list[Item]:
-        """All held-out items, suite by suite."""
-        suites = self.held_out.values()
-        return [item for tasks in suites for items in tasks.values() for item in items]
+    def with_held_out(self, held_out: Mapping[str, Mapping[str, tuple[Item, ...]]]) -> RealDomain:
+        """The same domain with other held-out items."""
+        return replace(self, held_out=held_out)
 
     def without(self, leaked: frozenset[str]) -> RealDomain:
         """The same domain without the training and validation rows of these prompts."""
@@ -97,7 +95,7 @@ def safety(brief: bool) -> RealDomain:
     licence = "ODC-BY AND MIT AND Apache-2.0"
     two_sided = frozenset({"safety-xstest"})
     return RealDomain(
-        "safety", licence, "exact", tuple(train), tuple(validation), held_out, two_sided, 48
+        "safety", licence, "exact", tuple(train), tuple(validation), held_out, two_sided
     )
 
 

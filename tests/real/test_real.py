@@ -11,19 +11,22 @@ job ends with a verdict over all suites, not which one.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import Done, run
-from tests.real.domains import all_domains
+from additive.workspace import Workspace
+from tests.e2e.command import Done, environment, run
+from tests.real.domains import RealDomain, all_domains
+from tests.real.fit import fitting
 from tests.real.leaks import clean
 from tests.real.sources import require_data
 from tests.real.workspace import LARGE, SMALL, Budget, fill
 
 NAMES = ("math", "code", "safety")
 MERGE = "math+code+safety"
-HOUR_S = 3600.0
 
 
 def chosen() -> tuple[str, Budget]:
@@ -37,50 +40,65 @@ def say(text: str) -> None:
 
 
 def command(root: Path, *arguments: str) -> Done:
-    """Run a verb and show what it printed, as a person would see it."""
+    """Run a verb as a person would see it: progress as it comes, then the result."""
     say(f"\n$ additive {' '.join(arguments)}")
-    done = run(root, *arguments, timeout_s=2 * HOUR_S, threads=2)
-    say(done.out.rstrip() or done.err.rstrip())
-    return done
+    ended = subprocess.run(
+        [sys.executable, "-m", "additive", *arguments],
+        cwd=root,
+        env=environment(threads=2),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    say(ended.stdout.rstrip())
+    return Done(ended.returncode, ended.stdout, "")
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory) -> Path:
-    """A workspace whose domains and suites are public data, cleaned of leaks."""
+    """A workspace whose domains and suites are public data: cleaned of leaks, cut to what fits."""
     require_data()
     base, budget = chosen()
     root = tmp_path_factory.mktemp("real") / "work"
-    made = command(root.parent, "init", root.name, "--base", base)
-    assert made.code == 0, made.err
-    domains, found = clean(all_domains(budget.brief))
+    assert command(root.parent, "init", root.name, "--base", base).code == 0
+    cleaned, found = clean(all_domains(budget.brief))
     for leak in found:
         say(f"leak     {leak}")
-    for domain in domains:
-        held_out = {s: sum(map(len, tasks.values())) for s, tasks in domain.held_out.items()}
-        say(f"data     {domain.name}: {len(domain.train)} train, {len(domain.validation)} "
-            f"validation, held out {held_out}")  # fmt: skip
-    fill(root, domains, budget)
+    directory = Workspace(root).base_directory()
+    fitted = [fitting(domain, directory, budget) for domain in cleaned]
+    for domain, lines in fitted:
+        for line in lines:
+            say(f"fit      {line}")
+        say(f"data     {described(domain)}")
+    fill(root, [domain for domain, _ in fitted], budget)
     return root
+
+
+def described(domain: RealDomain) -> str:
+    held_out = ", ".join(
+        f"{suite} {sum(map(len, tasks.values()))}" for suite, tasks in domain.held_out.items()
+    )
+    rows = f"{len(domain.train)} rows to train on, {len(domain.validation)} to validate on"
+    return f"{domain.name}: {rows}; held out: {held_out}"
 
 
 @pytest.mark.real
 def test_the_main_job_on_public_data(work):
-    linted = command(work, "lint")
-    assert linted.code == 0, linted.err
+    assert command(work, "lint").code == 0
     for name in NAMES:
-        trained = command(work, "train", name)
-        assert trained.code == 0, trained.err
+        assert command(work, "train", name).code == 0
     merged = command(work, "merge", *NAMES)
-    assert merged.code in (0, 1), merged.err
+    assert merged.code in (0, 1)
 
     checked = run(work, "check", MERGE, "--json")
     assert checked.code == merged.code
     suites = checked.json["suites"]
-    assert {suite["domain"] for suite in suites} == set(NAMES)
+    assert {suite["domain"] for suite in suites} >= set(NAMES)
     assert {suite["suite"].partition("/")[0] for suite in suites} >= {"math-gsm8k", "code-mbpp"}
     for suite in suites:
         assert suite["n"] >= 50
-        assert all(0 <= suite[model] <= 1 for model in ("base", "specialist", "merged"))
+        assert all(0 <= suite[model] <= 1 for model in ("base", "merged"))
+        assert suite["role"] == "guard" or 0 <= suite["specialist"] <= 1
         assert suite["interval"][0] <= suite["difference"] <= suite["interval"][1]
         assert suite["verdict"] in ("pass", "fail", "cannot tell")
     assert (merged.code == 0) == (checked.json["verdict"] == "pass")

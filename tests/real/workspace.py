@@ -11,6 +11,17 @@ from typing import Any
 
 from tests.real.domains import RealDomain
 
+TOKENS = {
+    "math-gsm8k": (64, 400),
+    "math-svamp": (48, 300),
+    "code-mbpp": (96, 400),
+    "code-humaneval": (96, 500),
+    "code-cruxeval": (48, 120),
+    "safety-xstest": (48, 120),
+    "safety-refusals": (48, 120),
+}
+"""The longest answer to an item of each suite, on a small base and on others."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -24,25 +35,26 @@ class Budget:
     every: int
     max_steps: int
     limit: int
-    max_tokens: int
-    recall: float | None = None
+
+    def tokens(self, suite: str) -> int:
+        """The longest answer to an item of a suite."""
+        return TOKENS[suite][0 if self.brief else 1]
 
 
 SMALL = Budget(
-    brief=True, rank=16, rate=1e-3, batch=16, max_length=256, every=40, max_steps=320, limit=200,
-    max_tokens=96,
-)  # fmt: skip
+    brief=True, rank=16, rate=1e-3, batch=16, max_length=256, every=40, max_steps=320, limit=200
+)
 LARGE = Budget(
-    brief=False, rank=32, rate=1e-4, batch=32, max_length=1024, every=40, max_steps=600, limit=400,
-    max_tokens=400,
-)  # fmt: skip
+    brief=False, rank=32, rate=1e-4, batch=32, max_length=1024, every=40, max_steps=600, limit=400
+)
 
 
 def fill(root: Path, domains: Sequence[RealDomain], budget: Budget) -> None:
-    """Replace the domains, suites and recipes of a fresh workspace."""
-    for folder in ("domains", "evals", "merges"):
-        shutil.rmtree(root / folder, ignore_errors=True)
-        (root / folder).mkdir()
+    """Replace the domains and suites of a fresh workspace; a guard on general text stays."""
+    shutil.rmtree(root / "domains")
+    for path in [*root.glob("evals/*.yaml"), *root.glob("evals/tasks/*.jsonl")]:
+        if not path.name.startswith("general"):
+            path.unlink()
     for domain in domains:
         write_domain(root, domain, budget)
         for suite, tasks in domain.held_out.items():
@@ -63,7 +75,6 @@ def write_domain(root: Path, domain: RealDomain, budget: Budget) -> None:
 
 def domain_spec(domain: RealDomain, budget: Budget) -> dict[str, Any]:
     """`domain.yaml`: a budget of steps and a rule that may end earlier."""
-    recall = {} if budget.recall is None else {"recall": {"share": budget.recall}}
     return {
         "version": 1,
         "description": f"{domain.name} of public data sets",
@@ -75,7 +86,6 @@ def domain_spec(domain: RealDomain, budget: Budget) -> dict[str, Any]:
             "every": budget.every, "minimum": 5, "window": 5, "max_steps": budget.max_steps,
             "tail": budget.every // 2,
         },
-        **recall,
     }  # fmt: skip
 
 
@@ -87,7 +97,7 @@ def suite_spec(domain: RealDomain, suite: str, budget: Budget) -> dict[str, Any]
             "name": task,
             "data": f"tasks/{task}.jsonl",
             "grader": items[0]["grader"],
-            "max_tokens": min(budget.max_tokens, domain.max_tokens),
+            "max_tokens": budget.tokens(suite),
         }
         for task, items in domain.held_out[suite].items()
     ]
