@@ -45,7 +45,7 @@ def _probe(directory: Path, *lines: list[str]) -> list[tuple[list[str], int, lis
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
         env={"PYTHONPATH": str(ROOT), "HOME": str(directory), "PATH": "/usr/bin:/bin"},
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.house.documents import Block, blocks, commands, execute, links, pages, script
 from tests.house.source import PACKAGE, ROOT, listing
 
-QUICK_S, SLOW_S = 300, 3600
+QUICK_S, SLOW_S = 900, 7200
 NOT_IN_THE_MAP = {"__init__.py", "__main__.py", "py.typed", "__pycache__"}
 NOT_OURS = {"additive-demo", "build", "dist", "reports"}
 
