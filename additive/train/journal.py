@@ -63,10 +63,9 @@ def _line(evaluation: Evaluation) -> bytes:
 def _parse(line: bytes) -> Evaluation | None:
     try:
         record = json.loads(line)
-        digest = record.pop("digest")
-    except (ValueError, KeyError, AttributeError):
+    except ValueError:
         return None
-    if digest_json(record) != digest:
+    if not isinstance(record, dict) or record.pop("digest", None) != digest_json(record):
         return None
     return Evaluation(
         record["step"],

@@ -14,8 +14,9 @@ from additive.errors import CompatibilityError, DivergedError, ResourceError
 from additive.models.loading import load_model, load_specialist
 from additive.train import run as running
 from additive.train.run import run_root, train
+from additive.train.saturation import Evaluation
 from tests.e2e.bases import FAMILIES
-from tests.train.making import VALIDATION, digest, job, listener, rows, score
+from tests.train.making import digest, job, listener, rows, score
 
 FULL = {"adapt": {"kind": "full"}, "train": {"rate": 0.003}}
 
@@ -132,7 +133,7 @@ def test_the_first_factor_comes_from_the_domains_name(base):
 
 def test_targets_that_name_nothing_are_refused(base, tmp_path):
     with pytest.raises(CompatibilityError, match="does not fit this base"):
-        train(job(base, tmp_path, adapt={"targets": ["no_such"]}), score(base))
+        train(job(base, tmp_path, adapt={"targets": ("no_such",)}), score(base))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -162,7 +163,7 @@ def test_lora_of_other_families_loads_plainly(bases, tmp_path, family):
 
 
 def test_a_snapshot_beyond_the_plateau_trains_on(base, tmp_path):
-    made = job(base, tmp_path, snapshots=[0.5, 1.0, 1.5])
+    made = job(base, tmp_path, snapshots=(0.5, 1.0, 1.5))
     result = train(made, score(base))
     assert (result.plateau_step, result.last_step) == (16, 24)
     assert [(s.fraction, s.step) for s in result.snapshots] == [(0.5, 8), (1.0, 16), (1.5, 24)]
@@ -179,14 +180,22 @@ def test_a_flat_curve_ends_saturated_after_its_tail(base, tmp_path):
     assert any("no gain" in note for note in result.notes)
 
 
-def test_overfitting_ends_at_the_best_point(base, tmp_path):
-    """Wrong answers of rows that are validated: their loss must rise."""
-    wrong = tuple(row.__class__(row.prompt, "no", "w") for row in VALIDATION)
-    made = job(base, tmp_path, rows=wrong, saturation={"max_steps": 200, "every": 3})
-    result = train(made, score(base))
-    assert result.outcome == "overfitting"
-    assert result.plateau_step < result.last_step
+def overfit(model, step):
+    """Items are won until step 24 and lost from there on; the loss rises all the time."""
+    right = round(100 * (step / 24 if step <= 24 else 1 - (step - 24) / 150))
+    return Evaluation(step, (1.0,) * right + (0.0,) * (100 - right), (0.3 + 0.02 * step,) * 100)
+
+
+@pytest.mark.parametrize("options", [{}, FULL])
+def test_overfitting_ends_at_the_best_point(base, tmp_path, options):
+    """Of a full fine-tune few weights are kept; those of the best point are among them."""
+    made = job(base, tmp_path, **options, saturation={"max_steps": 99, "every": 3})
+    result = train(made, overfit)
+    assert (result.outcome, result.plateau_step) == ("overfitting", 30)
+    assert result.last_step < 60
     assert any("validation loss was rising" in note for note in result.notes)
+    shorter = job(base, tmp_path, **options, saturation={"max_steps": 30, "tail": 0, "every": 3})
+    assert digest(train(shorter, overfit).directory) == digest(result.directory)
 
 
 def test_divergence_is_an_error_that_keeps_the_last_finite_weights(base, tmp_path):
