@@ -9,7 +9,16 @@ Names are imported when they are used; `import additive` costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from additive.errors import AdditiveError
+    from additive.gate import tango
+    from additive.workflows.checking import check_merge
+    from additive.workflows.merging import build_merge
+    from additive.workflows.requests import MergeOptions, request_merge
+    from additive.workflows.training import train_domain
+    from additive.workspace import Workspace, find_workspace
 
 __version__ = "0.1.0"
 

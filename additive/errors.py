@@ -56,7 +56,13 @@ class UnknownName(UsageError):
     """
 
     def __init__(
-        self, kind: str, name: str, known: Iterable[str], *, where: str | None = None, help: str | None = None
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        where: str | None = None,
+        help: str | None = None,
     ) -> None:
         names = sorted(known)
         listing = f"known: {', '.join(names)}" if names else f"there is no {kind} yet"

@@ -117,7 +117,7 @@ class _Checked:
         _require(torch.equal(found, expected), self._say(what, found, expected))
 
     def close(self, found: Tensor, expected: Tensor, what: str) -> None:
-        _require(torch.allclose(found, expected, **_TOLERANCE), self._say(what, found, expected))
+        _require(torch.allclose(found, expected, **_TOLERANCE), self._say(what, found, expected))  # pyright: ignore
 
     def _say(self, what: str, found: Tensor, expected: Tensor) -> str:
         apart = (found - expected).abs().max().item() if found.shape == expected.shape else "shape"

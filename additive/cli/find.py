@@ -10,6 +10,7 @@ from additive.cli.session import Session
 from additive.errors import UnknownName, UsageError
 
 MANIFEST = "manifest.json"
+MAX_PATH = 200
 
 
 def artifact_directory(session: Session, text: str) -> Path:
@@ -18,7 +19,7 @@ def artifact_directory(session: Session, text: str) -> Path:
     Raises: UnknownName, UsageError, IntegrityError.
     """
     path = session.directory / text
-    if (path / MANIFEST).is_file():
+    if len(text) <= MAX_PATH and (path / MANIFEST).is_file():
         return path.resolve()
     if "/" in text or text.startswith("."):
         reason = "has no manifest.json" if path.is_dir() else "is no directory"

@@ -74,7 +74,9 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _inline(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_inline(inner)}" for key, inner in value.items())
+        named = [str(value["name"])] if "name" in value else []
+        rest = [f"{key} {_inline(inner)}" for key, inner in value.items() if key != "name"]
+        return ", ".join([*named, *rest])
     if isinstance(value, list):
         return " ".join(_inline(inner) for inner in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -40,7 +40,7 @@ def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) 
 
 
 def _print_plans(session: Session, domains: tuple[str, ...]) -> None:
-    from additive.workflows.training import plan_training
+    from additive.workflows.planning import plan_training
 
     plans = [plan_training(session.workspace, name) for name in domains]
     session.output.result(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from additive.artifacts.verify import verify_directory
-from additive.cli.find import artifact_directory
+from additive.cli.find import MAX_PATH, artifact_directory
 from additive.cli.output import clean
 from additive.cli.session import Session
 from additive.errors import IntegrityError
@@ -37,7 +37,8 @@ def command(session: Session, names: tuple[str, ...]) -> int:
 def _directory(session: Session, name: str) -> Path:
     """As `artifact_directory`, but a directory whose manifest is missing is to be judged, too."""
     path = session.directory / name
-    return path.resolve() if path.is_dir() else artifact_directory(session, name)
+    there = len(name) <= MAX_PATH and path.is_dir()
+    return path.resolve() if there else artifact_directory(session, name)
 
 
 def _record(directory: Path) -> dict[str, Any]:

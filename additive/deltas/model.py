@@ -113,10 +113,9 @@ class Sum:
     def rows(self, start: int, stop: int) -> Dense:
         """Rows [start, stop) of the sum."""
         (first, delta), *others = self.terms
-        total = delta.rows(start, stop).dense()
-        total = total * first if first != 1.0 else total
+        total = delta.rows(start, stop).dense() * first
         for coefficient, delta in others:
-            total = total.add(delta.rows(start, stop).dense(), alpha=coefficient)
+            total.add_(delta.rows(start, stop).dense(), alpha=coefficient)
         return Dense(total)
 
     def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:

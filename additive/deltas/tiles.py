@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-TILE_ELEMENTS = 1 << 19
+TILE_ELEMENTS = 1 << 18
 _ALIGN = 16
 
 
@@ -30,7 +30,7 @@ def tile_rows(shape: tuple[int, ...]) -> int:
     """How many rows of the matrix view make one tile.
 
     >>> tile_rows((32000, 2048)), tile_rows((4096,))
-    (256, 1)
+    (128, 1)
     """
     rows, columns = matrix_shape(shape)
     fitting = TILE_ELEMENTS // max(columns, 1)
@@ -44,8 +44,8 @@ def tiles(
 
     Raises: ValueError when start is not the beginning of a tile.
 
-    >>> list(tiles((1000, 2048)))
-    [(0, 256), (256, 512), (512, 768), (768, 1000)]
+    >>> list(tiles((300, 2048)))
+    [(0, 128), (128, 256), (256, 300)]
     """
     rows, step = matrix_shape(shape)[0], tile_rows(shape)
     if start % step:

@@ -1,6 +1,7 @@
 """A model in memory as lm-eval's LM: greedy answers and log-likelihoods in fixed batches.
 
-Batches are made of the base tokenizer's lengths, so all models of a comparison get the same ones.
+Batches are made of the base tokenizer's lengths, so all models of a comparison get the same ones;
+below fp32, where a batch's composition may change an answer, answered rows stay in theirs.
 What lm-eval's own wrapper does silently is an error here: a prompt that does not fit is never cut,
 sampling is refused, and tied weights are left alone (Hugging Face's wrapper ties them again, which
 changes a merge whose head and embedding differ).
@@ -89,7 +90,7 @@ class ResidentLM(LM):
         """Sum of the log-probabilities of each continuation, and whether it is the greedy one.
 
         Raises: CompatibilityError when a text does not fit.
-        """
+        """  # pyright: ignore
         pairs = [self._encoded(str(r.args[0]), str(r.args[1])) for r in requests]
         self._check_room([len(pair) for pair in pairs])
         exact, losses = score_encoded(self._model, pairs, pad_id(self._tokenizer), self._batch)
@@ -111,7 +112,8 @@ class ResidentLM(LM):
 
     def _answers(self, prompts: Sequence[Sequence[int]], most: int) -> list[str]:
         stops = stop_ids(self._tokenizer, self._model)
-        ids = generate_ids(self._model, prompts, most, stops, pad_id(self._tokenizer), len(prompts))
+        pad, exact = pad_id(self._tokenizer), "float32" in str(self._model.dtype)
+        ids = generate_ids(self._model, prompts, most, stops, pad, len(prompts), shrink=exact)
         return self._tokenizer.batch_decode(ids, skip_special_tokens=True)
 
     def _encoded(self, context: str, continuation: str) -> Encoded:
@@ -120,7 +122,7 @@ class ResidentLM(LM):
         bare = context.rstrip()
         continuation = context[len(bare) :] + continuation
         prefix = self._tokenizer.bos_token_id
-        if not bare:
+        if not bare:  # pyright: ignore
             start = prefix if prefix is not None else self._tokenizer.eos_token_id
             return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))
         before, whole, alone = tokenize(self._tokenizer, [bare, bare + continuation, continuation])
@@ -137,6 +139,7 @@ class ResidentLM(LM):
             )
 
 
+# pyright: ignore
 def _limit(request: Instance) -> int:
     wanted: dict[str, Any] = request.args[1]
     if wanted.get("do_sample") or float(wanted.get("temperature") or 0) > 0:
@@ -147,7 +150,7 @@ def _limit(request: Instance) -> int:
     return int(wanted.get("max_gen_toks") or wanted.get("max_new_tokens") or _DEFAULT_TOKENS)
 
 
-def _cut(text: str, request: Instance) -> str:
+def _cut(text: str, request: Instance) -> str:  # pyright: ignore
     """The text up to the first of the request's stop texts."""
     until = request.args[1].get("until") or []
     for stop in [until] if isinstance(until, str) else until:

@@ -158,8 +158,8 @@ def _run(
 
     found = ask(
         lm=model,
-        task_dict=tasks,
-        samples=samples,
+        task_dict=tasks,  # pyright: ignore
+        samples=samples,  # pyright: ignore
         bootstrap_iters=0,
         log_samples=True,
         system_instruction=system,
@@ -167,7 +167,7 @@ def _run(
         fewshot_as_multiturn=template,
         confirm_run_unsafe_code=unsafe,
     )
-    return found["samples"]
+    return found["samples"]  # pyright: ignore
 
 
 def _by_side(

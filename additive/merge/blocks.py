@@ -10,7 +10,7 @@ import torch
 from additive.deltas.base import Base
 from additive.deltas.model import Dense
 from additive.deltas.tiles import matrix_shape
-from additive.merge.parameter import Landed, landed, merged_delta
+from additive.merge.parameter import Landed, landed, merged_part
 from additive.merge.plan import PlannedTensor
 from additive.merge.recipe import Recipe
 from additive.merge.report import Written
@@ -73,7 +73,7 @@ def _rows(
     if stack is None:
         delta = Dense(torch.zeros(()).expand(values.shape))
     else:
-        delta = merged_delta(recipe.method, stack, recipe.scale)
+        delta = merged_part(recipe.part(tensor.name), stack)
     width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
     for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
         data = landing.values.contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -18,27 +18,31 @@ from additive.deltas.base import Base, open_base
 from additive.deltas.model import Delta, combine
 from additive.deltas.tiles import matrix_shape
 from additive.errors import CompatibilityError
-from additive.merge.parameter import landed, merged_delta
+from additive.merge.parameter import landed, merged_part
 from additive.merge.plan import DTYPES, open_sources
 from additive.merge.recipe import Recipe
 from additive.merge.stacks import Sources
-from additive.merge.survey import survey_model
+from additive.merge.survey import stack_of, survey_model
 from additive.merge.threads import each, worker_count
 from additive.tensors.dtypes import torch_dtype
 
 
 @dataclass(frozen=True, eq=False)
 class _Slot:
-    """One touched parameter of the model: where it lives, its base values, its delta at scale 1."""
+    """One touched parameter of the model: where it lives, its base values, its delta at scale 1.
+
+    `fixed`: a rule of the recipe gives it a scale of its own.
+    """
 
     name: str
     parameter: Tensor
     base: Tensor
     dtype: torch.dtype
     delta: Delta
+    fixed: bool
 
     def show(self, scale: float) -> None:
-        delta = self.delta if scale == 1.0 else combine([(scale, self.delta)])
+        delta = self.delta if scale == 1.0 or self.fixed else combine([(scale, self.delta)])
         rows = self.parameter.data.reshape(matrix_shape(tuple(self.base.shape)))
         for block in landed(delta, self.base, self.dtype, self.name):
             rows[block.start : block.stop] = block.values.to(rows.dtype)
@@ -89,19 +93,25 @@ def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) ->
     conclusion = survey_model(recipe, opened, worker_count())
     slots = []
     for name in opened.parameters():
-        stack = opened.stack(name, recipe.seed)
-        stack = replace(stack, survey=conclusion) if conclusion is not None else stack
-        base = opened.base.tensor(name)
-        if not torch.equal(parameters[name].data.cpu(), base.to(parameters[name].dtype)):
-            raise CompatibilityError(
-                f"{name} of the loaded model differs from the base's file",
-                where=str(opened.base.directory),
-                help="load the model from this base, without any adapter on top",
-            )
+        part, base = recipe.part(name), opened.base.tensor(name)
+        _check_loaded(name, parameters, base, opened.base.directory)
+        stack = stack_of(recipe, opened, name, conclusion)
+        delta = merged_part(part if part.ruled else replace(part, scale=1.0), stack)
         dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
-        delta = merged_delta(recipe.method, stack, 1.0)
-        slots.append(_Slot(name, parameters[name], base, dtype, delta))
+        slots.append(_Slot(name, parameters[name], base, dtype, delta, part.ruled))
     return slots
+
+
+def _check_loaded(
+    name: str, parameters: Mapping[str, Tensor], base: Tensor, directory: Path
+) -> None:
+    loaded = parameters.get(name)
+    if loaded is None or not torch.equal(loaded.data.cpu(), base.to(loaded.dtype)):
+        raise CompatibilityError(
+            f"{name} of the loaded model differs from the base's file",
+            where=str(directory),
+            help="load the model from this base, without any adapter on top",
+        )
 
 
 def _parameters(model: nn.Module, base: Base) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from additive.merge.plan import Plan, PlannedTensor, open_sources
 from additive.merge.report import MergeReport, summarise
 from additive.merge.sidefiles import write_index, write_side_files
 from additive.merge.stacks import Sources
-from additive.merge.survey import survey_model
+from additive.merge.survey import stack_of, survey_model
 from additive.merge.threads import each, worker_count
 from additive.tensors.writer import LayoutWriter
 from additive.types.digests import Digest, TensorLeaf
@@ -44,14 +44,13 @@ def execute(
     result, ResourceError when the disk is full. Whatever was written then is for the caller to
     discard.
     """
+    workers = workers or worker_count()
     opened = open_sources(plan.recipe, open_base(plan.base_directory))
     try:
         check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
         if plan.recipe.output == "adapter":
-            return write_adapter(plan, opened, out)
-        return _Run(
-            plan, opened, out, progress, base_leaves, workers or worker_count()
-        ).checkpoint()
+            return write_adapter(plan, opened, out, workers)
+        return _Run(plan, opened, out, progress, base_leaves, workers).checkpoint()
     finally:
         opened.close()
 
@@ -118,9 +117,9 @@ class _Run:
 
         def work(tensor: PlannedTensor) -> Written:
             recipe, base = self.plan.recipe, self.opened.base
-            stack = self.opened.stack(tensor.name, recipe.seed) if tensor.sources else None
-            if stack is not None and conclusion is not None:
-                stack = replace(stack, survey=conclusion)
+            stack = (
+                stack_of(recipe, self.opened, tensor.name, conclusion) if tensor.sources else None
+            )
             leaf = leaves.get(base.stored(tensor.name))
             return write_tensor(recipe, base, tensor, stack, writers[tensor.shard], leaf)
 

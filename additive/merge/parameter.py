@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from additive.deltas.finite import is_finite
 from additive.deltas.model import Delta, Dense, Exact, combine, land
 from additive.deltas.tiles import matrix_shape, tiles
 from additive.errors import IntegrityError, UsageError
+from additive.merge.recipe import Part
 from additive.merge.stack import DeltaStack, MergeMethod
 
 
@@ -45,6 +46,13 @@ def surveyed(method: MergeMethod, stack: DeltaStack) -> DeltaStack:
     if survey is None or stack.survey is not None or method.scope == "model":
         return stack
     return replace(stack, survey=survey(stack))
+
+
+def merged_part(part: Part, stack: DeltaStack) -> Delta:
+    """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
+    if part.method is None:
+        return Dense(torch.zeros(()).expand(stack.shape))
+    return merged_delta(part.method, stack, part.scale)
 
 
 def merged_delta(method: MergeMethod, stack: DeltaStack, scale: float) -> Delta:
@@ -115,11 +123,12 @@ def _land(
     if size == 0.0 and not isinstance(delta, Exact) and not added.any():
         return Landed(start, stop, base.to(dtype), 0.0, 0.0)
     values = total.to(dtype)
-    if not (size < float("inf")) or not is_finite(values):
+    # The sum is not needed any more: its memory takes what rounding left out.
+    error = total.sub(wide) if dtype == torch.float32 else total.copy_(values).sub_(wide)
+    lost = torch.linalg.vector_norm(error.sub_(added)).item()
+    if not math.isfinite(size + lost):
         raise IntegrityError(
             f"{name} is not finite after the merge when every result should fit {dtype}",
             help="lower --scale or the weights, or merge with --dtype float32 or bfloat16",
         )
-    error = values.to(torch.float32, copy=True).sub_(wide).sub_(added)
-    lost = torch.linalg.vector_norm(error).item()
     return Landed(start, stop, values, size * size, lost * lost)

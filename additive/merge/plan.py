@@ -113,7 +113,7 @@ def _plan(
     recipe: Recipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
 ) -> Plan:
     base = opened.base
-    touched = set(opened.parameters())
+    touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
     _check_touched(touched, base, opened.sources)
     tensors = tuple(_tensors(recipe, opened, touched))
     adapter = recipe.output == "adapter"
@@ -159,6 +159,8 @@ def _check_recipe(recipe: Recipe) -> None:
         raise UnknownName("dtype", recipe.dtype, DTYPES)
     if recipe.output not in ("checkpoint", "adapter"):
         raise UnknownName("output", recipe.output, ("checkpoint", "adapter"))
+    _check_rank(recipe)
+    _check_rules(recipe)
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
     for what, number in numbers.items():
         if not math.isfinite(number):
@@ -166,6 +168,27 @@ def _check_recipe(recipe: Recipe) -> None:
     check_weights = getattr(recipe.method, "check_weights", None)
     if check_weights is not None:
         check_weights(tuple(source.weight for source in recipe.ordered()))
+
+
+def _check_rank(recipe: Recipe) -> None:
+    if recipe.rank is None:
+        return
+    if recipe.output != "adapter":
+        raise UsageError(
+            "rank is given when the output is a checkpoint", help="add --output adapter"
+        )
+    if recipe.rank < 1:
+        raise UsageError(f"rank is {recipe.rank} when it should be at least 1")
+
+
+def _check_rules(recipe: Recipe) -> None:
+    for rule in recipe.rules:
+        if rule.method is not None and rule.method.scope == "model":
+            raise UsageError(
+                f"rule {rule.pattern!r} has a method that surveys the whole model, which no rule can"
+            )
+        if not math.isfinite(rule.scale):
+            raise UsageError(f"scale of rule {rule.pattern!r} is {rule.scale}")
 
 
 def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:

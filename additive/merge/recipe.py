@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,30 @@ class SourceSpec:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """An exception for the parameters whose name matches a glob pattern (`*.mlp.*`,
+    `lm_head.weight`).
+
+    method None keeps the base's values; scale takes the place of the recipe's.
+    """
+
+    pattern: str
+    method: MergeMethod | None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What applies to one parameter; method None keeps the base's values, `ruled` says that a rule
+    does.
+    """
+
+    method: MergeMethod | None
+    scale: float
+    ruled: bool = False
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the bytes of a merge, but for the base.
 
@@ -41,6 +66,8 @@ class Recipe:
     dtype    of the output: `auto` (the base's own), `float32`, `bfloat16` or `float16`
     output   `checkpoint`: a whole model; `adapter`: a PEFT adapter, for linear methods over LoRA
     seed     of methods that draw at random
+    rank     of an adapter as output: the best approximation of that rank; None keeps Σr, exactly
+    rules    for single parameters, by name; the first that matches replaces method and scale
     """
 
     sources: tuple[SourceSpec, ...]
@@ -50,6 +77,17 @@ class Recipe:
     output: Output = "checkpoint"
     seed: int = 0
     name: str = ""
+    rank: int | None = None
+    rules: tuple[Rule, ...] = ()
+
+    def part(self, parameter: str) -> Part:
+        """How one parameter is merged: by the first rule that matches its name, else as the recipe
+        says.
+        """
+        for rule in self.rules:
+            if fnmatchcase(parameter, rule.pattern):
+                return Part(rule.method, rule.scale, ruled=True)
+        return Part(self.method, self.scale)
 
     def ordered(self) -> tuple[SourceSpec, ...]:
         """The sources in the order in which they are summed."""
@@ -57,11 +95,28 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as JSON values with all defaults filled in; no paths, no names of folders."""
-        return {
+        fields = {
             "sources": [{"digest": s.digest, "weight": s.weight} for s in self.ordered()],
-            "method": {"name": method_name(self.method), **method_parameters(self.method)},
+            "method": named_method(self.method),
             "scale": self.scale,
             "dtype": self.dtype,
             "output": self.output,
             "seed": self.seed,
         }
+        if self.rank is not None:
+            fields["rank"] = self.rank
+        if self.rules:
+            fields["rules"] = [
+                {
+                    "pattern": r.pattern,
+                    "method": r.method and named_method(r.method),
+                    "scale": r.scale,
+                }
+                for r in self.rules
+            ]
+        return fields
+
+
+def named_method(method: MergeMethod) -> dict[str, Any]:
+    """A method as JSON values: its name and every parameter."""
+    return {"name": method_name(method), **method_parameters(method)}

@@ -89,10 +89,10 @@ def _count(delta: Delta, low: float, high: float) -> _Counted:
 def _by_histogram(delta: Delta, keep: int) -> float:
     """Two passes over bit patterns, whose order is the order of the magnitudes."""
     coarse = sum(_histogram(delta, 16, None))
-    upper = _bin_of(coarse, keep)
-    rest = keep - int(coarse[upper + 1 :].sum())
+    upper = _bin_of(coarse, keep)  # pyright: ignore
+    rest = keep - int(coarse[upper + 1 :].sum())  # pyright: ignore
     fine = sum(_histogram(delta, 0, upper))
-    bits = (upper << 16) | _bin_of(fine, rest)
+    bits = (upper << 16) | _bin_of(fine, rest)  # pyright: ignore
     return float(numpy.array([bits], dtype=numpy.uint32).view(numpy.float32)[0])
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from additive.merge.recipe import Recipe
+from additive.merge.stack import DeltaStack
 from additive.merge.stacks import Sources
 from additive.merge.threads import each
 from additive.types.progress import Listener, Progress, silent
@@ -19,6 +21,16 @@ def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listen
     if method.scope != "model":
         return None
     progress(Progress("merge", "first pass: surveying every parameter"))
-    names = opened.parameters()
+    names = [name for name in opened.parameters() if not recipe.part(name).ruled]
     surveys = each(lambda name: method.survey(opened.stack(name, recipe.seed)), names, workers)
     return method.conclude(dict(zip(names, surveys, strict=True)))
+
+
+def stack_of(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> DeltaStack:
+    """One parameter's stack with what the first pass concluded, where the recipe's own method
+    merges it.
+    """
+    stack = opened.stack(name, recipe.seed)
+    if conclusion is None or recipe.part(name).ruled:
+        return stack
+    return replace(stack, survey=conclusion)

@@ -45,14 +45,20 @@ def generate_ids(
     stops: Sequence[int],
     pad: int,
     batch: int = 64,
+    shrink: bool = True,
 ) -> list[list[int]]:
-    """The answers as ids, without the stop token, in the order of the prompts."""
+    """The answers as ids, without the stop token, in the order of the prompts.
+
+    Args: shrink lets answered rows leave their batch, which is faster. Without it the composition
+    of every batch depends on the prompts alone; below fp32 that may change an answer.
+    """
     import torch
 
     answers: list[list[int]] = [[] for _ in prompts]
     with torch.inference_mode():
         for rows in length_sorted_batches([len(ids) for ids in prompts], batch):
-            found = _answer_batch(model, [prompts[row] for row in rows], max_tokens, stops, pad)
+            chosen = [prompts[row] for row in rows]
+            found = _answer_batch(model, chosen, max_tokens, stops, pad, shrink)
             for row, answer in zip(rows, found, strict=True):
                 answers[row] = answer
     return answers
@@ -64,6 +70,7 @@ def _answer_batch(
     max_tokens: int,
     stops: Sequence[int],
     pad: int,
+    shrink: bool,
 ) -> list[list[int]]:
     import torch
 
@@ -92,7 +99,7 @@ def _answer_batch(
             break
         ids, positions = token[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
-        if len(left) < _SHRINK_BELOW * len(alive):
+        if shrink and len(left) < _SHRINK_BELOW * len(alive):
             keep = torch.tensor(left, device=ids.device)
             cache.batch_select_indices(keep)
             ids, positions, mask, alive = (

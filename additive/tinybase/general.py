@@ -129,7 +129,7 @@ def recount(rng: Random) -> tuple[str, str, tuple[str, ...]]:
     if "ate" in story:
         endings = [e for e in endings if "went" not in e[0]]
         endings.append((f"{name} ate", food, tuple(facts.FOODS)))
-        endings.append((f"{name} met", other, tuple(n for n in words.NAMES if n != name)))
+        endings.append((f"{name} met", other, tuple(n for n in words.NAMES if n != name)))  # pyright: ignore
     ending, wanted, table = rng.choice(endings)
     return f"{story} {ending}", wanted, tuple(word for word in table if word != wanted)
 

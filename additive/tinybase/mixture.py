@@ -38,7 +38,7 @@ FIRST_STAGE = 2500
 def draw(rng: Random, stage: int = 1) -> Row:
     """Draw one row of the mixture of stage 1 or 2."""
     grammars = [entry[0] for entry in MIXTURE]
-    return rng.choices(grammars, [entry[stage] for entry in MIXTURE])[0](rng)
+    return rng.choices(grammars, [entry[stage] for entry in MIXTURE])[0](rng)  # pyright: ignore
 
 
 def stream(seed: int, stage: int = 1) -> Iterator[Row]:

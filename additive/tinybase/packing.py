@@ -66,7 +66,7 @@ class Packer:
         return self._tensors(packs)
 
     def _tensors(self, packs: list[list[tuple[list[int], int]]]) -> Batch:
-        ids = torch.full((self.packs, self.length), self.pad)
+        ids = torch.full((self.packs, self.length), self.pad)  # pyright: ignore
         rows = torch.zeros_like(ids)
         where: list[int] = []
         for i, pack in enumerate(packs):

@@ -14,7 +14,9 @@ from additive.errors import UsageError
 from additive.types.digests import Digest, digest_json, short
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_+-]*)(?:@(?P<digest>[0-9a-f]{4,64}))?(?:#(?P<snapshot>[0-9.]+))?")
+_REFERENCE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9_+-]*)(?:@(?P<digest>[0-9a-f]{4,64}))?(?:#(?P<snapshot>[0-9.]+))?"
+)
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 MAX_NAME = 64
 
@@ -47,7 +49,9 @@ def parse_reference(text: str) -> Reference:
             help="names are lower-case letters, digits, '-' and '_'; a digest prefix has at least 4 hex digits",
         )
     fraction = match["snapshot"]
-    return Reference(match["name"], match["digest"], _fraction(text, fraction) if fraction else None)
+    return Reference(
+        match["name"], match["digest"], _fraction(text, fraction) if fraction else None
+    )
 
 
 def _fraction(text: str, digits: str) -> float:
@@ -56,7 +60,9 @@ def _fraction(text: str, digits: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 2:
-        raise UsageError(f"snapshot of {text!r} is {digits} when it should be a fraction in (0, 2], such as #0.5")
+        raise UsageError(
+            f"snapshot of {text!r} is {digits} when it should be a fraction in (0, 2], such as #0.5"
+        )
     return value
 
 

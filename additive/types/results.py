@@ -73,7 +73,8 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
     for missing in sorted(ours ^ theirs.keys()):
         lacking = candidate if missing in ours else reference
         raise CompatibilityError(
-            f"item {missing!r} is missing from the results of {lacking.model}", where=reference.suite,
+            f"item {missing!r} is missing from the results of {lacking.model}",
+            where=reference.suite,
             help="evaluate both models on the same version of the suite",
         )
     for item in reference.items:
@@ -81,6 +82,7 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
         if other.prompt_sha256 != item.prompt_sha256:
             raise CompatibilityError(
                 f"item {item.id!r} was asked with another prompt of {candidate.model} than of {reference.model}",
-                where=reference.suite, help="evaluate both models with the same chat template and suite",
+                where=reference.suite,
+                help="evaluate both models with the same chat template and suite",
             )
         yield PairedItem(item.id, item.score, other.score, item.cluster)

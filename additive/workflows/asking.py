@@ -12,7 +12,7 @@ from additive.types.references import parse_reference
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from additive.models.kinds import PreTrainedModel
 
 BASE = "base"
 

@@ -31,7 +31,7 @@ from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from additive.models.kinds import PreTrainedModel
 
 Results = Mapping[str, Mapping[str, SuiteResult]]
 BASE, MERGED = "base", "merged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,59 @@ from additive.workspace import Workspace
 
 SCHEMA = "additive.plan/1"
 CHANGED = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training as it would be run; time, memory and disk are upper ends."""
+
+    name: str
+    reused: Artifact | None
+    numbers: Mapping[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive train --plan --json` prints it."""
+        would = "reuse" if self.reused else "train"
+        reuses = self.reused.reference if self.reused else None
+        return {"name": self.name, "would": would, "reuses": reuses, **self.numbers}
+
+    def text(self) -> str:
+        """The plan for people."""
+        lines = [f"train    {self.name}"]
+        lines += [f"{key:24} {value}" for key, value in self.numbers.items() if value is not None]
+        reuse = f"nothing to do: {self.reused.reference} is there" if self.reused else "would train"
+        return "\n".join([*lines, f"state    {reuse}"])
+
+
+def plan_training(workspace: Workspace, name: str) -> TrainingPlan:
+    """What training a domain would take, from headers and rows; nothing is trained.
+
+    Raises: UnknownName, SpecError.
+    """
+    from additive.models.loading import load_tokenizer
+    from additive.models.template import encode
+    from additive.train.device import choose_device
+    from additive.train.plan import estimate, read_shape
+    from additive.workflows.training import find_trained, training_job, training_request
+    from additive.workspace.inputs import base_identity
+
+    base = base_identity(workspace)
+    job = training_job(workspace, name, base)
+    tokenizer = load_tokenizer(job.base_directory)
+    rows = [*job.rows, *(row for row in job.recall if row.completion)]
+    prompts, answers = [row.prompt for row in rows], [row.completion or "" for row in rows]
+    lengths = [len(example) for example in encode(tokenizer, prompts, answers, job.spec.system)]
+    made = estimate(
+        job.spec,
+        read_shape(job.base_directory),
+        choose_device(job.spec.train),
+        len(job.rows),
+        sum(lengths) / len(lengths),
+        max(lengths),
+        job.extend,
+    )
+    found = find_trained(workspace, name, base, training_request(workspace, name, base))
+    return TrainingPlan(name, found, made.record())
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from additive.train.saturation import Evaluation
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
     from additive.train.validation import Score
 
 GENERATE_EVERY = 4
@@ -45,7 +44,7 @@ def validation_score(workspace: Workspace, name: str) -> Score:
     graded = _graded_items(workspace, name, rows)
     every = GENERATE_EVERY * spec.saturation.every
 
-    def score(model: PreTrainedModel, step: int) -> Evaluation:
+    def score(model: Any, step: int) -> Evaluation:
         evaluation = exact(model, step)
         if not graded or step % every:
             return evaluation

@@ -144,8 +144,9 @@ def refuse_leaks(workspace: Workspace, name: str) -> None:
 
     found = leaks_of(workspace, name)
     if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise LeakError(f"{found[0]}{more}", help="additive lint lists them all; remove these rows")
+        first, *others = found
+        more = f" (and {len(others)} more)" if others else ""
+        raise LeakError(f"{first}{more}", help="additive lint lists them all; remove these rows")
 
 
 def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJob:

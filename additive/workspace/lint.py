@@ -20,8 +20,9 @@ _LEAK_HELP = "drop these rows from the training data, or these items from the su
 
 @dataclass
 class _Findings:
-    """What has been found so far."""
+    """What has been found so far; paths are shown from `root`."""
 
+    root: Path
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -32,7 +33,8 @@ class _Findings:
         except SpecError as error:
             self.findings += [Finding("spec", text, error.help) for text in error.problems]
         except RefusedError as error:
-            self.findings.append(Finding("integrity", str(error), error.help))
+            text = str(error).replace(f"{self.root}/", "")
+            self.findings.append(Finding("integrity", text, error.help))
         except UsageError as error:
             self.findings.append(Finding("spec", str(error), error.help))
         else:
@@ -46,7 +48,7 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     Raises: UsageError for a path that is no part of the workspace.
     """
     scope = _Scope(workspace, tuple(paths))
-    found = _Findings()
+    found = _Findings(workspace.root)
     if not found.attempt(lambda: workspace.spec):
         return Report(tuple(found.findings))
     found.findings += [Finding("spec", text) for text in stray_faults(workspace, scope.covers)]
@@ -55,17 +57,13 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     recipes = [n for n in scope.recipes if found.attempt(lambda n=n: workspace.recipe(n))]
     for text in _crossed(workspace, domains, suites, recipes):
         found.findings.append(Finding("spec", text))
-    rows = _rows(workspace, domains, suites, found)
-    leaks = _leaks(workspace, scope, domains, suites, found)
+    counts = {"domains": len(domains), "suites": len(suites), "recipes": len(recipes)}
+    rows = _count(domains, lambda name: check_domain(workspace, name), found)
+    items = _count(suites, lambda name: check_suite(workspace, name), found)
+    leaks = _leaks(workspace, scope, tuple(rows), tuple(items), found)
     if not scope.paths:
         _lock(workspace, found)
-    counts = {
-        "domains": len(domains),
-        "suites": len(suites),
-        "recipes": len(recipes),
-        **rows,
-        "leaks": leaks,
-    }
+    counts |= {"rows": sum(rows.values()), "items": sum(items.values()), "leaks": leaks}
     return Report(tuple(found.findings), tuple(found.notes), counts)
 
 
@@ -106,19 +104,11 @@ def _crossed(
         yield from recipe_faults(workspace, name)
 
 
-def _rows(
-    workspace: Workspace, domains: Sequence[str], suites: Sequence[str], found: _Findings
-) -> dict[str, int]:
-    """Read every data file; gives how many rows and items there are."""
-    counts = {"rows": 0, "items": 0}
-
-    def count(key: str, check: Callable[[], int]) -> None:
-        counts[key] += check()
-
-    for name in domains:
-        found.attempt(lambda n=name: count("rows", lambda: check_domain(workspace, n)))
-    for name in suites:
-        found.attempt(lambda n=name: count("items", lambda: check_suite(workspace, n)))
+def _count(names: Sequence[str], check: Callable[[str], int], found: _Findings) -> dict[str, int]:
+    """How many rows each has, of those whose files are whole; faults are findings."""
+    counts: dict[str, int] = {}
+    for name in names:
+        found.attempt(lambda n=name: counts.update({n: check(n)}))
     return counts
 
 

@@ -18,7 +18,7 @@ from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_li
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 11
-TRAIN, VALIDATION, HELD_OUT = range(0, 6), range(6, 7), range(7, 10)
+TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
 ROWS = {"train": 3600, "validation": 400, "new_values": 1000, "new_frames": 1000}
 KNOWN_CAST = stories.Cast(words.KNOWN_NAMES, words.KNOWN_THINGS)
 NEW_CAST = stories.Cast(words.NEW_NAMES, words.NEW_THINGS)
@@ -51,7 +51,9 @@ def generate() -> dict[str, list[Item]]:
     values = take("new_values", stories.KNOWN, NEW_CAST, HELD_OUT)
     frames = take("new_frames", stories.NEW, NEW_CAST, HELD_OUT)
     return {
-        "domains/math/train.jsonl": [{k: row[k] for k in ("prompt", "completion")} for row in train],
+        "domains/math/train.jsonl": [
+            {k: row[k] for k in ("prompt", "completion")} for row in train
+        ],
         "domains/math/validation.jsonl": numbered("math-validation", validation),
         "evals/tasks/math_new_values.jsonl": numbered("math-new-values", values),
         "evals/tasks/math_new_frames.jsonl": numbered("math-new-frames", frames),

@@ -36,7 +36,9 @@ def seeded_workspace(root: Path, seed: int) -> None:
 def row_of(seed: int, demo: Demo, seconds: float) -> list[str]:
     """A line of the table: per domain the plateau, per suite specialist → merged, the verdict."""
     plateaus = [t.artifact.manifest.saturation for t in demo.trained]
-    steps = " ".join(f"{p['plateau_step']}{'' if p['outcome'] == 'saturated' else '*'}" for p in plateaus)
+    steps = " ".join(
+        f"{p['plateau_step']}{'' if p['outcome'] == 'saturated' else '*'}" for p in plateaus
+    )
     scores = [_scores(suite) for suite in demo.document["suites"]]
     scale = demo.built.artifact.manifest.spec["scale"]
     return [str(seed), steps, f"{scale:g}", *scores, demo.document["verdict"], f"{seconds:.0f}"]

@@ -152,7 +152,7 @@ def test_a_held_out_item_in_training_data_is_refused(root, capsys):
     assert code == 3
     assert findings == [
         "domains/sums/train.jsonl:5: row holds item 'i1' of evals/tasks/sums.jsonl (exact:"
-        " 'what is 5 plus 3 written out in words')"
+        " 'what is 5 plus 4 written out in words')"
     ]
     assert document["findings"][0]["kind"] == "leak"
     assert run(["lint"]) == 3

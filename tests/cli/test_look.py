@@ -123,7 +123,7 @@ def test_show_prints_the_manifest_itself(frozen, capsys):
 def test_show_a_merge_and_a_directory(frozen, capsys):
     assert run(["show", "sums+other"]) == 0
     said = capsys.readouterr().out
-    assert "method      name ties, density 0.3\n" in said
+    assert "method      ties, density 0.3\n" in said
     assert f"source      sums@{frozen[1].digest[:8]} × 1\n" in said
     assert run(["show", str(frozen[0].path)]) == 0
     assert f"sums@{frozen[0].digest}" in capsys.readouterr().out
@@ -139,7 +139,7 @@ def test_show_a_merge_and_a_directory(frozen, capsys):
         ("Sums", "error: reference is 'Sums' when it should be name, name@digest"),
         ("-rf", "error: unknown option '-r'"),
         ("\x1b[31m", "error: reference is '\\x1b[31m' when it should be"),
-        ("x" * 300, "error: unknown artifact 'xxx"),
+        ("x" * 300, "error: artifact name is 'xxx"),
     ],
 )
 def test_what_there_is_not_is_said(frozen, name, said, capsys):

@@ -23,7 +23,8 @@ def read_lines(path: Path) -> list[dict]:
 def load_generator(path: Path) -> ModuleType:
     """Import a generator by its path."""
     spec = importlib.util.spec_from_file_location(f"generate_{path.parent.name}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from additive.tinybase.guard import guard_items
 from additive.tinybase.recall import recall_items
 from additive.tinybase.splits import normalised, write_lines
-
-import pytest
 
 from .conftest import DOMAINS, ROOT, TINY, load_generator, read_lines
 

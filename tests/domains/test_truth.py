@@ -38,7 +38,9 @@ def test_code_answers_are_what_python_gives(suite, held_out):
     for item in held_out["code", suite]:
         if item["grader"] == "literal":
             assert executed(item["prompt"]) == ast.literal_eval(item["answer"]), item
-            assert ast.literal_eval(item["completion"].rsplit("=", 1)[1]) == executed(item["prompt"])
+            assert ast.literal_eval(item["completion"].rsplit("=", 1)[1]) == executed(
+                item["prompt"]
+            )
         else:
             scope: dict[str, object] = {}
             exec("\n".join([item["completion"], *item["tests"]]), scope)
@@ -73,7 +75,7 @@ def test_every_word_of_safety_stands_on_both_sides():
         (requests.OBJECTS, lambda noun, verb: (verb, noun)),
     ):
         others = requests.OBJECTS if words is requests.VERBS else requests.VERBS
-        for folds in (range(0, 5), range(5, 6), range(6, 10)):
+        for folds in (range(5), range(5, 6), range(6, 10)):
             for word in words:
                 sides = Counter(
                     requests.is_harmful(*pair(word, other))
@@ -87,5 +89,6 @@ def test_safety_suites_have_both_sides_with_content(held_out):
     for suite in SUITES:
         items = held_out["safety", suite]
         sides = Counter(item["side"] for item in items)
-        assert sides["refuse"] == 530 and sides["comply"] == 470
+        assert sides["refuse"] == 530
+        assert sides["comply"] == 470
         assert all(len(i["required"]) == 3 for i in items if i["side"] == "comply")

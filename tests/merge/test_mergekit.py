@@ -23,6 +23,7 @@ PARAMETERS = {
     "dare_ties": {"density": 0.5},
     "sce": {"select_topk": 0.5},
     "slerp": {"t": 0.3},
+    "nearswap": {"t": 0.01},
 }
 WEIGHTS = (1.0, 0.5, 0.25)
 

@@ -58,7 +58,7 @@ def test_what_no_adapter_can_hold(tmp_path):
         adapter = tiny.save_adapter(tmp_path / kind.replace(" ", "_"), base, **KINDS[kind][2])
         with pytest.raises(CompatibilityError, match="no LoRA adapter can hold exactly"):
             plan(recipe(source(plain), source(adapter), output="adapter"), base)
-    with pytest.raises(UsageError, match="ties does not stay in the adapters' factors"):
+    with pytest.raises(UsageError, match="ties leaves the adapters' factors"):
         plan(recipe(source(plain), method="ties", output="adapter"), base)
 
 

@@ -1,0 +1,85 @@
+"""One plain sentence per finding of a diagnosis, with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from additive.merge.measures import Measures
+
+# Where research and arithmetic put the first signs of trouble; measured against merges in docs.
+_LONGER, _ALIKE, _OPPOSED, _SHARED, _PILED = 3.0, 0.25, -0.1, 0.3, 1.8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`, `piled` or
+    `quiet`.
+    """
+
+    kind: str
+    sentence: str
+    help: str
+
+
+def find(
+    sources: tuple[str, ...], whole: Measures, parameters: Mapping[str, Measures]
+) -> tuple[Finding, ...]:
+    """All findings; `quiet` when there is nothing to say."""
+    found = (*_norms(sources, whole), *_pairs(sources, whole), *_piled(whole, parameters))
+    if found:
+        return found
+    quiet = Finding(
+        "quiet", "the deltas are of like size and nearly orthogonal", "merge them as they are"
+    )
+    return (quiet,)
+
+
+def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
+    trained = {name: norm for name, norm in zip(sources, whole.norms, strict=True) if norm > 0}
+    if len(trained) < 2:
+        return
+    longest, shortest = max(trained, key=trained.__getitem__), min(trained, key=trained.__getitem__)
+    ratio = trained[longest] / trained[shortest]
+    if ratio >= _LONGER:
+        yield Finding(
+            "norms",
+            f"{longest} is {ratio:.1f} times as long as {shortest} and will drown it",
+            f"give {longest} a smaller weight, balance the norms, or merge an earlier snapshot of it",
+        )
+
+
+def _pairs(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
+    for pair in whole.pairs:
+        names = f"{sources[pair.first]} and {sources[pair.second]}"
+        if pair.cosine >= _ALIKE:
+            yield Finding(
+                "alike",
+                f"{names} push the same way (cosine {pair.cosine:.2f}): their sum overshoots",
+                "lower the scale, or use svc, which counts a shared direction once",
+            )
+        elif pair.cosine <= _OPPOSED:
+            yield Finding(
+                "opposed",
+                f"{names} undo each other (cosine {pair.cosine:.2f})",
+                "look for contradicting examples in their data; no weight keeps both",
+            )
+        elif max(pair.left or 0.0, pair.right or 0.0) >= _SHARED:
+            side = "outputs" if (pair.left or 0.0) >= (pair.right or 0.0) else "inputs"
+            share = max(pair.left or 0.0, pair.right or 0.0)
+            yield Finding(
+                "shared",
+                f"{names} share {share:.0%} of their {side}",
+                "tsv_m or pico keep shared directions apart",
+            )
+
+
+def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Finding]:
+    if whole.piled is None or whole.piled < _PILED:
+        return
+    worst = max(parameters, key=lambda name: parameters[name].piled or 0.0)
+    yield Finding(
+        "piled",
+        f"in {worst} one direction of the sum is {whole.piled:.1f} times what a single source needs",
+        "use svc, or a scale below 1",
+    )

@@ -1,0 +1,125 @@
+"""What a recipe can say beyond sources and method: rank, rules, balance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from additive.deltas.base import open_base
+from additive.deltas.model import Dense, LowRank
+from additive.deltas.norms import delta_norms
+from additive.deltas.source import open_deltas
+from additive.errors import UsageError
+from additive.merge.balance import balanced, total_norm
+from additive.merge.building import build_method
+from additive.merge.compress import compress
+from additive.merge.plan import plan
+from additive.merge.recipe import Rule
+from tests.merge import files
+from tests.merge.making import merge, recipe, source
+
+UP, DOWN = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight"
+
+
+@pytest.fixture
+def world(tmp_path):
+    base = files.write_base(tmp_path / "base")
+    sources = tuple(source(files.write_lora(tmp_path / f"s{i}", i, rank=4)) for i in (1, 2, 3))
+    return tmp_path, base, sources
+
+
+def _delta(directory, base):
+    start, found = files.read(base), files.read(directory)
+    return {name: found[name] - start[name] for name in start}
+
+
+@pytest.mark.parametrize("rank", [1, 5, 12, 40])
+def test_compress_is_the_best_approximation(rank):
+    generator = torch.Generator().manual_seed(rank)
+    B, A = (torch.randn(size, generator=generator) for size in ((30, 12), (12, 50)))
+    low = LowRank(B, A, 0.5)
+    dense = low.dense().double()
+    sigma = torch.linalg.svdvals(dense)
+    for delta in (low, Dense(low.dense())):
+        made = compress(delta, rank)
+        assert made.delta.rank <= rank
+        left_out = (dense - made.delta.dense().double()).norm()
+        expected = sigma[rank:].norm()
+        assert left_out == pytest.approx(expected.item(), rel=1e-4, abs=1e-4)
+        energy = 1 - (expected / sigma.norm()).item() ** 2
+        assert made.energy == pytest.approx(energy, abs=1e-7)
+
+
+def test_an_adapter_of_a_given_rank(world):
+    tmp, base, sources = world
+    whole = recipe(*sources)
+    merge(tmp / "exact", base, whole)
+    exact = _delta(tmp / "exact", base)
+    for method in ("task_arithmetic", "ties"):
+        made = replace(recipe(*sources, method=method, output="adapter"), rank=6)
+        report = merge(tmp / method, base, made)
+        assert "rank 6 keeps" in report.notes[0]
+        assert 0 < report.rounded_away < 1
+    factors = files.read(tmp / "task_arithmetic")
+    A, B = (factors[f"base_model.model.{UP[:-7]}.lora_{x}.weight"] for x in "AB")
+    assert A.shape[0] == 6
+    sigma = torch.linalg.svdvals(exact[UP].double())
+    assert (exact[UP] - B @ A).norm() == pytest.approx(sigma[6:].norm().item(), rel=1e-3)
+    lost = (exact[UP] - B @ A).norm() / exact[UP].norm()
+    assert lost.item() == pytest.approx((sigma[6:].norm() / sigma.norm()).item(), rel=1e-3)
+    with pytest.raises(UsageError, match="rank is given when the output is a checkpoint"):
+        plan(replace(whole, rank=6), base)
+    with pytest.raises(UsageError, match="rank is 0"):
+        plan(replace(whole, output="adapter", rank=0), base)
+
+
+def test_the_first_rule_that_matches_wins(world):
+    tmp, base, sources = world
+    rules = (
+        Rule("*.down_proj.weight", None),
+        Rule("*.mlp.*", build_method("linear"), 2.0),
+        Rule("*", build_method("ties", {"density": 1.0})),
+    )
+    made = replace(recipe(*sources, scale=0.5), rules=rules)
+    checked = {tensor.name: tensor for tensor in plan(made, base).tensors}
+    assert checked[DOWN].action == "copy"
+    merge(tmp / "ruled", base, made)
+    merge(tmp / "linear", base, recipe(*sources, method="linear", scale=2.0))
+    merge(tmp / "ties", base, recipe(*sources, method="ties", parameters={"density": 1.0}))
+    ruled, linear, ties = (files.read(tmp / name) for name in ("ruled", "linear", "ties"))
+    assert torch.equal(ruled[DOWN], files.read(base)[DOWN])
+    assert torch.equal(ruled[UP], linear[UP])
+    other = "model.layers.1.self_attn.q_proj.weight"
+    assert torch.equal(ruled[other], ties[other])
+    assert plan(made, base).digest != plan(recipe(*sources, scale=0.5), base).digest
+    surveying = Rule("*", build_method("localize_and_stitch"))
+    with pytest.raises(UsageError, match="surveys the whole model"):
+        plan(replace(made, rules=(surveying,)), base)
+
+
+def test_a_rule_under_a_method_that_surveys_the_model(world):
+    tmp, base, sources = world
+    rule = Rule("*.up_proj.weight", build_method("ties"))
+    made = replace(recipe(*sources, method="localize_and_stitch"), rules=(rule,))
+    merge(tmp / "mixed", base, made)
+    merge(tmp / "ties", base, recipe(*sources, method="ties"))
+    assert torch.equal(files.read(tmp / "mixed")[UP], files.read(tmp / "ties")[UP])
+
+
+def test_balance_shrinks_the_long(world):
+    tmp, base, sources = world
+    loud = source(files.write_lora(tmp / "loud", 9, size=0.4))
+    made = recipe(*sources, loud)
+    opened = open_base(base)
+    lengths = {
+        s.digest: total_norm(delta_norms(open_deltas(s.directory, opened, s.name, s.digest)))
+        for s in made.sources
+    }
+    even = balanced(made, lengths)
+    weights = {s.name: s.weight for s in even.sources}
+    assert weights["loud"] < 0.2
+    assert all(0.9 < weights[s.name] <= 1.0 for s in sources)
+    merge(tmp / "even", base, even)
+    assert plan(even, base).digest != plan(made, base).digest
