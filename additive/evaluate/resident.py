@@ -112,7 +112,7 @@ class ResidentLM(LM):
 
     def _answers(self, prompts: Sequence[Sequence[int]], most: int) -> list[str]:
         stops = stop_ids(self._tokenizer, self._model)
-        pad, exact = pad_id(self._tokenizer), "float32" in str(self._model.dtype)
+        pad, exact = pad_id(self._tokenizer), self._model.dtype.itemsize >= 4
         ids = generate_ids(self._model, prompts, most, stops, pad, len(prompts), shrink=exact)
         return self._tokenizer.batch_decode(ids, skip_special_tokens=True)
 

@@ -57,7 +57,7 @@ class Preflight:
         return (
             *masked,
             f"rows        {self.kept} of {self.rows}{rest}",
-            f"end of turn {self.end_of_turn!r} is trained in every whole answer",
+            f"end-of-turn {self.end_of_turn!r} is trained in every whole answer",
         )
 
 

@@ -1,7 +1,7 @@
 """The whole story on the bundled base: three domains trained, frozen, merged, checked; or a merge that must be stopped.
 
-`--break` merges the same three adapters the way notebooks do it: by adding up the factors, (ΣB)(ΣA), instead of the
-products, ΣBA. The average hardly moves; the gate names the domain that pays for it.
+`--break` merges the same specialists with one of them at an early checkpoint, the way a script does that picks up the
+wrong folder. The average hardly moves; the gate names the domain that pays for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from additive.workspace.scaffold import make_workspace
 DIRECTORY = "additive-demo"
 DOMAINS = ("math", "code", "safety")
 BROKEN_NAME = "broken"
-BROKEN = MergeOptions(method="factor_linear", scale=1.0, name=BROKEN_NAME)
+BROKEN = MergeOptions(scale=1.0, name=BROKEN_NAME)
+BROKEN_SOURCES = ("math", "code#0.25", "safety")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def run_demo(root: Path, listen: Listener = silent, *, broken: bool = False) -> 
     workspace = _workspace(root)
     trained = tuple(train_domain(workspace, name, listen) for name in DOMAINS)
     options = BROKEN if broken else MergeOptions()
-    request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
+    sources = BROKEN_SOURCES if broken else DOMAINS
+    request = request_merge(workspace, sources, options, base_identity(workspace))
     built = build_merge(workspace, request, listen)
     document = check_merge(workspace, built.artifact, listen)
     return Demo(workspace, trained, built, document)

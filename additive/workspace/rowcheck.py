@@ -53,6 +53,7 @@ def shared_prompts(workspace: Workspace, name: str) -> tuple[str, ...]:
     Raises: SpecError, IntegrityError when the rows cannot be read.
     """
     train, validation = (workspace.data_files(name, split) for split in _SPLITS)
+    validation = tuple(path for path in validation if path not in train)
     digests = [[digest_file(path) for path in paths] for paths in (train, validation)]
     path = _memory(workspace, ["splits", workspace.domain(name).data.format, *digests])
     found = _recall(path)

@@ -85,7 +85,7 @@ def test_faults_of_all_files_come_together(root, capsys):
         (
             "domains/sums/domain.yaml",
             "version: 1\ndata: {train: [validation.jsonl]}\n",
-            "domains/sums/domain.yaml:1:1: data.validation holds 'validation.jsonl' when that is",
+            "domains/sums/domain.yaml:2:7: data.validation holds 'validation.jsonl' when that is",
         ),
         ("domains/sums/train.jsonl", "{}\n", "domains/sums/train.jsonl:1: row has the keys"),
         ("domains/sums/train.jsonl", "", "domains/sums/train.jsonl: file has no rows"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -185,15 +186,23 @@ HOSTILE: dict[str, Callable[[], tuple[bytes, int | None]]] = {
 }
 
 
+def seconds_for_hashing() -> float:
+    """What this machine needs now for 128 MiB of sha256: a tenth of a second where it is idle."""
+    block, state, before = bytes(1 << 20), hashlib.sha256(), time.process_time()
+    for _ in range(128):
+        state.update(block)
+    return time.process_time() - before
+
+
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_header_costs_neither_time_nor_memory(tmp_path, case):
     header, length = HOSTILE[case]()
     path = write_raw(tmp_path / "x.safetensors", header, length=length)
     allowed = len(header) + (64 << 20)
     del header
-    before = time.process_time()
+    reference, before = seconds_for_hashing(), time.process_time()
     outcome = read_or_refuse(path)
-    assert time.process_time() - before < 2
+    assert time.process_time() - before < 20 * reference
     assert (outcome is None) == (case != "the most tensors")
     if "tensors" not in case:  # tracing is slow, and memory for tensors is bounded by their number
         tracemalloc.start()

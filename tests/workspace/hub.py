@@ -24,6 +24,10 @@ class Hub:
         self.broken = False
         self.url = ""
 
+    def questions(self) -> int:
+        """How often it was asked what there is."""
+        return sum(path.startswith("/api/") for path in self.asked)
+
     def files(self) -> list[Path]:
         """Every file of the repository."""
         return sorted(path for path in self.directory.rglob("*") if path.is_file())
