@@ -7,17 +7,13 @@ import json
 import pytest
 import torch
 
-from additive.artifacts.identity import identify_base
 from additive.errors import (
     CompatibilityError,
     IntegrityError,
-    ResourceError,
-    SecurityError,
     UnknownName,
     UsageError,
 )
 from additive.merge.building import build_method
-from additive.merge.engine import execute
 from additive.merge.plan import plan
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
@@ -262,56 +258,3 @@ def test_another_base_template_or_vocabulary(tmp_path, base):
     (full / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"b": 0}}}))
     with pytest.raises(CompatibilityError, match=r"vocabulary is .* when the base has"):
         _plan(base, full)
-
-
-def test_a_frozen_source_belongs_to_its_base(tmp_path, base):
-    from additive.artifacts.manifest import ManifestDraft
-    from additive.artifacts.store import Store
-
-    identity = identify_base(base, "base")
-    store = Store(tmp_path / "store")
-    with store.staging("specialist", "math") as staged:
-        files.write_lora(staged, 1)
-        artifact = store.freeze(
-            staged, ManifestDraft(kind="specialist", name="math", base=identity)
-        )
-    made = recipe(source(artifact.path, name="math"))
-    assert plan(made, base, identity).touched
-    other = files.write_base(tmp_path / "other", seed=9)
-    with pytest.raises(CompatibilityError, match=r"base weights is .* when the base has") as caught:
-        plan(made, other, identify_base(other, "other"))
-    assert "additive train math" in (caught.value.help or "")
-    (base / "chat_template.jinja").write_text("{{ messages }}")
-    with pytest.raises(CompatibilityError, match=r"chat template is none"):
-        plan(made, base, identify_base(base, "base"))
-
-
-def test_a_full_disk_is_said_before_the_work(tmp_path, base, monkeypatch):
-    import shutil
-
-    adapter = files.write_lora(tmp_path / "math", 1)
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match=r"disk has 0.00 GB free when the merge writes"):
-        plan(recipe(source(adapter)), base, disk=tmp_path)
-
-
-def test_hostile_files(tmp_path, base):
-    adapter = files.write_lora(tmp_path / "math", 1)
-    (adapter / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises((IntegrityError, SecurityError)):
-        _plan(base, adapter)
-    full = files.write_fine_tune(tmp_path / "full", base, 1, shards=2)
-    index = full / "model.safetensors.index.json"
-    index.write_text(index.read_text().replace("model-00001", "../model-00001"))
-    with pytest.raises(SecurityError):
-        _plan(base, full)
-
-
-def test_inputs_that_change_after_the_plan_are_seen(tmp_path, base):
-    adapter = files.write_lora(tmp_path / "math", 1)
-    made = plan(recipe(source(adapter)), base)
-    files.edit(adapter, lambda t: t.pop(f"{Q}.lora_A.weight"))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(CompatibilityError):
-        execute(made, tmp_path / "out")
