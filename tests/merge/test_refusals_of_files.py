@@ -18,6 +18,8 @@ from additive.merge.plan import plan
 from tests.merge import files
 from tests.merge.making import recipe, source
 
+Q = "base_model.model.model.layers.0.self_attn.q_proj"
+
 
 @pytest.fixture
 def base(tmp_path):
