@@ -7,6 +7,7 @@ only once that is there, so that the rename which makes the artifact whole also 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from additive.artifacts.atomic import create_synced
@@ -34,7 +35,9 @@ def announce(directory: Path, digest: Digest) -> Path | None:
     directory.mkdir(parents=True, exist_ok=True)
     number = entries[-1][0] + 1 if entries else 1
     entry = directory / f"{number:08d}.{digest}"
-    create_synced(entry, b"")
+    # Another process that freezes the same artifact may have written the same entry just now.
+    with suppress(FileExistsError):
+        create_synced(entry, b"")
     sync_directory(directory)
     return entry
 

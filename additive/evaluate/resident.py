@@ -91,7 +91,7 @@ class ResidentLM(LM):
 
         Raises: CompatibilityError when a text does not fit.
         """  # pyright: ignore
-        pairs = [self._encoded(str(r.args[0]), str(r.args[1])) for r in requests]
+        pairs = [self._encoded(str(r.args[0]), str(r.args[1])) for r in requests]  # pyright: ignore
         self._check_room([len(pair) for pair in pairs])
         exact, losses = score_encoded(self._model, pairs, pad_id(self._tokenizer), self._batch)
         self._tick(len(requests), len(requests))
@@ -124,7 +124,7 @@ class ResidentLM(LM):
         prefix = self._tokenizer.bos_token_id
         if not bare:  # pyright: ignore
             start = prefix if prefix is not None else self._tokenizer.eos_token_id
-            return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))
+            return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))  # pyright: ignore
         before, whole, alone = tokenize(self._tokenizer, [bare, bare + continuation, continuation])
         return Encoded(tuple(before), tuple(whole[len(before) :] or alone))
 
@@ -141,7 +141,7 @@ class ResidentLM(LM):
 
 # pyright: ignore
 def _limit(request: Instance) -> int:
-    wanted: dict[str, Any] = request.args[1]
+    wanted: dict[str, Any] = request.args[1]  # pyright: ignore
     if wanted.get("do_sample") or float(wanted.get("temperature") or 0) > 0:
         raise CompatibilityError(
             f"task {request.task_name} samples its answers when answers should be greedy",
@@ -152,7 +152,7 @@ def _limit(request: Instance) -> int:
 
 def _cut(text: str, request: Instance) -> str:  # pyright: ignore
     """The text up to the first of the request's stop texts."""
-    until = request.args[1].get("until") or []
+    until = request.args[1].get("until") or []  # pyright: ignore
     for stop in [until] if isinstance(until, str) else until:
         if stop:
             text = text.split(stop, 1)[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from additive.artifacts import order
 from additive.artifacts.locks import lock, read_holder
 from additive.artifacts.store import Store
 from additive.artifacts.verify import verify_directory
@@ -22,6 +23,7 @@ from tests.artifacts.making import write_adapter
 HOLD = """
 import sys, time
 from pathlib import Path
+from additive.artifacts import order
 from additive.artifacts.locks import lock
 with lock(Path(sys.argv[1]), "domain math"):
     print("held", flush=True)
@@ -82,6 +84,21 @@ def test_who_comes_second_at_the_last_moment_ends_with_the_first_ones(tmp_path, 
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", be_late)
+    artifact = freeze_prepared(root, prepared)
+    assert check_clean(root, artifact.digest) == 1
+    assert staged_names(root) == []
+
+
+def test_two_that_announce_the_same_artifact_at_once_both_go_on(tmp_path, monkeypatch):
+    prepared, root = prepare(tmp_path / "prepared"), tmp_path / "store"
+    create = order.create_synced
+
+    def be_late(path: Path, data: bytes) -> int:
+        monkeypatch.setattr(order, "create_synced", create)
+        assert len(set(start_all(root, [prepared]))) == 1
+        return create(path, data)
+
+    monkeypatch.setattr(order, "create_synced", be_late)
     artifact = freeze_prepared(root, prepared)
     assert check_clean(root, artifact.digest) == 1
     assert staged_names(root) == []

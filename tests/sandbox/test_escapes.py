@@ -1,0 +1,97 @@
+"""Nothing that tries to get out, or to pass without doing the work, does, on any rung that is here."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from additive.sandbox import Job, Limits, run_many, run_tests, rungs
+from additive.sandbox.ladder import works
+from tests.sandbox.escapes import ESCAPES, SLOW_ESCAPES
+
+HERE = {rung.name: rung for rung in rungs()}
+TEST = ("assert f() == 1, 'TESTS-MARK'",)
+HONEST = Job("def f(): return 1", TEST)
+
+
+@pytest.fixture(params=["bwrap", "landlock", "seccomp"])
+def rung(request):
+    """A rung by the beginning of its name, skipped where this machine does not have it."""
+    found = [rung for name, rung in HERE.items() if name.startswith(request.param)]
+    if not found or not works(found[0]):
+        pytest.skip(f"{request.param} is not available here")
+    return found[0]
+
+
+@pytest.fixture
+def traps(tmp_path, monkeypatch):
+    """A secret in a file and in the environment, a place to write to, and open ports to reach."""
+    secret, outside = tmp_path / "secret", tmp_path / "outside"
+    secret.write_text("hunter2")
+    monkeypatch.setenv("SECRET", "hunter2")
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        udp.settimeout(0.05)
+        yield {"{secret}": str(secret), "{outside}": str(outside), "{port}": str(port)}
+        with pytest.raises(TimeoutError):
+            udp.recv(16)
+    assert not outside.exists()
+
+
+def armed(code, traps):
+    for mark, value in traps.items():
+        code = code.replace(mark, value)
+    return code
+
+
+def test_no_escape_passes(rung, traps):
+    jobs = [Job(armed(code, traps), TEST) for code in ESCAPES.values()]
+    mixed = [job for escape in jobs for job in (escape, HONEST)]
+    outcomes = run_many(mixed, Limits(timeout_s=5), rung)
+    passed = [name for name, found in zip(ESCAPES, outcomes[::2], strict=True) if found.passed]
+    assert not passed
+    # what comes after an attack is judged as if it had not been
+    assert all(found.passed for found in outcomes[1::2])
+    assert {found.rung for found in outcomes} == {rung.name}
+
+
+def test_what_takes_too_long_is_stopped(rung):
+    jobs = [Job(code, TEST) for code in SLOW_ESCAPES.values()]
+    outcomes = run_many([*jobs, HONEST], Limits(timeout_s=0.5), rung)
+    assert [found.reason for found in outcomes[:-1]] == ["timed out"] * len(jobs)
+    assert all(len(found.output) <= 64 << 10 for found in outcomes)
+
+
+def test_nothing_is_left_running(rung):
+    before = processes()
+    run_many([Job(code, TEST) for code in list(SLOW_ESCAPES.values())[:2]], Limits(0.3), rung)
+    assert not [name for name in processes() - before if "inside.server" in name]
+
+
+def processes():
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                found.add(f"{pid} {file.read().decode(errors='replace')}")
+        except OSError:
+            continue
+    return found
+
+
+def test_the_attacks_are_real():
+    """Each attack that needs no special machine does pass where nothing holds it: in plain Python."""
+    for name in ("equals everything", "is a number that equals everything"):
+        space = {}
+        exec(ESCAPES[name], space)
+        assert space["f"]() == 1
+
+
+def test_an_honest_answer_passes(rung):
+    found = run_tests("def add(a, b): return a + b", ["assert add(2, 3) == 5"], rung=rung)
+    assert (found.passed, found.reason, found.rung) == (True, "", rung.name)
