@@ -61,7 +61,7 @@ class Trained:
         """What it is, in one line."""
         said = self.document()
         state = "was there already" if self.reused else "frozen"
-        notes = "".join(f"\n  note: {note}" for note in said["notes"])
+        notes = "".join(f"  note: {note}" for note in said["notes"])
         return (
             f"{self.artifact.reference}  {said['outcome']}, plateau at step {said['plateau_step']},"
             f" validation {said['validation']:.3f}  {state}{notes}"
