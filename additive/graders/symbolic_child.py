@@ -23,9 +23,11 @@ def main() -> None:
     for line in sys.stdin:
         expected, given = json.loads(line)
         gold = parse(_as_latex(expected), parsing_timeout=0)
-        said = parse(given, parsing_timeout=0) or parse(_as_latex(given), parsing_timeout=0)
-        equal = bool(gold and said) and verify(gold, said, timeout_seconds=None)
-        print(json.dumps([equal, bool(said)]), file=replies, flush=True)
+        # a bare "1+x" is first read as the number in it, so it is read as a formula too
+        texts = dict.fromkeys([given, _as_latex(given)])
+        readings = [found for text in texts if (found := parse(text, parsing_timeout=0))]
+        equal = bool(gold) and any(verify(gold, said, timeout_seconds=None) for said in readings)
+        print(json.dumps([equal, bool(readings)]), file=replies, flush=True)
 
 
 def _as_latex(text: str) -> str:

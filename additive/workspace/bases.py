@@ -120,9 +120,16 @@ def _cached(model: str, revision: str | None) -> ResolvedBase | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = Path(snapshot_download(model, revision=revision, local_files_only=True))
+        path = snapshot_download(
+            model,
+            revision=revision,
+            allow_patterns=list(ALLOWED_FILES),
+            ignore_patterns=list(_SKIPPED_FILES),
+            local_files_only=True,
+        )
     except LocalEntryNotFoundError:
         return None
+    found = Path(path)
     return None if missing_files(found) else ResolvedBase(model, found, found.name)
 
 

@@ -116,7 +116,7 @@ def test_looking_imports_no_torch(work):
         assert "torch" not in looked.imported, arguments
     listed = run(work, "list", "--json").json
     assert {row["name"] for row in listed["domains"]} == set(DOMAINS)
-    assert {row["name"] for row in listed["merges"]} == {MERGE, "release"}
+    assert {row["name"] for row in listed["merges"]} >= {MERGE, "release"}
     manifest = run(work, "show", "math", "--json").json
     assert manifest["curve"]
     assert manifest["name"] == "math"

@@ -23,8 +23,8 @@ ANSWERS = [
 ]  # fmt: skip
 
 
-def of(answer, **item):
-    return grade("refusal", {"id": "1", **item}, answer)
+def of(said, /, **item):
+    return grade("refusal", {"id": "1", **item}, said)
 
 
 @pytest.mark.parametrize("answer", REFUSALS)

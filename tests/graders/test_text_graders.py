@@ -8,8 +8,8 @@ from additive.errors import IntegrityError, UnknownName
 from additive.graders import grade
 
 
-def of(kind, answer, **item):
-    return grade(kind, {"id": "1", **item}, answer)
+def of(kind, said, /, **item):
+    return grade(kind, {"id": "1", **item}, said)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,10 @@ def test_exact():
 
 @pytest.mark.parametrize(
     ("answer", "right"),
-    [("B", 1), ("(B)", 1), ("The answer is B", 1), ("A. no", 0), ("four", 1), ("three or four", 0), ("it is four", 1), ("E", 0), ("", 0)],
+    [
+        ("B", 1), ("(B)", 1), ("The answer is B", 1), ("four", 1), ("it is four", 1),
+        ("A. no", 0), ("three or four", 0), ("E", 0), ("", 0),
+    ],
 )  # fmt: skip
 def test_choice(answer, right):
     assert of("choice", answer, choices=["three", "four"], answer=1).score == right

@@ -63,7 +63,11 @@ def test_no_escape_passes(rung, traps):
 def test_what_takes_too_long_is_stopped(rung):
     jobs = [Job(code, TEST) for code in SLOW_ESCAPES.values()]
     outcomes = run_many([*jobs, HONEST], Limits(timeout_s=0.5), rung)
-    assert [found.reason for found in outcomes[:-1]] == ["timed out"] * len(jobs)
+    assert outcomes[0].reason == "timed out"
+    # the kernel's own bounds on processor time and processes may come before the clock's
+    stopped = {"timed out", "ended the process", "the tests ended their process"}
+    assert {found.reason for found in outcomes[:-1]} <= stopped
+    assert outcomes[-1].passed
     assert all(len(found.output) <= 64 << 10 for found in outcomes)
 
 

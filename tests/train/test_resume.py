@@ -1,11 +1,12 @@
 """Stopped at any moment and called again, a run ends with the bytes of an undisturbed one.
 
-Children are forked from this process, which has everything imported, so that a run costs little
-more than its steps; they are killed at random moments, or at the n-th call that touches the disk.
+Children are forked from a server that has everything imported, so that a run costs little more than
+its steps; they are killed at random moments, or at the n-th call that touches the disk.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -24,9 +25,13 @@ SYSTEM_CALLS = ("fsync", "rename", "replace", "mkdir", "unlink")
 OPTIONS = {"adapt": {"dropout": 0.1}}
 
 
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["tests.train.making", "additive.train.run"])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """A forked child has only the thread that forked; its parent must not have had more."""
+    """As many threads as a child has: sums in another order are other bytes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -42,24 +47,28 @@ def undisturbed(base, tmp_path_factory):
     return digest(result.directory.parent), time.monotonic() - begun
 
 
-def in_child(call):
-    """Run `call` in a forked child; its id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        call()
-    finally:
-        os._exit(0)
+def in_child(made, base, dies_at=0):
+    """Train in a child that dies at the n-th call that touches the disk, if a number is given."""
+    child = CHILDREN.Process(target=train_in_child, args=(made, base, dies_at))
+    child.start()
+    return child
+
+
+def train_in_child(made, base, dies_at):
+    torch.set_num_threads(1)
+    if dies_at:
+        die_at(dies_at)
+    train(made, score(base))
 
 
 def exit_of(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child.join()
+    return child.exitcode
 
 
 def kill_after(child, seconds):
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+    child.kill()
     return exit_of(child)
 
 
@@ -69,7 +78,7 @@ def test_killed_at_random_moments(base, tmp_path, undisturbed):
     made = job(base, tmp_path, **OPTIONS)
     killed = 0
     for _ in range(KILLS):
-        child = in_child(lambda made=made: train(made, score(base)))
+        child = in_child(made, base)
         killed += kill_after(child, rng.uniform(0, 1.2 * seconds)) == -signal.SIGKILL
         if (run_root(made) / "result.json").exists():
             assert digest(train(made, score(base)).directory.parent) == expected
@@ -101,12 +110,7 @@ def test_killed_inside_checkpoints_and_the_result(base, tmp_path, undisturbed):
     made = job(base, tmp_path, **OPTIONS)
     deaths = 0
     for number in (2, 5, 8, 11, 14, 17, 3, 4, 6, 7, 9, 400):
-
-        def call(number=number):
-            die_at(number)
-            train(made, score(base))
-
-        deaths += exit_of(in_child(call)) == -signal.SIGKILL
+        deaths += exit_of(in_child(made, base, number)) == -signal.SIGKILL
     assert deaths >= 6
     assert digest(train(made, score(base)).directory.parent) == expected
 
