@@ -34,7 +34,8 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     pure          the same stack gives the same bits, and is not changed
     zero          zero deltas give exactly zero
     shape         the result has the parameter's shape and is finite
-    factor=dense  s·B·A as factors or as a tensor gives the same result, unless `dense_differs`
+    factor=dense  s·B·A as factors or as a tensor gives the same result, unless
+                  `dense_differs` or `needs_factors`
     permutation   the order of sources changes nothing beyond rounding
     blocks        a method that may be called on rows gives the same bits on rows as on the whole
     linear        methods with `is_linear`: one source at weight 1 is itself, sums add up
@@ -43,9 +44,20 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     """
     check_declaration(method)
     for law in (_pure, _zero, _shape, _factors, _permutation, _blocks, _linear):
-        for number, shape in enumerate(SHAPES):
+        for number, shape in enumerate(_shapes(method)):
             stack = random_stack(shape, sources, seed + number)
             law(_Checked(method, law.__name__.strip("_"), shape), stack)
+
+
+def _shapes(method: MergeMethod) -> tuple[tuple[int, ...], ...]:
+    """Vectors have no factors, so a method that needs them sees matrices only."""
+    if not _needs_factors(method):
+        return SHAPES
+    return tuple(shape for shape in SHAPES if len(shape) == 2)
+
+
+def _needs_factors(method: MergeMethod) -> bool:
+    return getattr(method, "needs_factors", False)
 
 
 def check_declaration(method: MergeMethod) -> None:
@@ -143,7 +155,10 @@ def _pure(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _zero(check: _Checked, stack: DeltaStack) -> None:
-    nothing = _with(stack, [Dense(torch.zeros(stack.shape)) for _ in stack.deltas])
+    if _needs_factors(check.method):
+        nothing = _with(stack, [LowRank(d.B, d.A, 0.0) for d in _low_rank(stack)])
+    else:
+        nothing = _with(stack, [Dense(torch.zeros(stack.shape)) for _ in stack.deltas])
     check.same(check.merge(nothing).abs(), torch.zeros(stack.shape), "zero deltas do not give zero")
 
 
@@ -156,7 +171,7 @@ def _shape(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _factors(check: _Checked, stack: DeltaStack) -> None:
-    if getattr(check.method, "dense_differs", False):
+    if getattr(check.method, "dense_differs", False) or _needs_factors(check.method):
         return
     dense = _with(stack, [Dense(delta.dense()) for delta in stack.deltas])
     check.close(
@@ -197,6 +212,10 @@ def _linear(check: _Checked, stack: DeltaStack) -> None:
     merged = check.merge(even)
     share = (merged * parts).sum() / (parts * parts).sum()
     check.close(merged, parts * share, "the merge is no multiple of the sum of the deltas")
+
+
+def _low_rank(stack: DeltaStack) -> list[LowRank]:
+    return [delta for delta in stack.deltas if isinstance(delta, LowRank)]
 
 
 def _with(stack: DeltaStack, deltas: list[Any]) -> DeltaStack:

@@ -30,11 +30,12 @@ from additive.types.digests import Digest
 @dataclass(frozen=True)
 class Piece:
     """One way in which an adapter changes one parameter: `read` makes the delta from mapped
-    tensors.
+    tensors; `rank` is that of plain factors.
     """
 
     read: Callable[[], Delta]
     target: AdapterTarget | None = None
+    rank: int | None = None
     tokens: bool = False
 
 
@@ -83,6 +84,11 @@ class AdapterSource:
         """Where an adapter would hold this delta; None unless it is one pair of factors."""
         pieces = self.pieces.get(name, ())
         return pieces[0].target if len(pieces) == 1 else None
+
+    def rank(self, name: str) -> int | None:
+        """The rank of a parameter's factors; None unless it is one plain pair of them."""
+        pieces = self.pieces.get(name, ())
+        return pieces[0].rank if len(pieces) == 1 else None
 
     def non_finite(self) -> tuple[str, ...]:
         """The names of tensors with NaN or infinity."""
@@ -168,7 +174,7 @@ class _Reader:
         if "magnitude" not in parts:
             if self.config.dora:
                 raise CompatibilityError(f"{module} has no DoRA magnitude", where=self.where)
-            return Piece(low_rank, target)
+            return Piece(low_rank, target, self.config.rank_of(module))
         key_m = parts["magnitude"]
         self._check_magnitude(module, key_m, self.base.shape(weight)[1 if transposed else 0])
         return Piece(

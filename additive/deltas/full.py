@@ -52,6 +52,10 @@ class FullSource:
         """None: a full fine-tune has no factors."""
         return None
 
+    def rank(self, name: str) -> int | None:
+        """None: a full fine-tune has no factors."""
+        return None
+
     def non_finite(self) -> tuple[str, ...]:
         """The names of tensors with NaN or infinity."""
         return non_finite_tensors(self.checkpoint, tuple(self.stored_as.values()))

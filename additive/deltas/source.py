@@ -66,6 +66,12 @@ class DeltaSource(Protocol):
         """Where an adapter would hold this delta; None when it is no low-rank delta."""
         ...
 
+    def rank(self, name: str) -> int | None:
+        """The rank of the factors s·B·A of one of `parameters()`; None when its delta is no such
+        product.
+        """
+        ...
+
     def non_finite(self) -> tuple[str, ...]:
         """The names of the source's own tensors that hold NaN or infinity; reads all its bytes."""
         ...

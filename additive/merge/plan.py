@@ -115,6 +115,7 @@ def _plan(
     base = opened.base
     touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
     _check_touched(touched, base, opened.sources)
+    _check_ranks(recipe, opened, touched)
     tensors = tuple(_tensors(recipe, opened, touched))
     adapter = recipe.output == "adapter"
     if adapter:
@@ -204,6 +205,13 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
         raise CompatibilityError(
             "no source trained any parameter of this base", where=str(base.directory)
         )
+
+
+def _check_ranks(recipe: Recipe, opened: Sources, touched: set[str]) -> None:
+    for name in opened.parameters():
+        check_ranks = getattr(recipe.part(name).method, "check_ranks", None)
+        if name in touched and check_ranks is not None:
+            check_ranks(name, opened.ranks(name))
 
 
 def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:

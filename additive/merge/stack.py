@@ -86,8 +86,11 @@ class MergeMethod(Protocol):
     conclude(surveys)       with scope `model`: one value of all parameters' surveys, which come
                             in the base's order
     check_weights(weights)  refuses weights, or a number of sources, before any work
+    check_ranks(name, ranks)  refuses a parameter by the ranks of its sources' factors, before any
+                            work; None for a delta that is not s·B·A
     blockwise = True        with scope `model`: `merge` may be called on blocks after all
     keeps_factors = True    promises a `LowRank` where every delta is one, which an adapter can hold
+    needs_factors = True    says that it takes nothing but matrices of `LowRank` deltas
     is_linear = True        promises a weighted sum
     dense_differs = True    says that full fine-tunes are treated otherwise than factors
     """

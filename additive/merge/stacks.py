@@ -34,6 +34,10 @@ class Sources:
         """The positions of the sources that trained a parameter."""
         return tuple(i for i, owned in enumerate(self.owned) if name in owned)
 
+    def ranks(self, name: str) -> tuple[int | None, ...]:
+        """The rank of every touching source's factors, None for a delta without; from headers."""
+        return tuple(self.sources[i].rank(self.owned[i][name]) for i in self.touching(name))
+
     def stack(self, name: str, seed: int) -> DeltaStack:
         """The stack of one parameter; factors are read, everything else stays mapped."""
         positions = self.touching(name)

@@ -15,6 +15,7 @@ BUILTINS = {
     "iso_c": "additive.merge.methods.iso:IsoC",  # arXiv:2502.04959
     "linear": "additive.merge.methods.arithmetic:Linear",  # arXiv:2203.05482
     "localize_and_stitch": "additive.merge.methods.stitch:LocalizeAndStitch",  # arXiv:2408.13656
+    "peft_linear": "additive.merge.methods.factorwise:PeftLinear",  # PEFT's factor-wise sum
     "pico": "additive.merge.methods.pico:Pico",  # arXiv:2604.16826
     "svc": "additive.merge.methods.svc:Svc",  # arXiv:2602.05536
     "task_arithmetic": "additive.merge.methods.arithmetic:TaskArithmetic",  # arXiv:2212.04089
