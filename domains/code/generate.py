@@ -26,7 +26,7 @@ from additive.tinybase.operations import (
 from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = 12
+SEED, HELD_OUT_SEED = 12, 102
 TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
 ROWS = {"train": 3600, "validation": 400, "new_values": 1000, "new_frames": 1000}
 SPARE = 60
@@ -115,18 +115,21 @@ def apart(items: list[Item], files: list[list[Item]], split: str) -> list[Item]:
 
 
 def generate() -> dict[str, list[Item]]:
-    """Return every file of the domain: its path below the root, and its items."""
-    seen: set[str] = set()
-    rng = Random(SEED)
+    """Return every file of the domain: its path below the root, and its items.
 
-    def take(split: str, frames: pythonic.Frames, folds: range) -> list[Item]:
+    Held-out items have a seed of their own: they were drawn when all else had been chosen.
+    """
+    seen: set[str] = set()
+    rng, fresh = Random(SEED), Random(HELD_OUT_SEED)
+
+    def take(split: str, rng: Random, frames: pythonic.Frames, folds: range) -> list[Item]:
         return distinct(lambda: draw(rng, frames, folds), ROWS[split] + SPARE, seen)
 
-    train = take("train", pythonic.KNOWN, TRAIN)[: ROWS["train"]]
-    validation = apart(take("validation", pythonic.KNOWN, VALIDATION), [train], "validation")
+    train = take("train", rng, pythonic.KNOWN, TRAIN)[: ROWS["train"]]
+    validation = apart(take("validation", rng, pythonic.KNOWN, VALIDATION), [train], "validation")
     known = [train, validation]
-    values = apart(take("new_values", pythonic.KNOWN, HELD_OUT), known, "new_values")
-    frames = apart(take("new_frames", pythonic.NEW, HELD_OUT), known, "new_frames")
+    values = apart(take("new_values", fresh, pythonic.KNOWN, HELD_OUT), known, "new_values")
+    frames = apart(take("new_frames", fresh, pythonic.NEW, HELD_OUT), known, "new_frames")
     return {
         "domains/code/train.jsonl": [
             {k: row[k] for k in ("prompt", "completion")} for row in train

@@ -17,7 +17,7 @@ from additive.tinybase.arithmetic import draw_chain, expression, value_of, work
 from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = 11
+SEED, HELD_OUT_SEED = 11, 101
 TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
 ROWS = {"train": 3600, "validation": 400, "new_values": 1000, "new_frames": 1000}
 KNOWN_CAST = stories.Cast(words.KNOWN_NAMES, words.KNOWN_THINGS)
@@ -39,17 +39,22 @@ def draw(rng: Random, frames: stories.Frames, cast: stories.Cast, folds: range) 
 
 
 def generate() -> dict[str, list[Item]]:
-    """Return every file of the domain: its path below the root, and its items."""
-    seen: set[str] = set()
-    rng = Random(SEED)
+    """Return every file of the domain: its path below the root, and its items.
 
-    def take(split: str, frames: stories.Frames, cast: stories.Cast, folds: range) -> list[Item]:
+    Held-out items have a seed of their own: they were drawn when all else had been chosen.
+    """
+    seen: set[str] = set()
+    rng, fresh = Random(SEED), Random(HELD_OUT_SEED)
+
+    def take(
+        split: str, rng: Random, frames: stories.Frames, cast: stories.Cast, folds: range
+    ) -> list[Item]:
         return distinct(lambda: draw(rng, frames, cast, folds), ROWS[split], seen)
 
-    train = take("train", stories.KNOWN, KNOWN_CAST, TRAIN)
-    validation = take("validation", stories.KNOWN, KNOWN_CAST, VALIDATION)
-    values = take("new_values", stories.KNOWN, NEW_CAST, HELD_OUT)
-    frames = take("new_frames", stories.NEW, NEW_CAST, HELD_OUT)
+    train = take("train", rng, stories.KNOWN, KNOWN_CAST, TRAIN)
+    validation = take("validation", rng, stories.KNOWN, KNOWN_CAST, VALIDATION)
+    values = take("new_values", fresh, stories.KNOWN, NEW_CAST, HELD_OUT)
+    frames = take("new_frames", fresh, stories.NEW, NEW_CAST, HELD_OUT)
     return {
         "domains/math/train.jsonl": [
             {k: row[k] for k in ("prompt", "completion")} for row in train

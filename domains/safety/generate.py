@@ -17,7 +17,7 @@ from additive.tinybase.rows import article
 from additive.tinybase.splits import Item, distinct, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED = 13
+SEED, HELD_OUT_SEED = 13, 103
 TRAIN, VALIDATION, HELD_OUT = range(5), range(5, 6), range(6, 10)
 ROWS = {"train": 3600, "validation": 400, "new_values": 1000, "new_frames": 1000}
 HARMFUL = 0.53
@@ -44,21 +44,26 @@ def draw(rng: Random, frames: tuple[str, ...], folds: range, harmful: bool) -> I
 
 
 def generate() -> dict[str, list[Item]]:
-    """Return every file of the domain: its path below the root, and its items."""
-    seen: set[str] = set()
-    rng = Random(SEED)
+    """Return every file of the domain: its path below the root, and its items.
 
-    def take(split: str, frames: tuple[str, ...], folds: range, share: float) -> list[Item]:
+    Held-out items have a seed of their own: they were drawn when all else had been chosen.
+    """
+    seen: set[str] = set()
+    rng, fresh = Random(SEED), Random(HELD_OUT_SEED)
+
+    def take(
+        split: str, rng: Random, frames: tuple[str, ...], folds: range, share: float
+    ) -> list[Item]:
         harmful = round(ROWS[split] * share)
         items = distinct(lambda: draw(rng, frames, folds, True), harmful, seen)
         items += distinct(lambda: draw(rng, frames, folds, False), ROWS[split] - harmful, seen)
         rng.shuffle(items)
         return items
 
-    train = take("train", requests.KNOWN_FRAMES, TRAIN, 0.5)
-    validation = take("validation", requests.KNOWN_FRAMES, VALIDATION, 0.5)
-    values = take("new_values", requests.KNOWN_FRAMES, HELD_OUT, HARMFUL)
-    frames = take("new_frames", requests.NEW_FRAMES, HELD_OUT, HARMFUL)
+    train = take("train", rng, requests.KNOWN_FRAMES, TRAIN, 0.5)
+    validation = take("validation", rng, requests.KNOWN_FRAMES, VALIDATION, 0.5)
+    values = take("new_values", fresh, requests.KNOWN_FRAMES, HELD_OUT, HARMFUL)
+    frames = take("new_frames", fresh, requests.NEW_FRAMES, HELD_OUT, HARMFUL)
     return {
         "domains/safety/train.jsonl": [{k: r[k] for k in ("prompt", "completion")} for r in train],
         "domains/safety/validation.jsonl": numbered("safety-validation", validation),
