@@ -1,4 +1,4 @@
-"""Fine-tuned skills that add up: train one domain at a time, freeze it, merge exactly, release through a gate.
+"""Fine-tuned skills that add up: train a domain, freeze it, merge exactly, pass a gate.
 
     from additive import find_workspace, train_domain
     train_domain(find_workspace(Path.cwd()), "math")

@@ -14,8 +14,8 @@
     ├── DivergedError                   1  training left the finite numbers
     └── Interrupted               130/143  stopped by the user; the same command goes on
 
-A failed gate is a verdict, not an exception. A message reads `where: X is A when it should be B`, lower-case and
-without a final period; `help` is the line that mends it.
+A failed gate is a verdict, not an exception. A message reads `where: X is A when it should be B`,
+lower-case and without a final period; `help` is the line that mends it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class UnknownName(UsageError):
 
 
 class SpecError(AdditiveError):
-    """One or more faults of one file, each already in the form `file:line:col: X is A when it should be B`."""
+    """Faults of one file, each in the form `file:line:col: X is A when it should be B`."""
 
     exit_code = 2
 

@@ -24,7 +24,7 @@ from additive.merge.parameter import as_delta, is_blockwise, surveyed
 from additive.merge.stack import DeltaStack, MergeMethod
 
 SHAPES = ((24, 16), (16, 40), (33,))
-_TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
+_RELATIVE, _ABSOLUTE = 1e-4, 1e-6
 
 
 def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> None:
@@ -129,7 +129,8 @@ class _Checked:
         _require(torch.equal(found, expected), self._say(what, found, expected))
 
     def close(self, found: Tensor, expected: Tensor, what: str) -> None:
-        _require(torch.allclose(found, expected, **_TOLERANCE), self._say(what, found, expected))  # pyright: ignore
+        near = torch.allclose(found, expected, rtol=_RELATIVE, atol=_ABSOLUTE)
+        _require(near, self._say(what, found, expected))
 
     def _say(self, what: str, found: Tensor, expected: Tensor) -> str:
         apart = (found - expected).abs().max().item() if found.shape == expected.shape else "shape"

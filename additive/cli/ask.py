@@ -24,7 +24,7 @@ def command(session: Session, names: tuple[str, ...], max_tokens: int, system: s
     """Ask several models the same thing; the last word is the prompt.
 
     \b
-      additive ask tiny math math+code+safety "Tom has 12 apples, buys 7 and eats 5. How many are left?"
+      additive ask tiny math math+code+safety "Tom has 12 apples, buys 7, eats 5. How many?"
     """
     from additive.workflows.asking import ask
 

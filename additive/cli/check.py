@@ -28,7 +28,8 @@ _PASSING = ("pass", "not checked")
 def command(session: Session, merge: str, plan: bool) -> int:
     """Compare MERGE item by item with its specialists and the base, and give the verdict.
 
-    Exit code 0: every suite passes (or there is none for these domains). 1: a suite fails or cannot tell.
+    Exit code 0: every suite passes (or there is none for these domains). 1: a suite fails or cannot
+    tell.
 
     \b
       additive check math+code+safety

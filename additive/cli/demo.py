@@ -63,10 +63,12 @@ def _tell(session: Session, demo: Demo, broken: bool) -> None:
         mean = demo.averages()
         lost = mean["specialist"] - mean["merged"]
         say(
-            f"\nmean over the target suites: {mean['specialist']:.3f} -> {mean['merged']:.3f} (−{lost:.3f})."
+            f"\nmean over the target suites:"
+            f" {mean['specialist']:.3f} -> {mean['merged']:.3f} (−{lost:.3f})."
         )
         say(
-            "An average would have let this merge out; the worst suite decides, so the gate stops it."
+            "An average would have let this merge out;"
+            " the worst suite decides, so the gate stops it."
         )
     elif demo.reused:
         say("\nnothing to do: everything was there already")

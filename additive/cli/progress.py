@@ -1,7 +1,7 @@
 """Progress on stderr: one live line per topic on a terminal, plain lines elsewhere.
 
-Plain output prints a topic's lasting lines and at most one passing line every few seconds, so that a log of an hour's
-training stays readable.
+Plain output prints a topic's lasting lines and at most one passing line every few seconds, so that
+a log of an hour's training stays readable.
 """
 
 from __future__ import annotations

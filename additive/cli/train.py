@@ -40,10 +40,10 @@ def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) 
 
 
 def _print_plans(session: Session, domains: tuple[str, ...]) -> None:
-    from additive.workflows.planning import plan_training
+    from additive.workflows.training_plan import plan_training
 
     plans = [plan_training(session.workspace, name) for name in domains]
     session.output.result(
         {"schema": "additive.plan/1", "plans": [plan.document() for plan in plans]},
-        "\n".join(plan.text() for plan in plans),
+        "\n\n".join(plan.text() for plan in plans),
     )

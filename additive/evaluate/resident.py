@@ -90,8 +90,8 @@ class ResidentLM(LM):
         """Sum of the log-probabilities of each continuation, and whether it is the greedy one.
 
         Raises: CompatibilityError when a text does not fit.
-        """  # pyright: ignore
-        pairs = [self._encoded(str(r.args[0]), str(r.args[1])) for r in requests]  # pyright: ignore
+        """
+        pairs = [self._encoded(*map(str, _arguments(r))) for r in requests]
         self._check_room([len(pair) for pair in pairs])
         exact, losses = score_encoded(self._model, pairs, pad_id(self._tokenizer), self._batch)
         self._tick(len(requests), len(requests))
@@ -122,9 +122,9 @@ class ResidentLM(LM):
         bare = context.rstrip()
         continuation = context[len(bare) :] + continuation
         prefix = self._tokenizer.bos_token_id
-        if not bare:  # pyright: ignore
-            start = prefix if prefix is not None else self._tokenizer.eos_token_id
-            return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))  # pyright: ignore
+        if not bare:
+            start: Any = prefix if prefix is not None else self._tokenizer.eos_token_id
+            return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))
         before, whole, alone = tokenize(self._tokenizer, [bare, bare + continuation, continuation])
         return Encoded(tuple(before), tuple(whole[len(before) :] or alone))
 
@@ -139,9 +139,13 @@ class ResidentLM(LM):
             )
 
 
-# pyright: ignore
+def _arguments(request: Instance) -> tuple[Any, ...]:
+    """What is asked; lm-eval types it as a tuple of one."""
+    return tuple(request.args)
+
+
 def _limit(request: Instance) -> int:
-    wanted: dict[str, Any] = request.args[1]  # pyright: ignore
+    wanted: dict[str, Any] = _arguments(request)[1]
     if wanted.get("do_sample") or float(wanted.get("temperature") or 0) > 0:
         raise CompatibilityError(
             f"task {request.task_name} samples its answers when answers should be greedy",
@@ -150,9 +154,9 @@ def _limit(request: Instance) -> int:
     return int(wanted.get("max_gen_toks") or wanted.get("max_new_tokens") or _DEFAULT_TOKENS)
 
 
-def _cut(text: str, request: Instance) -> str:  # pyright: ignore
+def _cut(text: str, request: Instance) -> str:
     """The text up to the first of the request's stop texts."""
-    until = request.args[1].get("until") or []  # pyright: ignore
+    until = _arguments(request)[1].get("until") or []
     for stop in [until] if isinstance(until, str) else until:
         if stop:
             text = text.split(stop, 1)[0]

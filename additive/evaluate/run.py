@@ -147,19 +147,19 @@ def _foreign_samples(asked: _Asked, name: str, model: Any) -> list[ItemScore]:
 
 def _run(
     model: Any,
-    tasks: Mapping[str, Any],
+    tasks: dict[str, Any],
     template: bool,
-    samples: Mapping[str, list[int]] | None = None,
+    samples: dict[str, list[int]] | None = None,
     system: str | None = None,
     unsafe: bool = False,
 ) -> Mapping[str, Any]:
     """lm-eval's logged samples per task; its caches, seeds and statistics are never used."""
     from lm_eval.evaluator import evaluate as ask
 
-    found = ask(
+    found: Any = ask(
         lm=model,
-        task_dict=tasks,  # pyright: ignore
-        samples=samples,  # pyright: ignore
+        task_dict=tasks,
+        samples=samples,
         bootstrap_iters=0,
         log_samples=True,
         system_instruction=system,
@@ -167,7 +167,7 @@ def _run(
         fewshot_as_multiturn=template,
         confirm_run_unsafe_code=unsafe,
     )
-    return found["samples"]  # pyright: ignore
+    return found["samples"]
 
 
 def _by_side(

@@ -45,7 +45,7 @@ def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
         yield Finding(
             "norms",
             f"{longest} is {ratio:.1f} times as long as {shortest} and will drown it",
-            f"give {longest} a smaller weight, balance the norms, or merge an earlier snapshot of it",
+            f"give {longest} a smaller weight, balance the norms, or merge an earlier snapshot",
         )
 
 
@@ -80,6 +80,6 @@ def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Find
     worst = max(parameters, key=lambda name: parameters[name].piled or 0.0)
     yield Finding(
         "piled",
-        f"in {worst} one direction of the sum is {whole.piled:.1f} times what a single source needs",
+        f"in {worst} one direction of the sum is {whole.piled:.1f} times what one source needs",
         "use svc, or a scale below 1",
     )

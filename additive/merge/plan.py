@@ -186,7 +186,8 @@ def _check_rules(recipe: Recipe) -> None:
     for rule in recipe.rules:
         if rule.method is not None and rule.method.scope == "model":
             raise UsageError(
-                f"rule {rule.pattern!r} has a method that surveys the whole model, which no rule can"
+                f"rule {rule.pattern!r} has a method that surveys the whole model,"
+                " which no rule can"
             )
         if not math.isfinite(rule.scale):
             raise UsageError(f"scale of rule {rule.pattern!r} is {rule.scale}")

@@ -8,6 +8,7 @@ value is selected among those. Where the sample misled, a histogram of bit patte
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy
@@ -52,7 +53,7 @@ class _Counted:
     inside: Tensor
 
 
-def _magnitudes(delta: Delta):  # noqa: ANN202
+def _magnitudes(delta: Delta) -> Iterator[Tensor]:
     for start, stop in tiles(delta.shape):
         yield delta.rows(start, stop).dense().abs()
 
@@ -88,20 +89,22 @@ def _count(delta: Delta, low: float, high: float) -> _Counted:
 
 def _by_histogram(delta: Delta, keep: int) -> float:
     """Two passes over bit patterns, whose order is the order of the magnitudes."""
-    coarse = sum(_histogram(delta, 16, None))
-    upper = _bin_of(coarse, keep)  # pyright: ignore
-    rest = keep - int(coarse[upper + 1 :].sum())  # pyright: ignore
-    fine = sum(_histogram(delta, 0, upper))
-    bits = (upper << 16) | _bin_of(fine, rest)  # pyright: ignore
+    coarse = _histogram(delta, 16, None)
+    upper = _bin_of(coarse, keep)
+    rest = keep - int(coarse[upper + 1 :].sum())
+    fine = _histogram(delta, 0, upper)
+    bits = (upper << 16) | _bin_of(fine, rest)
     return float(numpy.array([bits], dtype=numpy.uint32).view(numpy.float32)[0])
 
 
-def _histogram(delta: Delta, shift: int, upper: int | None):  # noqa: ANN202
+def _histogram(delta: Delta, shift: int, upper: int | None) -> numpy.ndarray:
+    counts = numpy.zeros(1 << 16, dtype=numpy.int64)
     for block in _magnitudes(delta):
         bits = block.reshape(-1).numpy().view(numpy.uint32)
         if upper is not None:
             bits = bits[(bits >> 16) == upper] & 0xFFFF
-        yield numpy.bincount(bits >> shift, minlength=1 << 16)
+        counts += numpy.bincount(bits >> shift, minlength=1 << 16)
+    return counts
 
 
 def _bin_of(counts: numpy.ndarray, keep: int) -> int:

@@ -1,4 +1,4 @@
-"""The types of what is loaded, for annotations elsewhere: only models/ and train/ know transformers."""
+"""The types of what is loaded, for annotations where transformers is not imported."""
 
 from __future__ import annotations
 

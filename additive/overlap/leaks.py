@@ -6,8 +6,8 @@ contained   it stands, word for word, inside a longer text of the row
 8-gram      at least half of the item's runs of 8 words are in the row, and at least 8 of them
 
 Items of fewer than 8 words are compared by `exact` alone: shorter runs say nothing. The two n-gram
-rules look past boilerplate (runs of 8 words that many rows or many items share do not count) and ask
-that every number of the item occurs in the row as often: the same story with other numbers is
+rules look past boilerplate (runs of 8 words that many rows or many items share do not count) and
+ask that every number of the item occurs in the row as often: the same story with other numbers is
 another question.
 """
 

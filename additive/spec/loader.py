@@ -89,13 +89,13 @@ def _model_of(model: type[Any]) -> type[BaseModel]:
     if not is_dataclass(model):
         raise TypeError(f"{model.__name__} is no dataclass and no pydantic model")
     hints = get_type_hints(model, include_extras=True)
-    members = {
+    members: dict[str, Any] = {
         field.name: (hints[field.name], _default(field)) for field in fields(model) if field.init
     }
     config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
-    return create_model(model.__name__, __config__=config, **members)  # type: ignore[call-overload]
+    return create_model(model.__name__, __config__=config, **members)
 
 
 def _default(field: Field[Any]) -> Any:

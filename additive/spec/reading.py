@@ -119,7 +119,8 @@ def _syntax_fault(error: MarkedYAMLError, text: str, name: str) -> str:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     lines = text.splitlines()
-    indent = re.match(r"\s*", lines[line])[0] if line < len(lines) else ""  # type: ignore[index]
+    text_of_line = lines[line] if line < len(lines) else ""
+    indent = text_of_line[: len(text_of_line) - len(text_of_line.lstrip())]
     at = f"{name}:{line + 1}:{column + 1}"
     if "\t" in indent:
         return f"{at}: indentation is a tab when it should be spaces"

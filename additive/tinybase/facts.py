@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple(tuple(part.split(":")) for part in text.split())  # type: ignore[misc]
+    parted = (part.partition(":") for part in text.split())
+    return tuple((given, wanted) for given, _, wanted in parted)
 
 
 OPPOSITES = _pairs(

@@ -119,7 +119,7 @@ def recount(rng: Random) -> tuple[str, str, tuple[str, ...]]:
             f"At the {place} {name} met {other}. They ate {food} with a {tint} {seen}.",
         )
     )
-    endings = [
+    endings: list[tuple[str, str, tuple[str, ...]]] = [
         (f"{name} went to the", place, tuple(facts.PLACES)),
         (f"The {seen} was", tint, tuple(facts.TINTS)),
         (f"The {tint} animal or thing was a", seen, tuple(facts.SEEN)),
@@ -129,7 +129,7 @@ def recount(rng: Random) -> tuple[str, str, tuple[str, ...]]:
     if "ate" in story:
         endings = [e for e in endings if "went" not in e[0]]
         endings.append((f"{name} ate", food, tuple(facts.FOODS)))
-        endings.append((f"{name} met", other, tuple(n for n in words.NAMES if n != name)))  # pyright: ignore
+        endings.append((f"{name} met", other, tuple(n for n in words.NAMES if n != name)))
     ending, wanted, table = rng.choice(endings)
     return f"{story} {ending}", wanted, tuple(word for word in table if word != wanted)
 

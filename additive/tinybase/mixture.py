@@ -37,8 +37,8 @@ FIRST_STAGE = 2500
 
 def draw(rng: Random, stage: int = 1) -> Row:
     """Draw one row of the mixture of stage 1 or 2."""
-    grammars = [entry[0] for entry in MIXTURE]
-    return rng.choices(grammars, [entry[stage] for entry in MIXTURE])[0](rng)  # pyright: ignore
+    grammars, *shares = zip(*MIXTURE, strict=True)
+    return rng.choices(grammars, shares[stage - 1])[0](rng)
 
 
 def stream(seed: int, stage: int = 1) -> Iterator[Row]:

@@ -98,7 +98,7 @@ PARAMETRIC = _rows(NUMBERED)
 
 
 def draw_value(rng: Random, kind: str) -> Value:
-    """Draw an operand: a list of three to five digits, a text of three to five letters, or a number."""
+    """Draw an operand: a list or a text of three to five characters, or a number."""
     if kind == "int":
         return rng.randint(1, 60)
     size = rng.choice((3, 3, 4, 4, 5))

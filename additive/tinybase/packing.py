@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import cast
 
 import torch
 from tokenizers import Tokenizer
@@ -44,7 +45,7 @@ class Packer:
         self.tokenizer, self.source, self.rng = tokenizer, source, Random(seed)
         self.packs, self.length = packs, length
         self.wanted = int(packs * length * share)
-        self.pad = tokenizer.token_to_id(PAD)
+        self.pad = cast(int, tokenizer.token_to_id(PAD))  # every tokenizer of ours has it
 
     def _encoded(self, count: int) -> list[tuple[list[int], int]]:
         pairs = [render(next(self.source), self.rng) for _ in range(count)]
@@ -66,7 +67,7 @@ class Packer:
         return self._tensors(packs)
 
     def _tensors(self, packs: list[list[tuple[list[int], int]]]) -> Batch:
-        ids = torch.full((self.packs, self.length), self.pad)  # pyright: ignore
+        ids = torch.full((self.packs, self.length), self.pad)
         rows = torch.zeros_like(ids)
         where: list[int] = []
         for i, pack in enumerate(packs):

@@ -122,8 +122,9 @@ def pretrain(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> Stat
         state.step += 1
         if state.step % plan.log_every == 0:
             seconds = time.monotonic() - since
-            _log(work / "log.jsonl", {"step": state.step, "loss": round(float(total) / plan.log_every, 5),
-                                      "seconds": round(seconds, 1)})  # fmt: skip
+            mean = round(float(total) / plan.log_every, 5)
+            record = {"step": state.step, "loss": mean, "seconds": round(seconds, 1)}
+            _log(work / "log.jsonl", record)
             total, since = torch.zeros(()), time.monotonic()
         if state.step % plan.save_every == 0 or state.step == plan.steps:
             save(state, checkpoint)

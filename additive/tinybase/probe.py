@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ SEED = 31
 ROWS = 500
 
 
-def _exact(model: torch.nn.Module, tokenizer, rows: list[Row]) -> float:  # noqa: ANN001
+def _exact(model: torch.nn.Module, tokenizer: Any, rows: list[Row]) -> float:
     """Return the share of rows whose every completion token is the most likely one.
 
     With one right answer this equals greedy exact match, in a single forward pass.

@@ -44,7 +44,8 @@ def _with_lora(model: PreTrainedModel, spec: LoraSpec, seed: int) -> PeftModel:
     targets = spec.targets if isinstance(spec.targets, str) else list(spec.targets)
     config = LoraConfig(
         r=spec.rank,
-        lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT divides; a float is as good
+        # PEFT divides by the rank; a float is as good
+        lora_alpha=spec.alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=spec.dropout,
         target_modules=targets,
         use_rslora=spec.rslora,
@@ -62,7 +63,7 @@ def _with_lora(model: PreTrainedModel, spec: LoraSpec, seed: int) -> PeftModel:
                 where="adapt.targets",
                 help="name modules of the base, or use all-linear",
             ) from error
-    return attached  # type: ignore[return-value]
+    return attached
 
 
 def _is_transposed(model: PreTrainedModel) -> bool:

@@ -246,13 +246,18 @@ def _from_main(
 
 
 def standing(verdict: Saturation, now: Phase) -> str:
-    """What the saturation test says, in a few words.
+    """What the saturation test says, in a few words. No bound says more than what is left to gain.
 
     >>> standing(Saturation(None, 20, 2, 0.5, 1.0), Phase(None, 90, 100, None))
     'too early to tell'
+    >>> standing(Saturation(None, 80, 8, 0.912, 0.02, gain=17.96), Phase(None, 90, 100, None))
+    'may still gain all that is left, 0.088'
     """
     if now.verdict is not None:
         return f"{now.verdict.outcome} at step {now.verdict.step}"
     if verdict.gain is None:
         return "too early to tell"
-    return f"may still gain {verdict.gain:.3f}"
+    left = 1 - verdict.score
+    if verdict.gain < left:
+        return f"may still gain {verdict.gain:.3f}"
+    return f"may still gain all that is left, {left:.3f}"

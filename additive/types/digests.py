@@ -1,10 +1,11 @@
 """Digests: names for bytes that cannot lie.
 
-A digest is 64 lower-case hex digits of sha256. JSON is hashed in one canonical form (sorted keys, no spaces, UTF-8,
-no NaN), so that equal values have equal digests in every process.
+A digest is 64 lower-case hex digits of sha256. JSON is hashed in one canonical form (sorted keys,
+no spaces, UTF-8, no NaN), so that equal values have equal digests in every process.
 
-A weights digest is a Merkle hash over the sorted (name, dtype, shape, sha256 of the bytes) of every tensor: resharding
-does not change it, and a merge can reuse the leaves of the tensors that it copies.
+A weights digest is a Merkle hash over the sorted (name, dtype, shape, sha256 of the bytes) of every
+tensor: resharding does not change it, and a merge can reuse the leaves of the tensors that it
+copies.
 """
 
 from __future__ import annotations

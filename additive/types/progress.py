@@ -1,7 +1,7 @@
 """What long work says while it runs.
 
-The work calls a `Listener` with one `Progress` at a time; who listens (a terminal, a test, nobody) is the caller's
-choice, so that no package below the command line prints.
+The work calls a `Listener` with one `Progress` at a time; who listens (a terminal, a test, nobody)
+is the caller's choice, so that no package below the command line prints.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing to say: `topic` names the line it belongs to ("train math"), `text` what it says now.
+    """One thing to say: `topic` names its line ("train math"), `text` what that says now.
 
-    `done` and `of` count steps, where they are known; `lasting` marks a line that stays when the next one comes.
+    `done` and `of` count steps, where they are known; `lasting` marks a line that stays when the
+    next one comes.
     """
 
     topic: str

@@ -1,7 +1,8 @@
 """References: how a person points at a frozen thing.
 
-`math` (the newest), `math@9f3c` (a digest prefix of at least 4 digits), `math#0.5` (the snapshot nearest to half of the
-plateau step), `math@9f3c#0.5`, a path, or a Hub id (`org/name`). A reference prints as `name@digest`, always.
+`math` (the newest), `math@9f3c` (a digest prefix of at least 4 digits), `math#0.5` (the snapshot
+nearest to half of the plateau step), `math@9f3c#0.5`, a path, or a Hub id (`org/name`). A reference
+prints as `name@digest`, always.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MAX_NAME = 64
 
 @dataclass(frozen=True)
 class Reference:
-    """A name, perhaps one version of it, perhaps one snapshot of that (a fraction of the plateau step)."""
+    """A name, perhaps one version of it, perhaps a snapshot of that (a fraction of the plateau)."""
 
     name: str
     digest: str | None = None
@@ -46,7 +47,8 @@ def parse_reference(text: str) -> Reference:
     if match is None:
         raise UsageError(
             f"reference is {text!r} when it should be name, name@digest or name#fraction",
-            help="names are lower-case letters, digits, '-' and '_'; a digest prefix has at least 4 hex digits",
+            help="names are lower-case letters, digits, '-' and '_';"
+            " a digest prefix has at least 4 hex digits",
         )
     fraction = match["snapshot"]
     return Reference(
@@ -73,7 +75,8 @@ def check_name(name: str, kind: str = "domain") -> str:
     """
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
-            f"{kind} name is {name!r} when it should match [a-z0-9][a-z0-9_-]* and have at most {MAX_NAME} characters"
+            f"{kind} name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
+            f" and have at most {MAX_NAME} characters"
         )
     return name
 
@@ -84,7 +87,7 @@ def looks_like_hub_id(text: str) -> bool:
 
 
 def merge_name(sources: Sequence[str], digests: Sequence[Digest] = ()) -> str:
-    """The name that a merge of these sources gets; the order of the sources does not matter to its identity.
+    """The name that a merge of these sources gets; their order does not matter to its identity.
 
     >>> merge_name(["math", "code"]), merge_name(["math"])
     ('math+code', 'base+math')

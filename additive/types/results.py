@@ -1,7 +1,7 @@
 """Scores of items, kept so that two models can be compared item by item.
 
-One `SuiteResult` is one model on one suite. Items are paired by `id` and must have been asked with the same prompt
-(`prompt_sha256`), never by position.
+One `SuiteResult` is one model on one suite. Items are paired by `id` and must have been asked with
+the same prompt (`prompt_sha256`), never by position.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from additive.errors import CompatibilityError
 class ItemScore:
     """The score of one item.
 
-    `score` is in [0, 1] (1 is right); `answer` is what the model said; `parseable` is whether a grader found an answer
-    in it at all; `cluster` names items that are not independent of each other.
+    `score` is in [0, 1] (1 is right); `answer` is what the model said; `parseable` is whether a
+    grader found an answer in it at all; `cluster` names items that are not independent of each
+    other.
     """
 
     id: str
@@ -31,7 +32,7 @@ class ItemScore:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One model's items on one suite (or on one side of a two-sided suite), in the suite's order."""
+    """One model's items on one suite (or one side of a two-sided one), in the suite's order."""
 
     suite: str
     model: str
@@ -81,7 +82,8 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
         other = theirs[item.id]
         if other.prompt_sha256 != item.prompt_sha256:
             raise CompatibilityError(
-                f"item {item.id!r} was asked with another prompt of {candidate.model} than of {reference.model}",
+                f"item {item.id!r} was asked with another prompt of {candidate.model}"
+                f" than of {reference.model}",
                 where=reference.suite,
                 help="evaluate both models with the same chat template and suite",
             )

@@ -1,9 +1,10 @@
 """Check a merge: the same held-out items for base, specialists and merge, then the gate.
 
-    document = check_merge(workspace, artifact)        # additive.check/1; reports/<merge>.html beside it
+    document = check_merge(workspace, artifact)    # additive.check/1; a report beside it
 
-Targets of the merged domains are compared with their specialist, every other suite with the base. Results are cached
-by digest, so a check that was done before costs no model; the verdict is always computed anew from the items.
+Targets of the merged domains are compared with their specialist, every other suite with the base.
+Results are cached by digest, so a check that was done before costs no model; the verdict is always
+computed anew from the items.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def flips_between(
 def _results(
     workspace: Workspace, contestant: Contestant, listen: Listener
 ) -> Mapping[str, SuiteResult]:
-    """A model's results by suite (or suite/side); the model is loaded once, and only when it must answer."""
+    """A model's results by suite (or suite/side); it is loaded once, when it has to answer."""
     from additive.models.loading import load_tokenizer
     from additive.workflows.asking import load_named
 

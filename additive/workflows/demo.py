@@ -1,7 +1,8 @@
-"""The whole story on the bundled base: three domains trained, frozen, merged, checked; or a merge that must be stopped.
+"""The whole story on the bundled base: trained, frozen, merged, checked; or stopped by the gate.
 
-`--break` merges the same specialists with one of them at an early checkpoint, the way a script does that picks up the
-wrong folder. The average hardly moves; the gate names the domain that pays for it.
+`--break` merges the same specialists with one of them at an early checkpoint, the way a script does
+that picks up the wrong folder. The average hardly moves; the gate names the domain that pays for
+it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ BROKEN_SOURCES = ("math", "code#0.25", "safety")
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did: the specialists, the merge, its check, and the mean of each model's targets."""
+    """What the demo did: specialists, merge, its check, and the mean of each model's targets."""
 
     workspace: Workspace
     trained: tuple[Trained, ...]

@@ -20,7 +20,7 @@ def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
         DataFile.of(path, workspace.shown(path))
         for suite in workspace.suite_names()
         for path in workspace.item_files(suite)
-        # A suite that is not written yet holds nothing that could leak; lint and check ask for its items.
+        # A suite that is not written yet holds nothing that could leak; lint and check ask for it.
         if path.is_file() and path.stat().st_size
     ]
     return leaks_between(rows, items, workspace.cache)

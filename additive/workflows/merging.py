@@ -1,4 +1,4 @@
-"""Build a merge: scale, plan, streaming engine, store. Recognised by its request when it is there already."""
+"""Build a merge: scale, plan, streaming engine, store; or find the one that is there already."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ class Built:
         rounded = said["rounded_away"]
         lost = f", {rounded:.1%} of the delta lost in rounding" if rounded is not None else ""
         notes = "".join(f"\n  note: {note}" for note in said["notes"])
-        return f"{self.artifact.reference}  {said['method']}, scale {said['scale']:g}{lost}  {state}{notes}"
+        return (
+            f"{self.artifact.reference}  {said['method']}, scale {said['scale']:g}{lost}"
+            f"  {state}{notes}"
+        )
 
 
 def build_merge(
@@ -65,8 +68,8 @@ def build_merge(
 ) -> Built:
     """The merge that a request describes.
 
-    Raises: LockedError; UnknownName, UsageError, SpecError for method and parameters; CompatibilityError,
-    IntegrityError, SecurityError for the sources; ResourceError.
+    Raises: LockedError; UnknownName, UsageError, SpecError for method and parameters;
+    CompatibilityError, IntegrityError, SecurityError for the sources; ResourceError.
     """
     found = find_merge(workspace, request)
     if found is not None:
@@ -135,7 +138,7 @@ def planned(workspace: Workspace, recipe: Recipe) -> Plan:
 def chosen_scale(
     workspace: Workspace, request: MergeRequest, method: MergeMethod, listen: Listener
 ) -> tuple[float, Mapping[str, Any]]:
-    """The request's scale; "validation" is resolved by trying a few on the domains' validation rows."""
+    """The request's scale; "validation" is resolved by trying a few on validation rows."""
     if isinstance(request.scale, int | float):
         return float(request.scale), {}
     from additive.workflows.scales import choose_scale

@@ -1,72 +1,19 @@
-"""What a verb would do, before it does it: `--plan`. No tensor of the base is read, nothing is written."""
+"""`--plan` of merge and check: what they would do. No tensor is read, nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from additive.artifacts.artifact import Artifact
+from additive.types.quantities import size_text
 from additive.workflows.merging import build_method, find_merge, planned, recipe_of
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
 
 SCHEMA = "additive.plan/1"
 CHANGED = 0.1
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """A training as it would be run; time, memory and disk are upper ends."""
-
-    name: str
-    reused: Artifact | None
-    numbers: Mapping[str, Any]
-
-    def document(self) -> dict[str, Any]:
-        """As `additive train --plan --json` prints it."""
-        would = "reuse" if self.reused else "train"
-        reuses = self.reused.reference if self.reused else None
-        return {"name": self.name, "would": would, "reuses": reuses, **self.numbers}
-
-    def text(self) -> str:
-        """The plan for people."""
-        lines = [f"train    {self.name}"]
-        lines += [f"{key:24} {value}" for key, value in self.numbers.items() if value is not None]
-        reuse = f"nothing to do: {self.reused.reference} is there" if self.reused else "would train"
-        return "\n".join([*lines, f"state    {reuse}"])
-
-
-def plan_training(workspace: Workspace, name: str) -> TrainingPlan:
-    """What training a domain would take, from headers and rows; nothing is trained.
-
-    Raises: UnknownName, SpecError.
-    """
-    from additive.models.loading import load_tokenizer
-    from additive.models.template import encode
-    from additive.train.device import choose_device
-    from additive.train.plan import estimate, read_shape
-    from additive.workflows.training import find_trained, training_job, training_request
-    from additive.workspace.inputs import base_identity
-
-    base = base_identity(workspace)
-    job = training_job(workspace, name, base)
-    tokenizer = load_tokenizer(job.base_directory)
-    rows = [*job.rows, *(row for row in job.recall if row.completion)]
-    prompts, answers = [row.prompt for row in rows], [row.completion or "" for row in rows]
-    lengths = [len(example) for example in encode(tokenizer, prompts, answers, job.spec.system)]
-    made = estimate(
-        job.spec,
-        read_shape(job.base_directory),
-        choose_device(job.spec.train),
-        len(job.rows),
-        sum(lengths) / len(lengths),
-        max(lengths),
-        job.extend,
-    )
-    found = find_trained(workspace, name, base, training_request(workspace, name, base))
-    return TrainingPlan(name, found, made.record())
 
 
 @dataclass(frozen=True)
@@ -112,9 +59,9 @@ class MergePlan:
             f"sources  {sources}",
             f"method   {self.request.method.name}, scale {said}",
             f"tensors  {self.merged} merged, {self.copied} copied as bytes",
-            f"reads    {_size(self.read)}",
-            f"writes   {_size(self.written)} ({self.request.output})",
-            f"memory   {_size(self.memory)} over the imports, at most",
+            f"reads    {size_text(self.read)}",
+            f"writes   {size_text(self.written)} ({self.request.output})",
+            f"memory   {size_text(self.memory)} over the imports, at most",
         ]
         lines += [f"note     {note}" for note in self.notes]
         reuse = (
@@ -198,7 +145,3 @@ def _count(workspace: Workspace, suite: str, limit: int | None) -> int:
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for line in file if line.strip())
-
-
-def _size(bytes: int) -> str:
-    return f"{bytes / 1e9:.2f} GB" if bytes >= 1e9 else f"{bytes / 1e6:.1f} MB"

@@ -49,7 +49,7 @@ def write_pages(
 
 
 def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
-    """The newest check of an artifact, as `check_merge` keeps it; None when it was never checked."""
+    """The newest check of an artifact, as `check_merge` keeps it; None when there was none."""
     path = check_path(workspace, artifact)
     return dict(read_object(path)) if path.is_file() else None
 

@@ -129,7 +129,8 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
     artifact = workspace.store.resolve(reference)
     if artifact.manifest.kind != "specialist":
         raise UsageError(
-            f"source is the {artifact.manifest.kind} {artifact.reference} when it should be a specialist",
+            f"source is the {artifact.manifest.kind} {artifact.reference}"
+            " when it should be a specialist",
             help="name the domains that went into it instead",
         )
     return artifact, reference.snapshot
@@ -204,7 +205,8 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
     trained_on = artifact.manifest.base
     if trained_on is not None and trained_on.digest != base.digest:
         raise CompatibilityError(
-            f"{artifact.reference} was trained on {trained_on.id}@{short(trained_on.digest)} when the workspace's"
+            f"{artifact.reference} was trained on {trained_on.id}@{short(trained_on.digest)}"
+            " when the workspace's"
             f" base is {base.id}@{short(base.digest)}: deltas of different bases do not add",
             help=f"additive train {artifact.name}",
         )

@@ -1,7 +1,8 @@
 """The scale of a merge, chosen on validation rows: a few are tried on a resident model.
 
-Score of a scale: the worst domain's merged − specialist on its own validation rows (whole answers, teacher-forced);
-ties go to the lower mean loss. A coarse grid first, then its best point's neighbours. Held-out items are never read.
+Score of a scale: the worst domain's merged − specialist on its own validation rows (whole answers,
+teacher-forced); ties go to the lower mean loss. A coarse grid first, then its best point's
+neighbours. Held-out items are never read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from additive.workspace import Workspace
 
 if TYPE_CHECKING:
     from additive.merge.stack import MergeMethod
+    from additive.models.kinds import PreTrainedModel
     from additive.train.validation import Score
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
@@ -121,9 +123,12 @@ def _best(trials: Mapping[float, Trial]) -> float:
 
 
 def _trial(
-    model: object, scale: float, scores: Mapping[str, Score], references: Mapping[str, float]
+    model: PreTrainedModel,
+    scale: float,
+    scores: Mapping[str, Score],
+    references: Mapping[str, float],
 ) -> Trial:
-    found = {name: score(model, 0) for name, score in scores.items()}  # type: ignore[arg-type]
+    found = {name: score(model, 0) for name, score in scores.items()}
     return Trial(
         scale=scale,
         scores={name: evaluation.score for name, evaluation in found.items()},

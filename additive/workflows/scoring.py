@@ -1,8 +1,9 @@
 """How a domain is scored while it trains, and how merges are searched: on validation rows only.
 
-Every evaluation asks, teacher-forced, whether the whole answer is what the model would say (equal to greedy exact
-match where one answer is accepted). Every few evaluations a part of the rows is really answered and graded, and
-recorded beside the curve, so that an answer that is right in other words is seen as well.
+Every evaluation asks, teacher-forced, whether the whole answer is what the model would say (equal
+to greedy exact match where one answer is accepted). Every few evaluations a part of the rows is
+really answered and graded, and recorded beside the curve, so that an answer that is right in other
+words is seen as well.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def validation_rows(workspace: Workspace, name: str) -> tuple[Row, ...]:
 
 
 def validation_score(workspace: Workspace, name: str) -> Score:
-    """The score of a domain's training: every row teacher-forced, some rows really answered now and then."""
+    """The score of a domain's training: every row teacher-forced, some really answered at times."""
     from additive.models.loading import load_tokenizer
     from additive.train.validation import completion_score
 
@@ -63,7 +64,7 @@ def validation_score(workspace: Workspace, name: str) -> Score:
 def _graded_items(
     workspace: Workspace, name: str, rows: Sequence[Row]
 ) -> tuple[tuple[Row, Mapping[str, Any]], ...]:
-    """Rows that say how they are graded, evenly drawn; code is left to the held-out suites' sandbox."""
+    """Rows that say how they are graded, evenly drawn; code is left to the held-out suites."""
     from additive.graders import KINDS
 
     items = [

@@ -1,7 +1,8 @@
-"""Train one domain and freeze it: what is asked for, whether it is there already, the run, the artifact.
+"""Train one domain and freeze it: what is asked for, whether it is there, the run, the artifact.
 
-A domain's request is everything that decides its specialist (spec, data, recall, base) by digest. A frozen specialist
-with the same request is the answer; otherwise the run in `.additive/runs` is started or continued.
+A domain's request is everything that decides its specialist (spec, data, recall, base) by digest. A
+frozen specialist with the same request is the answer; otherwise the run in `.additive/runs` is
+started or continued.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def train_domain(
 ) -> Trained:
     """The specialist of a domain as its files are now, trained if need be.
 
-    Raises: SpecError, UnknownName; LeakError when held-out items are in its data; LockedError when another run
-    is on it (unless `wait`); what training and freezing raise.
+    Raises: SpecError, UnknownName; LeakError when held-out items are in its data; LockedError when
+    another run is on it (unless `wait`); what training and freezing raise.
     """
     check_name(name)
     spec = workspace.domain(name)
@@ -106,7 +107,7 @@ def train_domain(
 
 
 def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dict[str, Any]:
-    """Everything that decides a specialist, by value or digest; equal requests have equal specialists."""
+    """Everything that decides a specialist, by value or digest; equals train equal ones."""
     files = [
         *workspace.data_files(name, "train"),
         *workspace.data_files(name, "validation"),

@@ -158,7 +158,7 @@ def _memory() -> Check:
 def available_memory(
     proc: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
-    """Bytes that may still be taken: what the system has free, and what the control group allows."""
+    """Bytes that may still be taken: what the system has free and the control group allows."""
     free = _number_after(proc / "meminfo", "MemAvailable:", 1024)
     limit, used = _number(group / "memory.max"), _number(group / "memory.current")
     if limit is not None and used is not None:

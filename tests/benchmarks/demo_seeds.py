@@ -1,9 +1,9 @@
-"""The demo over several seeds: does the default merge pass? `make demo-seeds` prints the table for docs/additivity.md.
+"""The demo over several seeds: does the default merge pass? `make demo-seeds` prints the table.
 
     python -m tests.benchmarks.demo_seeds --seeds 10 --out docs/demo-seeds.md
 
-A seed changes the order of the rows and every A; data, suites and base stay. Each seed has a workspace of its own
-below `--work`, so that an interrupted sweep continues.
+A seed changes the order of the rows and every A; data, suites and base stay. Each seed has a
+workspace of its own below `--work`, so that an interrupted sweep continues.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ def test_samples_of_other_prompts_are_not_compared(tmp_path):
         ('{"schema": "additive.result/9"}', "schema is 'additive.result/9' when it should be"),
         ('{"schema": "additive.result/1", "suite": "s", "model": "m", "items": []}', "no items"),
         (
-            '{"schema": "additive.result/1", "suite": "", "model": "m", "items": [{"id": "1", "score": 1}]}',
+            '{"schema": "additive.result/1", "suite": "", "model": "m",'
+            ' "items": [{"id": "1", "score": 1}]}',
             "suite is ''",
         ),
         ('[{"id": "1"}]', "score is None when it should be a number"),

@@ -1,4 +1,4 @@
-"""Tango's score test: published vectors, a numeric likelihood as oracle, the interval as inverse."""
+"""Tango's score test: published vectors, a numeric likelihood as oracle, the interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error and power by simulation, as in the table of docs/gate.md: the true loss sits on the margin."""
+"""Error and power by simulation, as in docs/gate.md: the true loss sits on the margin."""
 
 from __future__ import annotations
 

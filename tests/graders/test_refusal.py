@@ -18,8 +18,8 @@ REFUSALS = [
     "That is illegal and harmful.",
 ]  # fmt: skip
 ANSWERS = [
-    "To trace a horse, use the handbook.", "Use `kill 123`.", "Here is how: stop it, then start it.",
-    "You can whip the cream with a mixer.", "",
+    "To trace a horse, use the handbook.", "Use `kill 123`.", "",
+    "Here is how: stop it, then start it.", "You can whip the cream with a mixer.",
 ]  # fmt: skip
 
 

@@ -80,7 +80,8 @@ def test_choices_have_to_be_there(item):
 
 
 FORMS = [
-    ({"json": True}, '{"a": 1}', "{a: 1}"), ({"matches": r"\d{4}-\d\d"}, "2026-01", "2026-01 or so"),
+    ({"json": True}, '{"a": 1}', "{a: 1}"),
+    ({"matches": r"\d{4}-\d\d"}, "2026-01", "2026-01 or so"),
     ({"contains": ["x", "y"]}, "x and y", "x"), ({"lacks": [","]}, "a b", "a, b"),
     ({"starts": "Dear"}, "Dear you", "Hi"), ({"ends": "."}, "Yes.", "Yes"),
     ({"lines": 2}, "a\nb", "a"), ({"max_words": 2}, "a b", "a b c"), ({"min_words": 2}, "a b", "a"),

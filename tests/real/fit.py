@@ -1,4 +1,4 @@
-"""Held-out items that a base has room for: a prompt is never cut, so one that is too long is left out."""
+"""Held-out items that a base has room for: prompts are never cut, too long ones are left out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FEWEST = 50
 
 
 def fitting(domain: RealDomain, base: Path, budget: Budget) -> tuple[RealDomain, list[str]]:
-    """The domain with the items that fit, and a line for each suite that lost some. A suite of fewer
-    than FEWEST items says nothing and is left out."""
+    """The domain with the items that fit, and a line for each suite that lost some. A suite of
+    fewer than FEWEST items says nothing and is left out."""
     from additive.models.loading import load_tokenizer
     from additive.models.template import prompt_ids
 

@@ -1,4 +1,4 @@
-"""Nothing that tries to get out, or to pass without doing the work, does, on any rung that is here."""
+"""Nothing that tries to get out, or to pass without the work, does, on any rung that is here."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def processes():
 
 
 def test_the_attacks_are_real():
-    """Each attack that needs no special machine does pass where nothing holds it: in plain Python."""
+    """Each attack that needs no special machine passes where nothing holds it: in plain Python."""
     for name in ("equals everything", "is a number that equals everything"):
         space = {}
         exec(ESCAPES[name], space)

@@ -1,4 +1,4 @@
-"""The filter's numbers are the kernel's, and it lets through what its list says and nothing else."""
+"""The filter's numbers are the kernel's, and it lets through what its list says, no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written from the models is what the models say: schemas, reference, scaffolds, examples."""
+"""What is written from the models is what the models say: schemas, reference, scaffolds."""
 
 from __future__ import annotations
 

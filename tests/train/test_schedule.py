@@ -8,6 +8,7 @@ from additive.spec.domain import SaturationSpec
 from additive.train.outcome import best_step, ending
 from additive.train.saturation import Evaluation, Saturation
 from additive.train.schedule import evaluation_due, last_possible_step, phase, rate_factor
+from additive.train.session import standing
 
 SPEC = SaturationSpec(every=10, max_steps=100, tail=20)
 
@@ -115,3 +116,17 @@ def test_what_was_not_gained_is_said():
     assert any("budget" in note for note in end.notes)
     won = [evaluation(0, 0.1), *flat[1:]]
     assert not any("no gain" in note for note in ending(won, phase(100, None, SPEC), (1.0,)).notes)
+
+
+@pytest.mark.parametrize(
+    ("score", "gain", "said"),
+    [
+        (0.9, None, "too early to tell"),
+        (0.9, 0.051, "may still gain 0.051"),
+        (0.912, 17.96, "may still gain all that is left, 0.088"),
+        (1.0, 0.2, "may still gain all that is left, 0.000"),
+    ],
+)
+def test_no_more_is_said_to_be_gained_than_is_left(score, gain, said):
+    going_on = phase(None, None, SaturationSpec())
+    assert standing(Saturation(None, 80, 8, score, 0.02, gain=gain), going_on) == said

@@ -1,4 +1,4 @@
-"""What a merge is asked to be: the same request, the same merge; everything wrong is said before any work."""
+"""What a merge is asked to be: the same request, the same merge; faults come before any work."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ def test_one_source_is_named_after_the_base(workspace, base):
 
 
 def test_a_recipe_says_what_the_command_line_does_not(workspace, base):
-    text = "version: 1\nsources: [math, {domain: code, weight: 0.5}]\nmethod: {name: ties, density: 0.3}\nscale: 0.8\n"
+    text = (
+        "version: 1\nsources: [math, {domain: code, weight: 0.5}]\n"
+        "method: {name: ties, density: 0.3}\nscale: 0.8\n"
+    )
     (workspace.root / "merges" / "release.yaml").write_text(text)
     request = request_merge(workspace, ["merges/release.yaml"], MergeOptions(scale=0.6), base)
     assert (request.name, request.scale) == ("release", 0.6)

@@ -1,4 +1,4 @@
-"""A model hub of one repository on this machine, speaking as much of the protocol as a download needs."""
+"""A model hub of one repository on this machine: as much of the protocol as a download needs."""
 
 from __future__ import annotations
 
