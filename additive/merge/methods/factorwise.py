@@ -50,7 +50,8 @@ class PeftLinear:
         if None in ranks or len(set(ranks)) > 1:
             found = ", ".join("none" if rank is None else str(rank) for rank in ranks)
             raise CompatibilityError(
-                f"{name} has factors of rank {found} when peft_linear needs factors of one rank",
+                f"{name} has factors of rank {found}"
+                " when peft_linear needs LoRA factors of one rank",
                 help="use task_arithmetic, which is exact for any ranks and kinds",
             )
 
