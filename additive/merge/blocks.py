@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from additive.deltas.base import Base
-from additive.deltas.model import Dense
+from additive.deltas.model import Delta, Dense
 from additive.deltas.tiles import matrix_shape
-from additive.merge.parameter import Landed, landed, merged_part
+from additive.merge.parameter import landed, merged_part
 from additive.merge.plan import PlannedTensor
 from additive.merge.recipe import Recipe
 from additive.merge.report import Written
@@ -37,9 +37,28 @@ def write_tensor(
     """
     if tensor.action == "copy":
         return Written(_copy(base, tensor, writer, known))
+    values = base.tensor(tensor.name)
+    if stack is None:
+        delta: Delta = Dense(torch.zeros(()).expand(values.shape))
+    else:
+        delta = merged_part(recipe.part(tensor.name), stack)
+    return write_landed(delta, values, tensor, writer)
+
+
+def write_landed(
+    delta: Delta, values: Tensor, tensor: PlannedTensor, writer: LayoutWriter
+) -> Written:
+    """Write base values plus a delta, tile by tile.
+
+    Raises: IntegrityError when a result does not fit the output's dtype, ResourceError.
+    """
     digest = hashlib.sha256()
     delta_square = lost_square = 0.0
-    for landing in _rows(recipe, base, tensor, stack, writer, digest):
+    width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
+    for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
+        data = landing.values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        digest.update(data)
+        writer.write_at(tensor.name, landing.start * width, data)
         delta_square += landing.delta_square
         lost_square += landing.lost_square
     leaf = TensorLeaf(tensor.name, tensor.dtype, tensor.shape, digest.hexdigest())
@@ -58,25 +77,3 @@ def _copy(
         writer.write_at(tensor.name, start, block)
     sha256 = digest.hexdigest() if digest else known.sha256 if known else ""
     return TensorLeaf(tensor.name, tensor.dtype, tensor.shape, sha256)
-
-
-def _rows(
-    recipe: Recipe,
-    base: Base,
-    tensor: PlannedTensor,
-    stack: DeltaStack | None,
-    writer: LayoutWriter,
-    digest: hashlib._Hash,
-) -> Iterator[Landed]:
-    """Every tile of the result, already hashed and handed to the writer."""
-    values = base.tensor(tensor.name)
-    if stack is None:
-        delta = Dense(torch.zeros(()).expand(values.shape))
-    else:
-        delta = merged_part(recipe.part(tensor.name), stack)
-    width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
-    for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
-        data = landing.values.contiguous().reshape(-1).view(torch.uint8).numpy().data
-        digest.update(data)
-        writer.write_at(tensor.name, landing.start * width, data)
-        yield landing

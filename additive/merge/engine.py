@@ -92,7 +92,7 @@ class _Run:
             for result in each(self._work(writers, conclusion), self.plan.tensors, self.workers):
                 written.append(result)
                 self._tell(written)
-        write_index(self.plan, self.out)
+        write_index(self.plan.tensors, self.out)
         write_side_files(self.plan, self.out)
         return summarise(written, self.plan.written)
 

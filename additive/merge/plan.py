@@ -129,7 +129,7 @@ def _plan(
         0 if adapter else sum(base.checkpoint.info(n).nbytes for n in base.checkpoint.names())
     )
     if disk is not None:
-        _check_disk(disk, written)
+        check_disk(disk, written)
     return Plan(
         recipe=recipe,
         base_directory=base.directory,
@@ -232,7 +232,8 @@ def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[Pla
         )
 
 
-def _check_disk(disk: Path, needed: int) -> None:
+def check_disk(disk: Path, needed: int) -> None:
+    """Refuse a merge that the file system of `disk` has no room for. Raises: ResourceError."""
     free = shutil.disk_usage(disk).free
     if needed > free:
         raise ResourceError(

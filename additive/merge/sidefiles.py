@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from additive.merge.plan import Plan
+from additive.merge.plan import Plan, PlannedTensor
 from additive.tensors.strict_json import read_object
 
 _DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -36,21 +37,27 @@ def write_side_files(plan: Plan, out: Path) -> None:
     that had to be split.
     """
     config = read_object(plan.base_directory / "config.json")
-    write_json(out / "config.json", _config(config, plan))
-    for path in _files(plan.base_directory):
-        target = out / path.relative_to(plan.base_directory)
+    dtype = plan.recipe.dtype if plan.recipe.dtype != "auto" else None
+    write_json(out / "config.json", output_config(config, plan.tensors, dtype, bool(plan.untied)))
+    copy_side_files(plan.base_directory, out)
+
+
+def copy_side_files(base_directory: Path, out: Path) -> None:
+    """Copy everything of the base that is neither weights nor config.json."""
+    for path in _files(base_directory):
+        target = out / path.relative_to(base_directory)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)
 
 
-def write_index(plan: Plan, out: Path) -> None:
+def write_index(tensors: Sequence[PlannedTensor], out: Path) -> None:
     """Write the index of a sharded output; a single file needs none."""
-    shards = {tensor.shard for tensor in plan.tensors}
+    shards = {tensor.shard for tensor in tensors}
     if shards == {"model.safetensors"}:
         return
     index = {
-        "metadata": {"total_size": sum(tensor.nbytes for tensor in plan.tensors)},
-        "weight_map": {t.name: t.shard for t in sorted(plan.tensors, key=lambda t: t.name)},
+        "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors)},
+        "weight_map": {t.name: t.shard for t in sorted(tensors, key=lambda t: t.name)},
     }
     write_json(out / "model.safetensors.index.json", index)
 
@@ -60,13 +67,18 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _config(config: dict[str, Any], plan: Plan) -> dict[str, Any]:
+def output_config(
+    config: Mapping[str, Any], tensors: Sequence[PlannedTensor], dtype: str | None, split: bool
+) -> dict[str, Any]:
+    """The base's config with the output's dtype, where one is asked for, and without the tie of a
+    split pair.
+    """
     changed = dict(config)
-    dtypes = {tensor.dtype for tensor in plan.tensors if tensor.dtype in _DTYPE_NAMES}
-    if plan.recipe.dtype != "auto" and len(dtypes) == 1:
+    dtypes = {tensor.dtype for tensor in tensors if tensor.dtype in _DTYPE_NAMES}
+    if dtype is not None and len(dtypes) == 1:
         key = "torch_dtype" if "torch_dtype" in config and "dtype" not in config else "dtype"
         changed[key] = _DTYPE_NAMES[dtypes.pop()]
-    if plan.untied:
+    if split:
         changed["tie_word_embeddings"] = False
         if isinstance(config.get("text_config"), dict):
             changed["text_config"] = {**config["text_config"], "tie_word_embeddings": False}

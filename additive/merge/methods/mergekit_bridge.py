@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import keyword
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any, ClassVar, Protocol, cast
 
 import torch
@@ -26,13 +25,12 @@ from torch import Tensor
 from additive.deltas.lazy import Difference
 from additive.deltas.model import Delta
 from additive.errors import UnknownName, UsageError
+from additive.merge.methods.global_draws import drawing_from
 from additive.merge.stack import DeltaStack, Scope
 from additive.types.seeds import derive_seed
 
 _OURS = ("weight", "lambda")
 _DEFAULT_T = 0.5
-# mergekit draws from torch's global generator, which threads share.
-_GENERATOR = Lock()
 
 
 class _Fields(Protocol):
@@ -119,8 +117,7 @@ def _call(method: Any, stack: DeltaStack, own: Mapping[str, Any]) -> Tensor:
     with_base = _with_base(method.spec)
     tensors = [base, *inputs] if with_base else inputs
     seed = derive_seed("mergekit", stack.rng.seed, stack.name)
-    with _GENERATOR, torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+    with drawing_from(seed), torch.no_grad():
         return merge_tensors(
             tensors,
             method,
