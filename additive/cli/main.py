@@ -49,6 +49,7 @@ LAZY: dict[str, Verb] = {
     "show": Verb("additive.cli.show:command", "Look", "one artifact, with where it comes from"),
     "report": Verb("additive.cli.report:command", "Look", "one HTML page about a merge"),
     "verify": Verb("additive.cli.verify:command", "Look", "check every byte, offline"),
+    "export": Verb("additive.cli.export:command", "Look", "a recipe as a mergekit file"),
 }
 _EXAMPLE = """\b
   additive init my-skills --base tiny && cd my-skills

@@ -13,7 +13,11 @@ from additive.cli.session import Session
 from additive.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from additive.types.progress import Listener
+    from additive.workflows.mergekit import KitRequest
     from additive.workflows.merging import Built
+    from additive.workflows.requests import MergeRequest
+    from additive.workspace import Workspace
 
 SCHEMA = "additive.merge/1"
 _SCALES = ("validation",)
@@ -79,7 +83,7 @@ def command(
     \b
       additive merge math code safety
       additive merge math code --method ties --set density=0.3 --weight code=0.8
-      additive merge merges/release.yaml --plan
+      additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
     """
     from additive.workflows.requests import MergeOptions, request_merge
     from additive.workspace.inputs import base_identity
@@ -94,20 +98,36 @@ def command(
         seed=seed,
         name=name,
     )
+    from additive.workflows.mergekit import mergekit_name, request_mergekit
+
     workspace = session.workspace
-    request = request_merge(workspace, sources, options, base_identity(workspace))
+    base, file = base_identity(workspace), mergekit_name(workspace, sources)
+    request = (
+        request_merge(workspace, sources, options, base)
+        if file is None
+        else request_mergekit(workspace, file, options, base)
+    )
     if plan:
         return _print_plan(session, request)
-    from additive.workflows.merging import build_merge
-
     with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        built = build_merge(workspace, request, listen, wait=wait)
+        built = _build(workspace, request, listen, wait)
         document = None
         if checked:
             from additive.workflows.checking import check_merge
 
             document = check_merge(workspace, built.artifact, listen)
     return _print(session, built, document)
+
+
+def _build(
+    workspace: Workspace, request: MergeRequest | KitRequest, listen: Listener, wait: bool
+) -> Built:
+    from additive.workflows.mergekit import KitRequest, build_mergekit
+    from additive.workflows.merging import build_merge
+
+    if isinstance(request, KitRequest):
+        return build_mergekit(workspace, request, listen, wait=wait)
+    return build_merge(workspace, request, listen, wait=wait)
 
 
 def _print(session: Session, built: Built, document: dict[str, Any] | None) -> int:
@@ -124,9 +144,14 @@ def _print(session: Session, built: Built, document: dict[str, Any] | None) -> i
     return exit_code(document)
 
 
-def _print_plan(session: Session, request: Any) -> int:
+def _print_plan(session: Session, request: MergeRequest | KitRequest) -> int:
+    from additive.workflows.mergekit import KitRequest, plan_document, plan_text
     from additive.workflows.planning import plan_merge
 
+    if isinstance(request, KitRequest):
+        document = plan_document(session.workspace, request)
+        session.output.result(document, plan_text(document))
+        return 0
     planned = plan_merge(session.workspace, request)
     session.output.result(planned.document(), planned.text())
     return 0

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from additive.spec.model import Spec, Text, should, wrong
-from additive.spec.nodes import Located, Node
+from additive.spec.nodes import Located, Node, Path
 
 KitDtype = Literal["float32", "bfloat16", "float16"]
 _MARKS = ("merge_method", "slices", "models", "modules")
@@ -138,14 +138,25 @@ class MergekitSpec(Spec):
         """Where the tokenizer comes from, whichever key says it."""
         return self.tokenizer.source if self.tokenizer else self.tokenizer_source
 
-    def names(self) -> tuple[str, ...]:
-        """Every model that is named, each once, the base first."""
-        said = [self.base_model] if self.base_model else []
-        said += [model.model for model in self.models or ()]
-        for piece in self.slices or ():
-            said += [piece.base_model] if piece.base_model else []
-            said += [source.model for source in piece.sources]
-        return tuple(dict.fromkeys(said))
+    def mentions(self) -> tuple[tuple[str, Path], ...]:
+        """Every place that names a model, as (text, path of the key), the base first."""
+        said: list[tuple[str, Path]] = []
+        if self.base_model:
+            said.append((self.base_model, ("base_model",)))
+        for i, model in enumerate(self.models or ()):
+            said.append((model.model, ("models", i, "model")))
+        for i, piece in enumerate(self.slices or ()):
+            if piece.base_model:
+                said.append((piece.base_model, ("slices", i, "base_model")))
+            said += [
+                (source.model, ("slices", i, "sources", j, "model"))
+                for j, source in enumerate(piece.sources)
+            ]
+        return tuple(said)
+
+    def bases(self) -> tuple[tuple[str, Path], ...]:
+        """The places that name a base."""
+        return tuple(said for said in self.mentions() if said[1][-1] == "base_model")
 
 
 def _each_once(names: list[str]) -> None:

@@ -181,7 +181,7 @@ def _execute(
             spec={**made.recipe.resolved(), "request": request.record()},
             seed=request.seed,
             norms=report.norms,
-            notes=(*made.notes, *report.notes, *_advice(report.rounded_away)),
+            notes=(*made.notes, *report.notes, *rounding_advice(report.rounded_away)),
             versions=provenance.versions(),
             hardware=provenance.hardware(),
             times={
@@ -201,7 +201,8 @@ def _parents(request: MergeRequest) -> tuple[Parent, ...]:
     )
 
 
-def _advice(rounded_away: float) -> tuple[str, ...]:
+def rounding_advice(rounded_away: float) -> tuple[str, ...]:
+    """A note where rounding to the output lost much of the delta."""
     if rounded_away < ROUNDED_AWAY_MUCH:
         return ()
     return (

@@ -54,7 +54,7 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     found.findings += [Finding("spec", text) for text in stray_faults(workspace, scope.covers)]
     domains = [n for n in scope.domains if found.attempt(lambda n=n: workspace.domain(n))]
     suites = [n for n in scope.suites if found.attempt(lambda n=n: workspace.suite(n))]
-    recipes = [n for n in scope.recipes if found.attempt(lambda n=n: workspace.recipe(n))]
+    recipes = [n for n in scope.recipes if found.attempt(lambda n=n: _read(workspace, n))]
     for text in _crossed(workspace, domains, suites, recipes):
         found.findings.append(Finding("spec", text))
     counts = {"domains": len(domains), "suites": len(suites), "recipes": len(recipes)}
@@ -65,6 +65,14 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
         _lock(workspace, found)
     counts |= {"rows": sum(rows.values()), "items": sum(items.values()), "leaks": leaks}
     return Report(tuple(found.findings), tuple(found.notes), counts)
+
+
+def _read(workspace: Workspace, name: str) -> None:
+    """Read a recipe, which may be a mergekit file."""
+    if workspace.is_mergekit(name):
+        workspace.mergekit(name)
+    else:
+        workspace.recipe(name)
 
 
 class _Scope:

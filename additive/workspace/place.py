@@ -18,6 +18,8 @@ from additive.types.references import NAME
 if TYPE_CHECKING:
     from additive.artifacts.store import Store
     from additive.spec.domain import DomainSpec
+    from additive.spec.mergekit import MergekitSpec
+    from additive.spec.nodes import Located, Node
     from additive.spec.recipe import RecipeSpec
     from additive.spec.suite import SuiteSpec
     from additive.spec.workspace import WorkspaceSpec
@@ -187,6 +189,31 @@ class Workspace:
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
         return load(path, RecipeSpec, name=name, shown=self.shown(path))
+
+    def is_mergekit(self, name: str) -> bool:
+        """Whether a recipe is a mergekit file. Raises: UnknownName, SpecError."""
+        from additive.spec.mergekit import is_mergekit
+
+        return is_mergekit(self._recipe_node(name))
+
+    def mergekit(self, name: str) -> tuple[MergekitSpec, Located]:
+        """A mergekit file among the recipes, with the places of its values.
+
+        Raises: UnknownName, SpecError.
+        """
+        from additive.spec.loader import from_node
+        from additive.spec.mergekit import MergekitSpec
+        from additive.spec.nodes import Located
+
+        root = self._recipe_node(name)
+        return from_node(root, MergekitSpec), Located(root)
+
+    def _recipe_node(self, name: str) -> Node:
+        from additive.spec.reading import read_yaml
+
+        _known("recipe", name, self.recipe_names())
+        path = self.root / "merges" / f"{name}.yaml"
+        return read_yaml(path, self.shown(path))
 
     @cached_property
     def base(self) -> ResolvedBase:

@@ -41,6 +41,9 @@ def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
     """Sources and methods that do not exist."""
     from additive.merge.methods import METHODS
 
+    if workspace.is_mergekit(name):
+        yield from _mergekit_faults(workspace, name)
+        return
     spec = workspace.recipe(name)
     if spec.method.name not in METHODS:
         hint = did_you_mean(spec.method.name, METHODS.names())
@@ -52,6 +55,16 @@ def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
         if problem:
             path = workspace.root / "merges" / f"{name}.yaml"
             yield f"{_at(workspace, path, 'sources', index)}: {problem}"
+
+
+def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
+    """A method that mergekit does not have; the models are looked for when it is run."""
+    from additive.merge.methods import MERGEKIT
+
+    spec, file = workspace.mergekit(name)
+    if spec.merge_method not in MERGEKIT:
+        hint = did_you_mean(spec.merge_method, MERGEKIT)
+        yield file.fault(f"unknown method of mergekit {spec.merge_method!r}{hint}", "merge_method")
 
 
 def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterator[str]:

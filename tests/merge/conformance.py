@@ -196,7 +196,7 @@ def read_kit(zoo: Zoo, text: str, seed: int = 0) -> KitRecipe:
     for name in ("a", "b"):
         found[str(zoo.places[name])] = source(zoo.places[name])
     found[f"{zoo.places['base']}+{zoo.places['lora']}"] = source(zoo.places["lora"])
-    models = {name: found[name] for name in spec.names()}
+    models = {name: found[name] for name, _ in spec.mentions()}
     return KitRecipe(spec, Located(root), models, seed=seed)
 
 

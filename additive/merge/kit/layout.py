@@ -184,12 +184,13 @@ def _place(index: int, count: int) -> float:
 
 def _post_weights(base: Base) -> frozenset[str]:
     """What mergekit's tables call post-weights of this architecture; nothing when they lack it."""
-    from mergekit.architecture.json_definitions import NAME_TO_ARCH
+    from mergekit.architecture.json_definitions import NAME_TO_ARCH, JsonModuleArchitecture
 
     found = [
         module.architecture.definition.post_weights
         for name in base.config.get("architectures") or ()
         for architecture in NAME_TO_ARCH.get(name, ())
         for module in architecture.modules.values()
+        if isinstance(module.architecture, JsonModuleArchitecture)
     ]
     return frozenset(n for weights in found for w in weights for n in (w.name, *(w.aliases or ())))

@@ -1,0 +1,259 @@
+"""`additive merge FILE` for a mergekit file: its models found, merged on our stream, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from additive.artifacts.artifact import Artifact
+from additive.artifacts.locks import lock
+from additive.artifacts.manifest import BaseIdentity, ManifestDraft, Parent
+from additive.errors import AdditiveError, CompatibilityError, UsageError
+from additive.types.digests import digest_json
+from additive.types.progress import Listener, Progress, silent
+from additive.types.references import check_name
+from additive.workflows import provenance
+from additive.workflows.merging import Built, rounding_advice
+from additive.workflows.requests import MergeOptions, resolve_specialist
+from additive.workspace import Workspace
+from additive.workspace.models import find_model, is_base
+
+if TYPE_CHECKING:
+    from additive.merge.kit.plan import KitPlan, KitRecipe
+    from additive.merge.recipe import SourceSpec
+    from additive.spec.mergekit import MergekitSpec
+    from additive.spec.nodes import Located
+
+SCHEMA = "additive.plan/1"
+
+
+@dataclass(frozen=True)
+class KitRequest:
+    """A mergekit file whose models are found; `parents` are the specialists of this workspace."""
+
+    name: str
+    base: BaseIdentity
+    recipe: KitRecipe
+    parents: tuple[Parent, ...]
+
+    def record(self) -> dict[str, Any]:
+        """All that decides the merge."""
+        return {"version": 1, "base": self.base.digest, **self.recipe.resolved()}
+
+
+@dataclass(frozen=True)
+class _Found:
+    source: SourceSpec | None
+    parent: Parent | None = None
+
+
+def mergekit_name(workspace: Workspace, names: Sequence[str]) -> str | None:
+    """The recipe that is meant when it is a mergekit file, None for everything else."""
+    if len(names) != 1:
+        return None
+    text = names[0]
+    named = Path(text).stem if text.endswith((".yaml", ".yml")) else text
+    if named == text and text in workspace.domain_names():
+        return None
+    known = named in workspace.recipe_names()
+    return named if known and workspace.is_mergekit(named) else None
+
+
+def request_mergekit(
+    workspace: Workspace, name: str, options: MergeOptions, base: BaseIdentity
+) -> KitRequest:
+    """Find the models of a mergekit file.
+
+    Raises: UsageError for options that the file itself answers; SpecError; CompatibilityError when its
+    base is not the workspace's.
+    """
+    from additive.merge.kit.plan import KitRecipe
+
+    _check_options(options)
+    spec, file = workspace.mergekit(name)
+    _check_base(workspace, spec, file)
+    found = {text: _find(workspace, text, file, path, base) for text, path in spec.mentions()}
+    models = {text: one.source for text, one in found.items()}
+    parents = {one.parent.digest: one.parent for one in found.values() if one.parent is not None}
+    asked = check_name(options.name, "merge") if options.name else name
+    return KitRequest(
+        name=asked,
+        base=base,
+        recipe=KitRecipe(spec, file, models, asked, options.seed or 0),
+        parents=tuple(parents[digest] for digest in sorted(parents)),
+    )
+
+
+def plan_mergekit(workspace: Workspace, request: KitRequest) -> KitPlan:
+    """The plan; every refusal that headers can give comes from here."""
+    from additive.merge.kit.plan import plan_kit
+
+    root = workspace.store.root
+    root.mkdir(parents=True, exist_ok=True)
+    return plan_kit(request.recipe, workspace.base_directory(), request.base, disk=root)
+
+
+def plan_text(document: Mapping[str, Any]) -> str:
+    """A plan for people."""
+    size = {key: f"{value / 1e6:.1f} MB" for key, value in document["bytes"].items()}
+    reused = document["reuses"]
+    lines = [
+        f"merge    {document['name']} (a mergekit file)",
+        f"sources  {', '.join(document['sources']) or 'the base alone'}",
+        f"method   {document['method']['name']}",
+        f"tensors  {document['tensors']['merged']} merged",
+        f"reads    {size['read']}",
+        f"writes   {size['written']} (checkpoint)",
+        f"memory   {size['memory']} over the imports, at most",
+        f"state    {f'nothing to do: {reused} is there' if reused else 'would be built'}",
+    ]
+    return "\n".join(lines)
+
+
+def plan_document(workspace: Workspace, request: KitRequest) -> dict[str, Any]:
+    """`additive merge FILE --plan --json`: what would be read, written and needed."""
+    made = plan_mergekit(workspace, request)
+    reused = _find_merge(workspace, request)
+    return {
+        "schema": SCHEMA,
+        "name": request.name,
+        "would": "reuse" if reused else "build",
+        "reuses": reused.reference if reused else None,
+        "sources": [str(source) for source in request.recipe.sources()],
+        "method": {"name": f"mergekit/{request.recipe.spec.merge_method}"},
+        "dtype": request.recipe.spec.output_dtype,
+        "tensors": {"copied": 0, "merged": len(made.planned)},
+        "bytes": {"read": made.read, "written": made.written, "memory": made.memory},
+    }
+
+
+def build_mergekit(
+    workspace: Workspace, request: KitRequest, listen: Listener = silent, *, wait: bool = False
+) -> Built:
+    """The merge that a mergekit file describes, built or found again.
+
+    Raises: LockedError; SpecError; CompatibilityError, IntegrityError, SecurityError for the sources;
+    ResourceError.
+    """
+    found = _find_merge(workspace, request)
+    if found is not None:
+        return Built(found, reused=True)
+    topic = f"merge {request.name}"
+    path = workspace.locks / f"merge-{digest_json(request.name)[:16]}.lock"
+    with lock(path, topic, None if wait else 0.0, lambda line: listen(Progress(topic, line))):
+        found = _find_merge(workspace, request)
+        if found is not None:
+            return Built(found, reused=True)
+        workspace.store.reclaim()
+        artifact = _execute(workspace, request, plan_mergekit(workspace, request), listen)
+    listen(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
+    return Built(artifact, reused=False)
+
+
+def _find_merge(workspace: Workspace, request: KitRequest) -> Artifact | None:
+    record = request.record()
+    for artifact in reversed(workspace.store.versions(request.name)):
+        if artifact.manifest.kind == "merge" and artifact.manifest.spec.get("request") == record:
+            return artifact
+    return None
+
+
+def _execute(
+    workspace: Workspace, request: KitRequest, made: KitPlan, listen: Listener
+) -> Artifact:
+    from additive.merge.kit.engine import execute_kit
+
+    started = provenance.now()
+    with workspace.store.staging("merge", request.name) as staged:
+        report = execute_kit(made, staged, listen)
+        times = {"started": started, "frozen": provenance.now()}
+        draft = ManifestDraft(
+            kind="merge",
+            name=request.name,
+            base=request.base,
+            parents=request.parents,
+            spec={**request.recipe.resolved(), "request": request.record()},
+            seed=request.recipe.seed,
+            norms=report.norms,
+            notes=(*report.notes, *rounding_advice(report.rounded_away)),
+            versions=provenance.versions(),
+            hardware=provenance.hardware(),
+            times={**times, "rounded_away": report.rounded_away},
+        )
+        return workspace.store.freeze(Path(staged), draft)
+
+
+def _check_options(options: MergeOptions) -> None:
+    said: Mapping[str, Any] = {
+        "--method": options.method,
+        "--weight": options.weights,
+        "--scale": options.scale,
+        "--set": options.parameters,
+        "--output": options.output,
+        "--dtype": options.dtype,
+    }
+    given = next((option for option, value in said.items() if value), None)
+    if given is not None:
+        raise UsageError(
+            f"{given} is given when a mergekit file says that itself", help="change the file"
+        )
+
+
+def _check_base(workspace: Workspace, spec: MergekitSpec, file: Located) -> None:
+    for text, path in spec.bases():
+        if not is_base(workspace, text):
+            raise CompatibilityError(
+                f"{path[-1]} is {text!r} when the workspace's base is {workspace.base.id!r}",
+                where=str(file.position(*path)),
+                help="merge in a workspace of that base: additive init DIR --base " + text,
+            )
+
+
+def _find(
+    workspace: Workspace, text: str, file: Located, path: tuple[str | int, ...], base: BaseIdentity
+) -> _Found:
+    """A specialist by reference, the base, or files."""
+    if is_base(workspace, text):
+        return _Found(None)
+    try:
+        return _specialist(workspace, text) or _files(workspace, text, base)
+    except UsageError as error:
+        raise file.error(error.message, *path, help=error.help) from None
+    except AdditiveError as error:
+        error.where = error.where or str(file.position(*path))
+        raise
+
+
+def _specialist(workspace: Workspace, text: str) -> _Found | None:
+    from additive.merge.recipe import SourceSpec
+
+    name = text.partition("@")[0].partition("#")[0]
+    if name not in workspace.store.names():
+        return None
+    artifact, snapshot = resolve_specialist(workspace, text)
+    digest = artifact.digest if snapshot is None else digest_json([artifact.digest, snapshot])
+    source = SourceSpec(artifact.name, digest, artifact.snapshot_path(snapshot), finite=True)
+    return _Found(source, Parent(name=artifact.name, digest=artifact.digest))
+
+
+def _files(workspace: Workspace, text: str, base: BaseIdentity) -> _Found:
+    """Files that nobody froze here go by the digest of their content; frozen ones by their own."""
+    from additive.artifacts.content import directory_digests
+    from additive.artifacts.manifest import read_manifest
+    from additive.merge.recipe import SourceSpec
+
+    found = find_model(workspace, text)
+    if found.base is not None and not is_base(workspace, found.base):
+        raise UsageError(f"model is on the base {found.base!r} when the workspace's is {base.id!r}")
+    if (found.directory / "manifest.json").is_file():
+        manifest = read_manifest(found.directory)
+        inside = found.directory.resolve().is_relative_to(workspace.store.root.resolve())
+        parent = Parent(name=manifest.name, digest=manifest.digest) if inside else None
+        return _Found(SourceSpec(manifest.name, manifest.digest, found.directory), parent)
+    digests = directory_digests(found.directory, workspace.cache)
+    if digests.weights == base.weights:
+        return _Found(None)
+    identity = digest_json([digests.weights, digests.config])
+    return _Found(SourceSpec(found.directory.name, identity, found.directory))

@@ -1,0 +1,178 @@
+"""mergekit files in a workspace: run as they are, found again, and our recipes written as such."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from additive.artifacts.identity import identify_base
+from additive.artifacts.manifest import ManifestDraft
+from additive.cli.main import run
+from additive.errors import CompatibilityError, SpecError, UsageError
+from additive.workflows.exporting import export_mergekit
+from additive.workflows.mergekit import build_mergekit, mergekit_name, request_mergekit
+from additive.workflows.merging import build_merge
+from additive.workflows.requests import MergeOptions, request_merge
+from additive.workspace import Workspace
+from tests.merge import files
+from tests.merge.conformance import by_mergekit, distance, make_zoo
+
+CLOSE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    return make_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="module")
+def workspace(zoo, tmp_path_factory):
+    """A workspace with an adapter frozen as math and a full fine-tune frozen as code."""
+    root = tmp_path_factory.mktemp("workspace")
+    text = f"version: 1\nbase: {{model: {zoo.places['base']}}}\nmerge: {{scale: 1.0}}\n"
+    (root / "additive.yaml").write_text(text)
+    (root / "merges").mkdir()
+    (root / "saves").mkdir()
+    shutil.copytree(zoo.places["a"], root / "saves" / "sql")
+    found = Workspace(root)
+    base = identify_base(zoo.places["base"], str(zoo.places["base"]), None, found.cache)
+    for name, model in (("math", "lora"), ("code", "b")):
+        with found.store.staging("specialist", name) as staged:
+            shutil.copytree(zoo.places[model], staged, dirs_exist_ok=True)
+            (staged / "README.md").unlink(missing_ok=True)
+            found.store.freeze(staged, ManifestDraft(kind="specialist", name=name, base=base))
+    return found
+
+
+@pytest.fixture
+def base(workspace):
+    from additive.workspace.inputs import base_identity
+
+    return base_identity(workspace)
+
+
+def write(workspace, name, text):
+    (workspace.root / "merges" / f"{name}.yaml").write_text(text)
+    return name
+
+
+TEXT = """merge_method: ties
+base_model: {base}
+models:
+  - {{model: math, parameters: {{weight: 1.0, density: [0.2, 0.8]}}}}
+  - {{model: code@{code}, parameters: {{weight: 0.5}}}}
+  - {{model: saves/sql, parameters: {{weight: 0.3}}}}
+parameters: {{density: 0.5}}
+dtype: float32
+"""
+
+
+def as_paths(workspace, text):
+    """The same file with paths, which mergekit understands."""
+    root, base = workspace.root, workspace.base_directory()
+    math, code = (workspace.store.resolve(name).path for name in ("math", "code"))
+    text = text.replace("model: math", f"model: {base}+{math}").replace(
+        "saves/sql", f"{root}/saves/sql"
+    )
+    return text.replace(
+        f"model: code@{workspace.store.resolve('code').digest[:8]}", f"model: {code}"
+    )
+
+
+def test_a_file_runs_as_it_is(workspace, base, zoo, tmp_path):
+    code = workspace.store.resolve("code").digest[:8]
+    text = TEXT.format(base=zoo.places["base"], code=code)
+    write(workspace, "release", text)
+    assert mergekit_name(workspace, ["merges/release.yaml"]) == "release"
+    request = request_mergekit(workspace, "release", MergeOptions(), base)
+    built = build_mergekit(workspace, request)
+    theirs = by_mergekit(zoo, as_paths(workspace, text), tmp_path / "theirs")
+    assert distance(files.read(built.artifact.path), theirs) <= CLOSE
+    assert built.document()["method"] == "mergekit/ties"
+    assert {parent.name for parent in built.artifact.manifest.parents} == {"math", "code"}
+    assert build_mergekit(workspace, request).reused
+
+
+def test_the_command_line_builds_plans_and_lints(workspace, zoo, capfd):
+    name = write(
+        workspace,
+        "averaged",
+        "merge_method: linear\nmodels: [{model: math, parameters: {weight: 1}}]\n",
+    )
+    where = ["-C", str(workspace.root), "--json"]
+    assert run([*where, "merge", f"merges/{name}.yaml", "--plan"]) == 0
+    assert json.loads(capfd.readouterr().out)["would"] == "build"
+    assert run([*where, "merge", name, "--no-check"]) == 0
+    assert json.loads(capfd.readouterr().out)["method"] == "mergekit/linear"
+    assert run([*where, "merge", name, "--plan"]) == 0
+    assert json.loads(capfd.readouterr().out)["would"] == "reuse"
+    assert run([*where, "merge", name, "--scale", "0.5"]) == 2
+    write(workspace, "typo", "merge_method: tise\nmodels: [{model: math}]\n")
+    assert run(["-C", str(workspace.root), "lint", str(workspace.root / "merges")]) == 2
+    assert "merges/typo.yaml:1:15: unknown method of mergekit 'tise'" in capfd.readouterr().out
+    (workspace.root / "merges" / "typo.yaml").unlink()
+
+
+def test_a_foreign_base_and_a_missing_model_are_refused_at_their_place(workspace, base):
+    write(
+        workspace, "bad", "merge_method: linear\nbase_model: org/other\nmodels: [{model: math}]\n"
+    )
+    with pytest.raises(
+        CompatibilityError, match=r"merges/bad.yaml:2:13: base_model is 'org/other'"
+    ):
+        request_mergekit(workspace, "bad", MergeOptions(), base)
+    write(workspace, "bad", "merge_method: linear\nmodels: [{model: maths}]\n")
+    with pytest.raises(SpecError, match=r"merges/bad.yaml:2:18: model is 'maths' when it should"):
+        request_mergekit(workspace, "bad", MergeOptions(), base)
+    (workspace.root / "merges" / "bad.yaml").unlink()
+
+
+RECIPES = {
+    "sum": "{method: task_arithmetic, scale: 0.7, dtype: float32",
+    "mean": "{method: linear, scale: 0.9, dtype: float32",
+    "trimmed": "{method: {name: mergekit/ties, density: 0.3}, scale: 1.2, dtype: float32",
+    "sphere": "{method: mergekit/multislerp, scale: 1, dtype: float32",
+    "stock": "{method: mergekit/model_stock, scale: 1, dtype: float32",
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_there_and_back(workspace, base, zoo, tmp_path, name):
+    """Our recipe, its export in mergekit, and its export in additive give the same weights."""
+    write(
+        workspace,
+        name,
+        f"{RECIPES[name]}, version: 1, sources: [math, {{domain: code, weight: 0.4}}]}}",
+    )
+    ours = build_merge(workspace, request_merge(workspace, [name], MergeOptions(), base))
+    text = export_mergekit(workspace, name)
+    write(workspace, f"{name}-back", text)
+    back = build_mergekit(
+        workspace, request_mergekit(workspace, f"{name}-back", MergeOptions(), base)
+    )
+    wanted = files.read(ours.artifact.path)
+    assert distance(files.read(back.artifact.path), wanted) <= CLOSE
+    assert distance(by_mergekit(zoo, text, tmp_path / "theirs"), wanted) <= CLOSE
+    assert [p.digest for p in back.artifact.manifest.parents] == sorted(
+        p.digest for p in ours.artifact.manifest.parents
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message", "help_"),
+    [
+        ("method: ties", "ties is computed otherwise by mergekit", "mergekit/ties"),
+        ("method: tsv_m", "tsv_m is computed otherwise", "mergekit has no tsv_m"),
+        ("output: adapter", "output is adapter", "output: checkpoint"),
+        ("scale: validation", "scale of no is chosen on validation rows", "additive merge no"),
+        ("method: mergekit/multislerp, scale: 0.5", "scale is 0.5 when", "scale: 1"),
+    ],
+)
+def test_what_mergekit_computes_otherwise_is_not_exported(workspace, recipe, message, help_):
+    write(workspace, "no", f"{{version: 1, sources: [math, code], {recipe}}}")
+    with pytest.raises(UsageError, match=message) as caught:
+        export_mergekit(workspace, "no")
+    assert help_ in str(caught.value.help)
+    (workspace.root / "merges" / "no.yaml").unlink()
