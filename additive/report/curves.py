@@ -55,6 +55,17 @@ def curve_picture(curve: Curve) -> Markup | None:
     return svg.picture(_WIDTH, _HEIGHT, label, *parts)
 
 
+def caption(curve: Curve) -> str:
+    """What the thin lines are: the domain's own answers, really generated; other suites' scores."""
+    own = f"{curve.name}-generated"
+    names = [name for name, _ in curve.others]
+    answers = ["its own answers, really generated and graded"] if own in names else []
+    others = [one_line(name) for name in names if name != own]
+    beside = [f"what it does to {', '.join(others)} meanwhile"] if others else []
+    said = "; ".join([*answers, *beside])
+    return f"thin line{'s' if len(names) > 1 else ''}: {said}" if said else ""
+
+
 def thin(points: Sequence[Point]) -> tuple[Point, ...]:
     """At most about 120 points, evenly taken, the last one always among them."""
     stride = -(-len(points) // MOST_POINTS)

@@ -151,5 +151,6 @@ def training_story(manifest: Manifest) -> str:
         parts.append(f"validation {fraction(own[-1].score)}")
     gain = manifest.saturation.get("gain")
     if isinstance(gain, int | float):
-        parts.append(f"at most {fraction(float(gain))} more to gain")
+        left = 1 - own[-1].score if own else 1.0
+        parts.append(f"at most {fraction(min(float(gain), left))} more to gain")
     return ", ".join(parts) if word or step is not None or own else ""

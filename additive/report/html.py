@@ -16,10 +16,11 @@ from markupsafe import Markup
 
 from additive import __version__
 from additive.report.bars import interval_picture, retention_bars, span_of, ticks
-from additive.report.curves import curve_picture
+from additive.report.curves import caption, curve_picture
 from additive.report.evidence import Evidence, by_task, curve_of, explanation, headline
 from additive.report.flips import Flips
-from additive.report.lineage import commands, lineage
+from additive.report.lineage import commands, composition, lineage
+from additive.report.suggest import Suggestion
 from additive.report.wording import clean, clip, fraction, interval, minus, signed
 
 if TYPE_CHECKING:
@@ -46,14 +47,15 @@ def render_html(evidence: Evidence) -> str:
             check=check,
             css=Markup(_resource("page.css")),
             headline=headline(check),
+            composition=composition(evidence),
             span=span_of(check.suites),
             interval_picture=interval_picture,
             explain=explanation,
             by_task=by_task,
-            suggestions=evidence.suggestions(),
+            suggestions=[step for step in evidence.suggestions() if not _is_this_page(step)],
             retention=retention_bars(check.suites),
             ticks=ticks(),
-            curves=[(curve, picture) for curve, picture in pictures if picture],
+            curves=[(curve, caption(curve), picture) for curve, picture in pictures if picture],
             lineage=lineage(evidence),
             flips=flips,
             budget=budget,
@@ -86,6 +88,10 @@ def _environment() -> Environment:
         "tone": lambda verdict: _TONES[verdict],
     }
     return environment
+
+
+def _is_this_page(step: Suggestion) -> bool:
+    return (step.command or "").startswith("additive report ")
 
 
 def breakable(name: str) -> Markup:

@@ -35,6 +35,17 @@ def lineage(evidence: Evidence) -> Node | None:
     return Node("merge", merge.name, merge.digest, _how(merge), (*base, *sources))
 
 
+def composition(evidence: Evidence) -> str:
+    """`safety@0501b42d + math@e2c77db4 on tiny@48f41ec4: task_arithmetic, scale 1`."""
+    merge = evidence.merge
+    if merge is None:
+        return ""
+    sources = " + ".join(f"{parent.name}@{short(parent.digest)}" for parent in merge.parents)
+    base = f" on {merge.base.id}@{short(merge.base.digest)}" if merge.base else ""
+    how = ", ".join(part for part in _how(merge) if part)
+    return one_line(f"{sources}{base}: {how}")
+
+
 def _how(merge: Manifest) -> tuple[str, ...]:
     method = method_of(merge)
     parameters = [

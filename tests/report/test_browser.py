@@ -18,6 +18,7 @@ CHROMIUM = next(
 )
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DARK = "--blink-settings=preferredColorScheme=0"
+RED_GROUND = (253, 235, 236)
 RED, DARK_RED = (198, 47, 59), (255, 111, 122)
 
 pytestmark = pytest.mark.skipif(
@@ -56,6 +57,20 @@ def test_the_page_is_drawn(tmp_path, scheme, paper, red):
     assert colours.most_common(1)[0][0] == paper
     assert colours[red] > 100
     assert len(colours) > 200
+
+
+def test_verdicts_are_seen_on_a_narrow_screen(tmp_path):
+    """A table is wider than a telephone: its rows are cards there, nothing is scrolled away."""
+    from PIL import Image
+
+    page, picture = tmp_path / "page.html", tmp_path / "page.png"
+    page.write_text(render_html(evidence("fail")), encoding="utf-8")
+    size = ("--window-size=500,2400", "--hide-scrollbars", f"--screenshot={picture}")
+    _chromium(tmp_path / "profile", *size, page.as_uri())
+    below_the_banner = tmp_path / "table.png"
+    with Image.open(picture) as image:
+        image.crop((0, 500, 500, 2400)).save(below_the_banner)
+    assert _colours(below_the_banner)[RED_GROUND] > 200
 
 
 def test_hostile_text_stays_text_in_a_browser(tmp_path):

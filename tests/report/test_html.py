@@ -151,7 +151,7 @@ def test_null_scores_are_dashes_not_zeros():
         reason="there are no items",
     )
     page = render_html(Evidence(read_check(document("cannot tell", empty))))
-    assert '<td class="number">-</td>' in page
+    assert '<td class="number" data-label="base">-</td>' in page
     assert "there are no items" in page
     assert "None" not in read_page(page).text
 

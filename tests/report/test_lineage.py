@@ -6,9 +6,10 @@ import shlex
 from dataclasses import replace
 
 from additive.artifacts.manifest import Parent
+from additive.report.curves import Curve, Point, caption
 from additive.report.document import read_check
 from additive.report.evidence import Evidence, curve_of, plateau, total_norm, training_story
-from additive.report.lineage import commands, lineage
+from additive.report.lineage import commands, composition, lineage
 from tests.report.documents import PASS, SPECIALISTS, digest, evidence, merge, specialist
 
 
@@ -62,6 +63,32 @@ def test_curves_come_from_the_manifest():
     assert [name for name, _ in curve.others] == ["general"]
     assert (curve.outcome, curve.mark) == ("saturated", 400)
     assert curve.snapshots == ((0.25, 100), (0.5, 200), (0.75, 300), (1.0, 400))
+
+
+def test_thin_lines_are_named_for_what_they_are():
+    own = (Point(0, 0.1), Point(10, 0.9))
+    both = Curve("math", own, (("math-generated", own), ("general", own)))
+    assert caption(both) == (
+        "thin lines: its own answers, really generated and graded; what it does to general meanwhile"
+    )
+    assert caption(Curve("math", own, both.others[:1])) == (
+        "thin line: its own answers, really generated and graded"
+    )
+    assert caption(Curve("math", own)) == ""
+
+
+def test_a_merge_says_what_it_is_made_of_in_a_line():
+    line = composition(evidence("pass"))
+    assert all(f"{s.name}@{s.digest[:8]}" in line for s in SPECIALISTS)
+    assert "@" in line.split(" on ")[1]
+    assert composition(Evidence(read_check(PASS))) == ""
+
+
+def test_no_more_is_left_to_gain_than_is_wrong():
+    done = specialist("math").model_copy(
+        update={"saturation": {"outcome": "saturated", "plateau_step": 400, "gain": 0.5}}
+    )
+    assert training_story(done).endswith("validation 0.935, at most 0.065 more to gain")
 
 
 def test_a_full_fine_tune_has_no_snapshots_and_still_a_plateau():
