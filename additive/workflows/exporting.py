@@ -12,8 +12,8 @@ from additive.workspace.inputs import base_identity
 def export_mergekit(workspace: Workspace, name: str) -> str:
     """The YAML of a recipe that `mergekit-yaml` and `additive merge` both run to the same weights.
 
-    Raises: UnknownName, SpecError; UsageError for what mergekit computes differently, and for a scale
-    that is still to be chosen.
+    Raises: UnknownName, SpecError; UsageError for what mergekit computes differently, and for a
+    scale that is still to be chosen.
     """
     from additive.merge.kit.export import check_exportable, to_mergekit
     from additive.workflows.mergekit import mergekit_name

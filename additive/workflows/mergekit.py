@@ -66,8 +66,8 @@ def request_mergekit(
 ) -> KitRequest:
     """Find the models of a mergekit file.
 
-    Raises: UsageError for options that the file itself answers; SpecError; CompatibilityError when its
-    base is not the workspace's.
+    Raises: UsageError for options that the file itself answers; SpecError; CompatibilityError when
+    its base is not the workspace's.
     """
     from additive.merge.kit.plan import KitRecipe
 
@@ -134,8 +134,8 @@ def build_mergekit(
 ) -> Built:
     """The merge that a mergekit file describes, built or found again.
 
-    Raises: LockedError; SpecError; CompatibilityError, IntegrityError, SecurityError for the sources;
-    ResourceError.
+    Raises: LockedError; SpecError; CompatibilityError, IntegrityError, SecurityError for the
+    sources; ResourceError.
     """
     found = _find_merge(workspace, request)
     if found is not None:

@@ -59,7 +59,9 @@ parameters: {{{{weight: 0.5, density: 0.6, gamma: 0.05}}}}""",
 base_model: {{base}}
 {MODELS}
 parameters: {{{{weight: 0.5, density: [0.4, 0.9], gamma: 0.02}}}}""",
-    "sce": f"merge_method: sce\nbase_model: {{base}}\n{MODELS}\nparameters: {{{{select_topk: 0.3}}}}",
+    "sce": (
+        f"merge_method: sce\nbase_model: {{base}}\n{MODELS}\nparameters: {{{{select_topk: 0.3}}}}"
+    ),
     "model_stock": f"merge_method: model_stock\nbase_model: {{base}}\n{MODELS}",
     "model_stock by rows": f"""merge_method: model_stock
 base_model: {{base}}

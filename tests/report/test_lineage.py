@@ -69,7 +69,8 @@ def test_thin_lines_are_named_for_what_they_are():
     own = (Point(0, 0.1), Point(10, 0.9))
     both = Curve("math", own, (("math-generated", own), ("general", own)))
     assert caption(both) == (
-        "thin lines: its own answers, really generated and graded; what it does to general meanwhile"
+        "thin lines: its own answers, really generated and graded;"
+        " what it does to general meanwhile"
     )
     assert caption(Curve("math", own, both.others[:1])) == (
         "thin line: its own answers, really generated and graded"

@@ -51,7 +51,7 @@ class KitRecipe:
         return tuple(found[digest] for digest in sorted(found))
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that decides the bytes, as JSON values; models by digest instead of by path."""
+        """Everything that decides the bytes, as JSON values; models by digest, not by path."""
         digests = {text: s.digest if s else "base" for text, s in self.models.items()}
         return {
             "method": {"name": f"mergekit/{self.spec.merge_method}"},
@@ -92,8 +92,8 @@ def plan_kit(
 ) -> KitPlan:
     """Check a mergekit file against base and sources; no tensor is read.
 
-    Raises: SpecError at the place in the file; CompatibilityError, IntegrityError, SecurityError for
-    the sources; ResourceError when the disk is too small.
+    Raises: SpecError at the place in the file; CompatibilityError, IntegrityError, SecurityError
+    for the sources; ResourceError when the disk is too small.
     """
     base = open_base(base_directory)
     for source in recipe.sources():

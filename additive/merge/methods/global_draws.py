@@ -1,4 +1,4 @@
-"""Random numbers of libraries that draw from torch's global generator, made a function of a seed."""
+"""Random numbers drawn from torch's global generator by libraries, made a function of a seed."""
 
 from __future__ import annotations
 
