@@ -10,7 +10,7 @@ WORKERS ?= 2
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-seeds test soak real bench tiny-base data docs check constraints clean
+.PHONY: demo demo-seeds ablation test soak real bench tiny-base data docs check constraints clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/additive demo
@@ -35,6 +35,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 demo-seeds: $(VENV)/.installed-test     ## the demo over ten seeds, with a table
 	@$(BIN)/python -m tests.benchmarks.demo_seeds --out docs/demo-seeds.md
 
+ablation: $(VENV)/.installed-test       ## recall, rate and rank against score, forgetting and the merge
+	@$(BIN)/python -m tests.benchmarks.additivity --out docs/ablation.md
+
 soak: $(VENV)/.installed-test           ## long kill and disk-full sweeps
 	@$(BIN)/python -m pytest -m soak
 
@@ -42,7 +45,7 @@ real: $(VENV)/.installed-test           ## the same job on public data sets besi
 	@$(BIN)/python -m pytest -m real -s
 
 bench: $(VENV)/.installed-test          ## every benchmark, as ratios
-	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
 
 tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
 	@$(BIN)/python -m additive.tinybase --out additive/data/tiny --work .tiny-base

@@ -34,9 +34,9 @@ def is_for_recall(row: Row) -> bool:
     return bool(row.prompt) and not (row.kind in GENERAL and fold_of(row.prompt) < 6)
 
 
-def recall_items() -> list[Item]:
-    """Return the recall rows, distinct by prompt."""
-    rng = Random(SEED)
+def recall_items(seed: int = SEED, count: int = ROWS) -> list[Item]:
+    """Return recall rows, distinct by prompt; another seed gives others of the same kinds."""
+    rng = Random(seed)
 
     def one() -> Item | None:
         row = draw(rng)
@@ -44,4 +44,4 @@ def recall_items() -> list[Item]:
             return None
         return {"prompt": row.prompt, "completion": row.completion, "kind": row.kind}
 
-    return distinct(one, ROWS, set())
+    return distinct(one, count, set())
