@@ -38,7 +38,10 @@ def command(session: Session, directory: Path, base: str, domains: tuple[str, ..
         "suites": list(workspace.suite_names()),
         "next": steps,
     }
-    kind = "ready to train" if ready else "empty: put rows into train.jsonl and validation.jsonl"
+    empty = (
+        "empty: put rows into train.jsonl and validation.jsonl, or adopt an adapter by that name"
+    )
+    kind = "ready to train" if ready else empty
     lines = [
         f"workspace  {root}",
         f"base       {workspace.spec.base.model}",
@@ -53,7 +56,8 @@ def _next_steps(session: Session, root: Path, ready: bool) -> list[str]:
     here = root == session.directory.resolve()
     change = [] if here else [f"cd {_shown(session, root)}"]
     first = f"additive train {DEMO_DOMAINS[0]}" if ready else "additive lint"
-    return [*change, first]
+    adopt = [] if ready else ["additive adopt DIR --as NAME (for adapters that you have already)"]
+    return [*change, first, *adopt]
 
 
 def _shown(session: Session, root: Path) -> str:

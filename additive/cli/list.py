@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from additive.artifacts.standing import standing_of
 from additive.cli.output import Output
 from additive.cli.session import Session
 from additive.errors import RefusedError
@@ -55,7 +56,10 @@ def _domains(session: Session) -> list[Record]:
 def _adaptation(session: Session, name: str) -> str | None:
     if name not in session.workspace.domain_names():
         return None
-    adapt = session.workspace.domain(name).adapt
+    spec = session.workspace.domain(name)
+    if spec.adopted:
+        return "adopted"
+    adapt = spec.adapt
     return f"lora r={adapt.rank}" if adapt.kind == "lora" else adapt.kind
 
 
@@ -87,6 +91,10 @@ def _frozen(session: Session, kind: str) -> dict[str, list[Record]]:
             continue
         if manifest.kind == kind:
             record["state"] = str(manifest.saturation.get("outcome") or "frozen")
+            standing = standing_of(artifact)
+            record["base"] = standing.state if standing else "by digest"
+            if standing:
+                record["state"] = f"base {standing.state}"
             record["method"] = (manifest.spec.get("method") or {}).get("name")
             record["sources"] = [f"{p.name}@{short(p.digest)}" for p in manifest.parents]
             found.setdefault(artifact.name, []).append(record)

@@ -38,6 +38,7 @@ LAZY: dict[str, Verb] = {
     "demo": Verb("additive.cli.demo:command", "Start", "the whole story on the bundled base"),
     "doctor": Verb("additive.cli.doctor:command", "Start", "judge this machine"),
     "lint": Verb("additive.cli.lint:command", "Start", "check specs, data, digests and leaks"),
+    "adopt": Verb("additive.cli.adopt:command", "Build", "take in what was trained elsewhere"),
     "train": Verb(
         "additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"
     ),

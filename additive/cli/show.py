@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+from additive.artifacts.artifact import Artifact
 from additive.artifacts.manifest import Manifest
+from additive.artifacts.standing import standing_of
 from additive.cli.find import artifact_of
 from additive.cli.output import clean
 from additive.cli.session import Session
@@ -22,9 +24,8 @@ def command(session: Session, name: str) -> None:
     With --json it prints the manifest itself.
     """
     artifact = artifact_of(session, name)
-    lines = [
-        (key, clean(value)) for key, value in _lines(artifact.manifest, str(artifact.path)) if value
-    ]
+    told = [*_lines(artifact.manifest, str(artifact.path)), *_adoption(artifact)]
+    lines = [(key, clean(value)) for key, value in told if value]
     width = max(len(key) for key, _ in lines)
     text = "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
     session.output.result(artifact.manifest.fields(), text)
@@ -70,6 +71,17 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.norms:
         total = sum(norm * norm for norm in manifest.norms.values()) ** 0.5
         yield "delta norm", f"{total:.4g} over {len(manifest.norms)} parameters"
+
+
+def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:
+    """Where an adopted specialist comes from, and how sure its base is."""
+    standing = standing_of(artifact)
+    if standing is None:
+        return
+    origin = artifact.manifest.times.get("adopted", {})
+    yield "adopted", f"{origin.get('id')}, written by {origin.get('trainer')}"
+    yield "says", f"trained on {origin['claims']}" if origin.get("claims") else ""
+    yield f"base {standing.state}", standing.why
 
 
 def _inline(value: object) -> str:

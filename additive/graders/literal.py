@@ -53,6 +53,15 @@ def literal(text: str) -> Any:
         return _TEXT
 
 
+def is_value(answer: Any) -> bool:
+    """Whether a text is written as a Python value, such as `[1, 2]` or `'ab'`.
+
+    >>> is_value("[1, 2]"), is_value("Paris"), is_value(None)
+    (True, False, False)
+    """
+    return isinstance(answer, str) and literal(answer) is not _TEXT
+
+
 def same(left: Any, right: Any) -> bool:
     """Equal values, with truth values and numbers told apart.
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from additive.artifacts.identity import BaseIdentity, template_digest
 from additive.artifacts.manifest import read_manifest
+from additive.artifacts.vocabulary import vocabulary
 from additive.errors import CompatibilityError
 from additive.merge.recipe import SourceSpec
-from additive.tensors.strict_json import read_object
 from additive.types.digests import Digest, digest_json, short
-
-_TOKENIZER_BYTES = 256 << 20
 
 
 def check_lineage(spec: SourceSpec, base_directory: Path, base: BaseIdentity | None) -> None:
@@ -64,12 +62,8 @@ def vocabulary_digest(directory: Path) -> Digest | None:
 
     Raises: IntegrityError when the file is broken.
     """
-    path = directory / "tokenizer.json"
-    if not path.exists():
-        return None
-    content = read_object(path, _TOKENIZER_BYTES)
-    model, added = content.get("model") or {}, content.get("added_tokens") or []
-    return digest_json([model.get("vocab"), [[t.get("id"), t.get("content")] for t in added]])
+    found = vocabulary(directory)
+    return None if found is None else digest_json(found)
 
 
 def _compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from additive.artifacts.manifest import CurvePoint, Manifest
@@ -19,6 +19,8 @@ from additive.report.wording import fraction, interval, one_line, plural
 class Evidence:
     """A check with the manifests behind it; whatever is not given is left out of the pages.
 
+    `standings` says of each adopted specialist, by digest, how sure its base is.
+
     Example: `Evidence(read_check(document), read_manifest(merge), [read_manifest(math)])`
     """
 
@@ -26,6 +28,7 @@ class Evidence:
     merge: Manifest | None = None
     specialists: Sequence[Manifest] = ()
     flips: Sequence[Flips] = ()
+    standings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:

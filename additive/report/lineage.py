@@ -30,7 +30,10 @@ def lineage(evidence: Evidence) -> Node | None:
     if merge is None:
         return None
     manifests = {manifest.digest: manifest for manifest in evidence.specialists}
-    sources = tuple(_source(parent, manifests.get(parent.digest)) for parent in merge.parents)
+    sources = tuple(
+        _source(parent, manifests.get(parent.digest), evidence.standings.get(parent.digest))
+        for parent in merge.parents
+    )
     base = (_base(merge.base),) if merge.base else ()
     return Node("merge", merge.name, merge.digest, _how(merge), (*base, *sources))
 
@@ -68,12 +71,13 @@ def _base(base: BaseIdentity) -> Node:
     return Node("base", base.id, base.digest, (*revision, *digests))
 
 
-def _source(parent: Parent, manifest: Manifest | None) -> Node:
+def _source(parent: Parent, manifest: Manifest | None, standing: str | None) -> Node:
     weight = () if parent.weight is None else (f"weight {parent.weight:g}",)
     if manifest is None:
         return Node("specialist", parent.name, parent.digest, weight)
     story = training_story(manifest)
-    details = (*weight, *((story,) if story else ()), *_adapt(manifest), *manifest.notes)
+    said = tuple(filter(None, (story, standing)))
+    details = (*weight, *said, *_adapt(manifest), *manifest.notes)
     data = tuple(_data(name, entry) for name, entry in sorted(manifest.data.items()))
     return Node("specialist", parent.name, parent.digest, details, data)
 
@@ -107,8 +111,13 @@ def commands(evidence: Evidence) -> tuple[str, ...]:
         return ()
     made = sorted(merge.parents, key=lambda parent: parent.name)
     known = {manifest.digest for manifest in evidence.specialists}
-    train = [f"additive train {quote(p.name)}" for p in made if p.digest in known]
+    train = [_making(p, evidence.standings) for p in made if p.digest in known]
     return (*train, _merge_command(merge), f"additive check {quote(evidence.check.reference)}")
+
+
+def _making(parent: Parent, standings: Mapping[str, str]) -> str:
+    adopted = parent.digest in standings
+    return f"additive {'adopt DIR --as' if adopted else 'train'} {quote(parent.name)}"
 
 
 def _merge_command(merge: Manifest) -> str:

@@ -32,19 +32,20 @@ def _block(model: type[Spec], given: Mapping[str, Any], depth: int) -> Iterator[
         value = given.get(name)
         indent = "  " * depth
         yield from _comment(key.about, indent)
-        if isinstance(value, Mapping) and key.blocks:
+        chosen = _chosen(key, value) if isinstance(value, Mapping) else None
+        if chosen is not None and isinstance(value, Mapping):
             yield f"{indent}{name}:"
-            yield from _block(_chosen(key, value), value, depth + 1)
+            yield from _block(chosen, value, depth + 1)
         elif name in given:
             yield f"{indent}{name}: {_flow(value)}"
         else:
             yield f"{indent}# {name}:{_placeholder(key)}"
 
 
-def _chosen(key: Key, value: Mapping[str, Any]) -> type[Spec]:
-    """The alternative of a block that has all given keys."""
+def _chosen(key: Key, value: Mapping[str, Any]) -> type[Spec] | None:
+    """The alternative of a block that has all given keys; None for a map with keys of its own."""
     fitting = [block for block in key.blocks if set(value) <= set(block.model_fields)]
-    return fitting[0]
+    return fitting[0] if fitting else None
 
 
 def _placeholder(key: Key) -> str:

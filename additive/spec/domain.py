@@ -23,16 +23,17 @@ from additive.spec.model import (
 LORA_RATE = 2e-4
 FULL_RATE = 2e-5
 RECALL_SHARE = 0.5
+_OF_TRAINING = ("adapt", "train", "recall", "saturation", "snapshots")
 
 
 class DataSpec(Spec):
     """The rows of a domain; paths are relative to the domain's directory."""
 
-    train: Annotated[tuple[Text, ...], Field(min_length=1)] = ("train.jsonl",)
-    """Files of training rows, JSON lines."""
-    validation: Annotated[tuple[Text, ...], Field(min_length=1)] = ("validation.jsonl",)
+    train: tuple[Text, ...] = ("train.jsonl",)
+    """Files of training rows, JSON lines; none in an adopted domain."""
+    validation: tuple[Text, ...] = ("validation.jsonl",)
     """Files of validation rows: they decide saturation and every search, and are never
-    trained on."""
+    trained on. An adopted domain may have none."""
     format: Literal["auto", "prompt-completion", "messages", "alpaca", "sharegpt"] = "auto"
     """How a row is written; `auto` looks at the keys of the first row and reports what it found."""
     licence: Text | None = None
@@ -156,6 +157,9 @@ class DomainSpec(Spec):
     """How generated answers are graded: numeric, literal, exact, code, refusal or format."""
     data: DataSpec = DataSpec()
     """Training and validation rows."""
+    adopted: bool = False
+    """Whether its specialist was trained elsewhere and taken in by `additive adopt`; then nothing
+    here trains it, and it needs no rows."""
     adapt: Annotated[LoraSpec | FullSpec, Field(discriminator="kind")] = LoraSpec()
     """What is trained: a low-rank adapter or every weight."""
     train: TrainSpec = TrainSpec()
@@ -167,6 +171,29 @@ class DomainSpec(Spec):
     snapshots: Annotated[tuple[float, ...], Field(min_length=1)] = (0.25, 0.5, 0.75, 1.0)
     """Fractions of the plateau step that are kept (lora); 1.0 is always kept, up to 1.5 may be
     asked for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_of_an_adopted_one(cls, values: Any) -> Any:
+        """An adopted domain has no rows unless it names some."""
+        if not isinstance(values, Mapping) or values.get("adopted") is not True:
+            return values
+        unused = [key for key in _OF_TRAINING if key in values]
+        if unused:
+            raise wrong(f"{unused[0]} is given when an adopted domain is not trained here")
+        data = values.get("data", {})
+        if not isinstance(data, Mapping):
+            return values
+        return {**values, "data": {"train": (), "validation": (), **data}}
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> DomainSpec:
+        for split, files in (("train", self.data.train), ("validation", self.data.validation)):
+            if not files and not self.adopted:
+                raise wrong(f"data.{split} is empty when it should name at least one file")
+        if self.adopted and self.data.train:
+            raise wrong("data.train is given when an adopted domain is not trained here")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -27,6 +27,7 @@ from additive.types.digests import Digest, digest_file, digest_json, short
 from additive.types.progress import Listener, Progress, silent
 from additive.types.results import SuiteResult
 from additive.workflows import provenance
+from additive.workflows.functional import settle
 from additive.workflows.reporting import check_path, last_check, write_pages
 from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
@@ -63,10 +64,13 @@ def check_merge(
     known = last_check(workspace, artifact)
     if known is not None and known.get("key") == key:
         return known
+    for name in workspace.unwritten_suites(domains):
+        listen(Progress(f"check {artifact.name}", f"{name} left out: no items", lasting=True))
     contestants = contestants_of(workspace, artifact, uses)
     results = {
-        contestant.role: _results(workspace, contestant, listen) for contestant in contestants
+        contestant.role: results_of(workspace, contestant, listen) for contestant in contestants
     }
+    _settle_claims(contestants, results)
     verdicts = [line for use in uses for line in judged(use, results)]
     document = overall(verdicts).document(artifact.name, artifact.digest)
     document["key"] = key
@@ -94,6 +98,13 @@ def contestants_of(
         *specialists,
         Contestant(MERGED, artifact, everything),
     )
+
+
+def _settle_claims(contestants: Sequence[Contestant], results: Results) -> None:
+    """What was just asked is a functional check of every adopted specialist."""
+    for contestant in contestants:
+        if contestant.artifact is not None and contestant.role != MERGED:
+            settle(contestant.artifact, results[BASE], results[contestant.role])
 
 
 def judged(use: SuiteUse, results: Results) -> tuple[SuiteVerdict, ...]:
@@ -154,11 +165,11 @@ def flips_between(
     domains = [parent.name for parent in artifact.manifest.parents]
     uses = workspace.suites(domains)
     contestants = contestants_of(workspace, artifact, uses)
-    results = {c.role: _results(workspace, c, silent) for c in contestants}
+    results = {c.role: results_of(workspace, c, silent) for c in contestants}
     return _flips(workspace, uses, results)
 
 
-def _results(
+def results_of(
     workspace: Workspace, contestant: Contestant, listen: Listener
 ) -> Mapping[str, SuiteResult]:
     """A model's results by suite (or suite/side); it is loaded once, when it has to answer."""
@@ -227,7 +238,9 @@ def _version(workspace: Workspace, name: str, digest: Digest) -> Artifact:
         if version.digest == digest:
             return version
     known = [short(version.digest) for version in workspace.store.versions(name)]
-    raise UnknownName(f"version of {name}", short(digest), known, help=f"additive train {name}")
+    adopted = name in workspace.domain_names() and workspace.domain(name).adopted
+    mend = f"additive adopt DIR --as {name}" if adopted else f"additive train {name}"
+    raise UnknownName(f"version of {name}", short(digest), known, help=mend)
 
 
 def _keep(

@@ -181,7 +181,12 @@ def _execute(
             spec={**made.recipe.resolved(), "request": request.record()},
             seed=request.seed,
             norms=report.norms,
-            notes=(*made.notes, *report.notes, *rounding_advice(report.rounded_away)),
+            notes=(
+                *request.notes,
+                *made.notes,
+                *report.notes,
+                *rounding_advice(report.rounded_away),
+            ),
             versions=provenance.versions(),
             hardware=provenance.hardware(),
             times={

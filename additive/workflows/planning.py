@@ -83,7 +83,7 @@ def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
         read=made.read,
         written=made.written,
         memory=made.memory,
-        notes=made.notes,
+        notes=(*request.notes, *made.notes),
     )
 
 

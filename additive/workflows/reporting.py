@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
+from additive.artifacts.standing import standing_of
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.report.document import read_check
 from additive.report.evidence import Evidence
@@ -35,6 +36,7 @@ def evidence_of(
         merge=merge.manifest if merge else None,
         specialists=[s.manifest for s in specialists if s],
         flips=tuple(flips),
+        standings={s.digest: str(told) for s in specialists if s and (told := standing_of(s))},
     )
 
 

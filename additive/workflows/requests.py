@@ -15,6 +15,7 @@ from typing import Any
 
 from additive.artifacts.artifact import Artifact
 from additive.artifacts.manifest import BaseIdentity
+from additive.artifacts.standing import is_adopted
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RecipeSpec
@@ -23,6 +24,10 @@ from additive.types.references import check_name, merge_name, parse_reference
 from additive.workspace import Workspace
 
 REQUEST_VERSION = 1
+NO_ROWS = (
+    "scale 1: no source has validation rows to choose it on"
+    " (--scale, or data.validation in its domain.yaml)"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class MergeRequest:
     dtype: str
     seed: int
     validation: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """All that decides the merge, in an order that does not depend on the command line."""
@@ -105,6 +111,9 @@ def request_merge(
         _check_base(source.artifact, base)
     ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
     scale = recipe.scale if options.scale is None else options.scale
+    notes: tuple[str, ...] = ()
+    if _nobody_chose(workspace, names, options) and not _validation(workspace, ordered):
+        scale, notes = 1.0, (NO_ROWS,)
     return MergeRequest(
         name=_name(recipe, sources, options.name),
         base=base,
@@ -115,6 +124,7 @@ def request_merge(
         dtype=options.dtype or recipe.dtype,
         seed=recipe.seed if options.seed is None else options.seed,
         validation=_validation(workspace, ordered) if scale == "validation" else {},
+        notes=notes,
     )
 
 
@@ -138,6 +148,11 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
 
 def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
     domains = workspace.domain_names()
+    if name in domains and workspace.domain(name).adopted:
+        return UsageError(
+            f"domain {name!r} is adopted and its specialist is not in this store",
+            help=f"additive adopt DIR --as {name}",
+        )
     if name in domains:
         return UsageError(
             f"domain {name!r} is not trained yet when a merge needs its specialist",
@@ -208,8 +223,19 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
             f"{artifact.reference} was trained on {trained_on.id}@{short(trained_on.digest)}"
             " when the workspace's"
             f" base is {base.id}@{short(base.digest)}: deltas of different bases do not add",
-            help=f"additive train {artifact.name}",
+            help=f"additive adopt DIR --as {artifact.name}"
+            if is_adopted(artifact.manifest)
+            else f"additive train {artifact.name}",
         )
+
+
+def _nobody_chose(workspace: Workspace, names: Sequence[str], options: MergeOptions) -> bool:
+    """Whether the scale is the built-in default: neither option, recipe nor additive.yaml says it."""
+    said = "scale" in workspace.spec.merge.model_fields_set
+    named = len(names) == 1 and (
+        names[0].endswith((".yaml", ".yml")) or names[0] in workspace.recipe_names()
+    )
+    return options.scale is None and not said and not named
 
 
 def _validation(workspace: Workspace, sources: Sequence[RequestedSource]) -> dict[str, str]:

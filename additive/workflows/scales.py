@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from additive.artifacts.standing import is_adopted
 from additive.errors import UsageError
 from additive.types.progress import Listener, Progress
 from additive.workflows.requests import MergeRequest, RequestedSource
@@ -70,7 +71,9 @@ def choose_scale(
     directory = workspace.base_directory()
     model = load_model(directory)
     scores = {name: _score(workspace, name) for name in scored}
-    references = {name: reference_score(source) for name, source in scored.items()}
+    references = {
+        name: _reference(workspace, source, scores[name]) for name, source in scored.items()
+    }
     with resident(model, directory, recipe) as switch:
 
         def attempt(scale: float) -> Trial:
@@ -103,6 +106,15 @@ def search(attempt: Callable[[float], Trial]) -> ScaleChoice:
         if neighbour not in trials:
             trials[neighbour] = attempt(neighbour)
     return ScaleChoice(_best(trials), tuple(trials[scale] for scale in sorted(trials)))
+
+
+def _reference(workspace: Workspace, source: RequestedSource, score: Score) -> float:
+    """What a specialist scores on its validation rows: known from its training, or asked now."""
+    if not is_adopted(source.artifact.manifest):
+        return reference_score(source)
+    from additive.workflows.asking import load_named
+
+    return score(load_named(workspace, source.artifact), 0).score
 
 
 def reference_score(source: RequestedSource) -> float:

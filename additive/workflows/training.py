@@ -22,7 +22,7 @@ from additive.artifacts.manifest import (
     ManifestDraft,
     Snapshot,
 )
-from additive.errors import LeakError
+from additive.errors import LeakError, UsageError
 from additive.types.digests import digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
@@ -107,7 +107,11 @@ def train_domain(
 
 
 def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dict[str, Any]:
-    """Everything that decides a specialist, by value or digest; equals train equal ones."""
+    """Everything that decides a specialist, by value or digest; equals train equal ones.
+
+    Raises: UsageError for an adopted domain.
+    """
+    _check_trained_here(workspace, name)
     files = [
         *workspace.data_files(name, "train"),
         *workspace.data_files(name, "validation"),
@@ -115,6 +119,7 @@ def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dic
     recall = workspace.recall_file()
     spec = workspace.domain(name).model_dump(mode="json")
     spec.pop("description")
+    spec.pop("adopted")
     return {
         **spec,
         "inputs": {
@@ -153,8 +158,9 @@ def refuse_leaks(workspace: Workspace, name: str) -> None:
 def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJob:
     """The job of a domain: all rows read, nothing heavy imported.
 
-    Raises: SpecError for rows that cannot be read.
+    Raises: SpecError for rows that cannot be read; UsageError for an adopted domain.
     """
+    _check_trained_here(workspace, name)
     from additive.train.data import read_rows, rows_digest
     from additive.train.job import TrainJob
 
@@ -181,6 +187,14 @@ def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJo
         recall=rows,
         validation_digest=rows_digest(read["validation"]),
     )
+
+
+def _check_trained_here(workspace: Workspace, name: str) -> None:
+    if workspace.domain(name).adopted:
+        raise UsageError(
+            f"domain {name!r} is adopted when only a domain with rows of its own can be trained",
+            help=f"additive adopt DIR --as {name} takes in a new version of it",
+        )
 
 
 def _run(workspace: Workspace, job: TrainJob, listen: Listener) -> TrainResult:

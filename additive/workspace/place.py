@@ -176,10 +176,24 @@ class Workspace:
     def suites(self, domains: Sequence[str]) -> tuple[SuiteUse, ...]:
         """Every suite, sorted by name, with its role in a check of these domains.
 
-        Targets of domains that are not merged run as guards. Without a single target among them
-        there is nothing to check against. Raises: as `suite`.
+        Targets of domains that are not merged run as guards, unless nobody wrote their items yet
+        (see `unwritten_suites`). Without a single target among them there is nothing to check
+        against. Raises: as `suite`.
         """
-        return tuple(self._use(name, domains) for name in self.suite_names())
+        left_out = self.unwritten_suites(domains)
+        return tuple(
+            self._use(name, domains) for name in self.suite_names() if name not in left_out
+        )
+
+    def unwritten_suites(self, domains: Sequence[str]) -> tuple[str, ...]:
+        """Suites of domains that are not merged whose item files are all there and empty, as
+        `additive init` leaves them. Raises: as `suite`.
+        """
+        return tuple(
+            name
+            for name in self.suite_names()
+            if self.suite(name).domain not in (None, *domains) and self._is_empty(name)
+        )
 
     def recipe(self, name: str) -> RecipeSpec:
         """A recipe. Raises: UnknownName, SpecError."""
@@ -250,6 +264,10 @@ class Workspace:
     def shown(self, path: Path) -> str:
         """A path as messages show it: relative to the workspace when inside."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def _is_empty(self, suite: str) -> bool:
+        files = self.item_files(suite)
+        return bool(files) and all(p.is_file() and not p.stat().st_size for p in files)
 
     def _use(self, name: str, domains: Sequence[str]) -> SuiteUse:
         spec = self.suite(name)

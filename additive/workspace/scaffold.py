@@ -133,11 +133,11 @@ def _write_domains(root: Path, names: Sequence[str]) -> None:
     readme = (files("additive") / "data" / "scaffold" / "domain-README.md").read_text("utf-8")
     for name in names:
         directory = root / "domains" / name
-        _write(directory / "domain.yaml", _domain_text(name))
+        _write(directory / "domain.yaml", domain_text(name))
         _write(directory / "README.md", Template(readme).safe_substitute(name=name))
         _write(directory / "train.jsonl", "")
         _write(directory / "validation.jsonl", "")
-        _write(root / "evals" / f"{name}-held-out.yaml", _suite_text(name))
+        _write(root / "evals" / f"{name}-held-out.yaml", suite_text(name))
         _write(root / "evals" / "tasks" / f"{name}-held-out.jsonl", "")
     _finish(root)
 
@@ -154,7 +154,8 @@ def _workspace_text(model: str) -> str:
     return commented(model_of("workspace"), given, f"{SCHEMAS}/workspace.json")
 
 
-def _domain_text(name: str) -> str:
+def domain_text(name: str) -> str:
+    """The domain.yaml that a new domain starts with."""
     given = {
         "version": 1,
         "description": f"what {name} can do, in a sentence",
@@ -164,7 +165,8 @@ def _domain_text(name: str) -> str:
     return commented(model_of("domain"), given, f"../../{SCHEMAS}/domain.json")
 
 
-def _suite_text(name: str) -> str:
+def suite_text(name: str) -> str:
+    """The suite that a new domain starts with."""
     task = {"name": "held-out", "data": f"tasks/{name}-held-out.jsonl", "grader": "exact"}
     given = {"version": 1, "domain": name, "tasks": [task], "gate": {"margin": 0.05}}
     return commented(model_of("suite"), given, f"../{SCHEMAS}/suite.json")

@@ -27,7 +27,7 @@ def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
     spec, known = workspace.suite(name), workspace.domain_names()
     path = workspace.evals / f"{name}.yaml"
     for index, task in enumerate(spec.tasks):
-        problem = _grader_problem(workspace, task.grader)
+        problem = grader_problem(workspace, task.grader)
         if problem:
             yield f"{_at(workspace, path, 'tasks', index, 'grader')}: {problem}"
     if spec.domain is not None and spec.domain not in known:
@@ -85,7 +85,7 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
                 yield f"{workspace.shown(path)}: suffix is .yml when it should be .yaml"
 
 
-def _grader_problem(workspace: Workspace, grader: str) -> str | None:
+def grader_problem(workspace: Workspace, grader: str) -> str | None:
     """A grader is a built-in one, or a user's verifier: a Python file under evals/."""
     from additive.graders import KINDS
 

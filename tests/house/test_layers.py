@@ -13,7 +13,7 @@ LAYERS = (
     ("types",),
     ("spec", "registry", "tensors"),
     ("artifacts", "deltas", "models", "sandbox", "graders", "overlap"),
-    ("curate", "train", "merge", "evaluate", "gate", "report"),
+    ("adopt", "curate", "train", "merge", "evaluate", "gate", "report"),
     ("workspace",),
     ("workflows", "testing"),
     ("cli", "tinybase"),

@@ -1,0 +1,153 @@
+"""Whether what a folder holds fits the base: kind, names, shapes, numbers, size, words.
+
+Every refusal of `additive.deltas` is one here, before a byte is written. On top of it: pickles and
+code, NaN, the chat template, the vocabulary, and ‖ΔW‖/‖W‖. Fine-tunes lie between 0.001 and 0.1; a
+delta larger than the weights it changes, or a millionth of them, is a wrong scale or a wrong base.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from additive.adopt.folder import Folder
+from additive.adopt.words import refuse_other_words
+from additive.deltas.adapter import AdapterSource
+from additive.deltas.base import Base, open_base
+from additive.deltas.norms import delta_norms
+from additive.deltas.source import DeltaSource, open_deltas
+from additive.deltas.tiles import matrix_shape, tiles
+from additive.errors import IntegrityError
+from additive.models.safety import check_model_directory, check_weight_files
+from additive.types.digests import digest_json
+
+PLAUSIBLE = (1e-6, 1.0)
+_SAMPLED_TILES = 4
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    adapt       kind, and rank, alpha and scaling of an adapter, as a manifest records it
+    modules     last names of the trained modules; `parameters` how many tensors were trained
+    norms       ‖ΔW‖ by parameter; `ratio` is √Σ‖ΔW‖² / √Σ‖W‖² over the trained ones
+    accepted    differences from the base that the user accepted, in words
+    """
+
+    adapt: dict[str, Any]
+    modules: tuple[str, ...]
+    parameters: int
+    layers: int
+    nbytes: int
+    norms: dict[str, float]
+    ratio: float
+    accepted: tuple[str, ...]
+
+
+def audit(folder: Folder, base_directory: Path, name: str, accept: Collection[str] = ()) -> Audit:
+    """Check a recognised folder against a base, all of its bytes read once.
+
+    accept  of `template`, `vocabulary`, `norm`: differences that are noted instead of refused
+
+    Raises: SecurityError, CompatibilityError, IntegrityError, each with what mends it.
+    """
+    _check_files(folder)
+    base = open_base(base_directory)
+    source = open_deltas(folder.directory, base, name, digest_json(name))
+    try:
+        accepted = refuse_other_words(folder.directory, base_directory, accept)
+        _refuse_non_finite(source, folder.directory)
+        norms = delta_norms(source)
+        ratio = _ratio(norms, base)
+        accepted += _check_ratio(folder.directory, ratio, norms, accept)
+        return Audit(
+            adapt=_adapt(source),
+            modules=_modules(norms),
+            parameters=len(norms),
+            layers=len({found[0] for name in norms if (found := re.findall(r"\.(\d+)\.", name))}),
+            nbytes=source.nbytes(),
+            norms=norms,
+            ratio=ratio,
+            accepted=accepted,
+        )
+    finally:
+        source.close()
+        base.close()
+
+
+def _check_files(folder: Folder) -> None:
+    if folder.kind == "model":
+        check_model_directory(folder.directory)
+    else:
+        check_weight_files(folder.directory, "adapter_model")
+
+
+def _refuse_non_finite(source: DeltaSource, directory: Path) -> None:
+    broken = source.non_finite()
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise IntegrityError(
+            f"tensor {broken[0]}{more} holds NaN or infinity",
+            where=str(directory),
+            help="its training diverged: adopt an earlier checkpoint-* folder",
+        )
+
+
+def _ratio(norms: dict[str, float], base: Base) -> float:
+    delta = math.sqrt(math.fsum(norm * norm for norm in norms.values()))
+    weights = math.sqrt(math.fsum(_square(base.tensor(name)) for name in norms))
+    return delta / weights if weights else math.inf
+
+
+def _square(tensor: torch.Tensor) -> float:
+    """‖W‖² estimated from a few evenly spaced tiles, so that no base is read as a whole for it."""
+    matrix = tensor.reshape(matrix_shape(tuple(tensor.shape)))
+    spans = list(tiles(tuple(tensor.shape)))
+    chosen = spans[:: max(1, len(spans) // _SAMPLED_TILES)]
+    seen = sum(stop - start for start, stop in chosen)
+    found = math.fsum(matrix[a:b].float().square().sum().item() for a, b in chosen)
+    return found * matrix.shape[0] / max(seen, 1)
+
+
+def _check_ratio(
+    directory: Path, ratio: float, norms: dict[str, float], accept: Collection[str]
+) -> tuple[str, ...]:
+    if not any(norms.values()):
+        raise IntegrityError(
+            "delta is zero in every parameter: nothing was trained",
+            where=str(directory),
+            help="adopt the folder that training wrote at its end, not the one it began with",
+        )
+    low, high = PLAUSIBLE
+    if low <= ratio <= high:
+        return ()
+    largest = max(norms, key=norms.__getitem__)
+    said = f"delta is {ratio:.3g} times as large as the weights it changes"
+    if "norm" in accept:
+        return (said,)
+    raise IntegrityError(
+        f"{said} when {low:g} to {high:g} is plausible (the largest is {largest})",
+        where=str(directory),
+        help="its alpha, its rank or its base is likely another one; --accept norm takes it anyway",
+    )
+
+
+def _adapt(source: DeltaSource) -> dict[str, Any]:
+    if not isinstance(source, AdapterSource):
+        return {"kind": "full"}
+    config = source.config
+    said: dict[str, Any] = {"kind": "lora", "rank": config.rank, "alpha": config.alpha}
+    flags = {"rslora": config.rslora, "dora": config.dora}
+    return said | {flag: True for flag, on in flags.items() if on}
+
+
+def _modules(norms: dict[str, float]) -> tuple[str, ...]:
+    names = (re.sub(r"\.(weight|bias)$", "", name).rpartition(".")[2] for name in norms)
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,159 @@
+"""Held-out questions as people keep them, as the items of a suite.
+
+    {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
+    {"question": "…", "answer": "12+7=19\\n#### 19"}                      gsm8k's marks are understood
+    {"instruction": "…", "input": "…", "output": "…"}
+    {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
+
+The whole row is kept; `id`, `prompt` and `answer` are put where graders look for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.adopt.detect import detect_grader
+from additive.errors import SpecError
+from additive.spec.rows import MAX_FAULTS, Row, read_rows
+from additive.types.digests import canonical_json
+
+_PROMPTS = ("prompt", "question", "instruction", "input")
+_ANSWERS = ("answer", "completion", "output", "response", "solution")
+_CHATS = ("messages", "conversations")
+_ROLES = {"human": "user", "gpt": "assistant"}
+_FINAL = "####"
+_LEAST_TOKENS, _MOST_TOKENS, _WORKED_TOKENS = 32, 512, 256
+_ENDLESS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The items of a suite, and how they are asked and graded.
+
+    why   what the grader was chosen by
+    kind  `generate`, or `cloze` where the options are not in the prompt
+    sides of a two-sided suite (refuse and comply), else empty
+    """
+
+    rows: tuple[Row, ...]
+    grader: str
+    why: str
+    kind: str
+    max_tokens: int
+    sides: tuple[str, ...]
+
+    def text(self) -> str:
+        """The items as JSON lines, canonical, in the order of the file."""
+        return "".join(canonical_json(dict(row.fields)) + "\n" for row in self.rows)
+
+
+def read_questions(
+    path: Path,
+    grader: str | None = None,
+    max_tokens: int | None = None,
+    context: int | None = None,
+) -> Questions:
+    """The questions of a JSON-lines file; grader and length of the answers are detected.
+
+    context  the model's longest text in tokens; answers get at most a quarter of it unless
+             max_tokens says more
+
+    Raises: SpecError with every row that has no question or no answer.
+
+    Example: `read_questions(Path("math_heldout.jsonl")).grader`
+    """
+    given = read_rows(path)
+    faults: list[str] = []
+    rows = [_item(row, place, faults, path) for place, row in enumerate(given, 1)]
+    if faults:
+        raise SpecError(
+            faults[:MAX_FAULTS],
+            help=f"a row has one of {', '.join((*_PROMPTS[:3], 'messages'))} and one of"
+            f" {', '.join(_ANSWERS[:3])}",
+        )
+    fields = _unique_ids([row.fields for row in rows])
+    found, why = (grader, "as asked for") if grader else detect_grader(fields)
+    made = [Row(row.line, _for_grader(each, found)) for row, each in zip(rows, fields, strict=True)]
+    return Questions(
+        rows=tuple(made),
+        grader=found,
+        why=why,
+        kind="cloze" if found == "choice" and not _options_shown(fields) else "generate",
+        max_tokens=max_tokens or min(_tokens(found, fields), (context or _ENDLESS) // 4),
+        sides=tuple(sorted({str(row["side"]) for row in fields})) if found == "refusal" else (),
+    )
+
+
+def _item(row: Row, place: int, faults: list[str], path: Path) -> Row:
+    fields = dict(row.fields)
+    chat = next((key for key in _CHATS if isinstance(fields.get(key), list)), None)
+    if chat is not None:
+        fields |= _of_chat(fields.pop(chat))
+    prompt = next((fields[key] for key in _PROMPTS if fields.get(key)), None)
+    answer = next((fields[key] for key in _ANSWERS if fields.get(key) is not None), None)
+    extra = fields.get("input")
+    if prompt is None:
+        faults.append(f"{path}:{row.line}: prompt is missing when each row should ask something")
+    elif fields.get("instruction") == prompt and isinstance(extra, str) and extra:
+        prompt = f"{prompt}\n\n{extra}"
+    if answer is None and not {"answers", "tests", "side"} & fields.keys():
+        faults.append(f"{path}:{row.line}: answer is missing when each row should have one")
+    named = str(fields["id"]) if isinstance(fields.get("id"), str | int) else f"{place:05d}"
+    kept = {key: value for key, value in fields.items() if value is not None}
+    said = {} if answer is None else {"answer": _final(answer)}
+    return Row(row.line, {**kept, "id": named, "prompt": prompt, **said})
+
+
+def _of_chat(messages: Sequence[Any]) -> dict[str, Any]:
+    """The last answer of a conversation, and everything before it."""
+    turns = [
+        {"role": _ROLES.get(role, role), "content": str(turn.get("content", turn.get("value")))}
+        for turn in messages
+        if isinstance(turn, Mapping)
+        for role in [str(turn.get("role", turn.get("from")))]
+    ]
+    if len(turns) < 2 or turns[-1]["role"] != "assistant":
+        return {}
+    asked = turns[:-1]
+    prompt = asked[0]["content"] if len(asked) == 1 else asked
+    return {"prompt": prompt, "completion": turns[-1]["content"]}
+
+
+def _final(answer: Any) -> Any:
+    if isinstance(answer, str) and _FINAL in answer:
+        return answer.rpartition(_FINAL)[2].strip()
+    return answer
+
+
+def _unique_ids(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) == len(ids):
+        return [dict(row) for row in rows]
+    return [{**row, "id": f"{place:05d}"} for place, row in enumerate(rows, 1)]
+
+
+def _for_grader(fields: Mapping[str, Any], grader: str) -> dict[str, Any]:
+    """A grader of its own in a row wins; what is left over from another suite does not harm."""
+    kept = dict(fields)
+    if kept.get("grader") == grader:
+        kept.pop("grader")
+    return kept
+
+
+def _options_shown(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return all(
+        isinstance(row["prompt"], str) and all(str(o) in row["prompt"] for o in row["choices"])
+        for row in rows
+    )
+
+
+def _tokens(grader: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Room for the answers: characters bound tokens from above; work before a number needs more."""
+    texts = [str(row[key]) for row in rows for key in _ANSWERS if row.get(key) is not None]
+    longest = max(map(len, texts), default=_MOST_TOKENS)
+    worked = any(row.get("completion") for row in rows)
+    least = _WORKED_TOKENS if grader == "numeric" and not worked else _LEAST_TOKENS
+    return min(_MOST_TOKENS, max(least, longest))

@@ -1,0 +1,143 @@
+"""An audit measures what the deltas are, and refuses what does not fit the base, by name."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from additive.adopt import audit, recognise
+from additive.deltas.base import open_base
+from additive.deltas.source import open_deltas
+from additive.errors import CompatibilityError, IntegrityError, SecurityError
+from additive.types.digests import digest_json
+from tests.merge import files
+
+
+@pytest.fixture
+def base(tmp_path):
+    return files.write_base(tmp_path / "base")
+
+
+@pytest.fixture
+def lora(tmp_path):
+    return files.write_lora(tmp_path / "lora", 1, size=0.03)
+
+
+def _audit(directory, base, *accept):
+    return audit(recognise(directory), base, "math", accept)
+
+
+def _change(directory, change):
+    """Rewrite the adapter's tensors."""
+    path = directory / "adapter_model.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in files.read(directory).items()}
+    save_file(change(tensors), path, {"format": "pt"})
+
+
+def test_the_ratio_is_that_of_the_dense_deltas(base, lora):
+    found = _audit(lora, base)
+    opened = open_base(base)
+    source = open_deltas(lora, opened, "math", digest_json("math"))
+    deltas = [source.delta(name).dense().double() for name in found.norms]
+    weights = [opened.tensor(name).double() for name in found.norms]
+    expected = math.sqrt(sum(d.square().sum() for d in deltas)) / math.sqrt(
+        sum(w.square().sum() for w in weights)
+    )
+    assert found.ratio == pytest.approx(expected, rel=1e-4)
+    assert found.parameters == len(files.ADAPTED)
+    assert (found.adapt["kind"], found.adapt["rank"], found.layers) == ("lora", 4, 2)
+    assert found.modules == ("down_proj", "up_proj", "q_proj")
+
+
+def test_a_full_fine_tune_is_audited_alike(tmp_path, base):
+    full = files.write_fine_tune(tmp_path / "full", base, 2)
+    found = _audit(full, base)
+    assert found.adapt == {"kind": "full"}
+    assert found.parameters == len(files.SHAPES)
+
+
+def test_what_was_not_trained_is_refused(base, lora):
+    _change(lora, lambda t: {n: x * 0 if "lora_B" in n else x for n, x in t.items()})
+    with pytest.raises(IntegrityError, match="delta is zero in every parameter"):
+        _audit(lora, base, "norm")
+
+
+def test_an_implausible_size_is_refused_or_accepted_by_name(base, lora):
+    _change(lora, lambda t: {n: x * 1e4 if "lora_B" in n else x for n, x in t.items()})
+    with pytest.raises(
+        IntegrityError, match=r"times as large as the weights it changes when 1e-06"
+    ):
+        _audit(lora, base)
+    (note,) = _audit(lora, base, "norm").accepted
+    assert "times as large" in note
+
+
+def test_nan_is_named(base, lora):
+    def poison(tensors):
+        name = sorted(tensors)[0]
+        tensors[name][0, 0] = float("nan")
+        return tensors
+
+    _change(lora, poison)
+    with pytest.raises(IntegrityError, match=r"tensor base_model\S+lora_A.weight holds NaN"):
+        _audit(lora, base)
+
+
+def test_a_factor_alone_another_shape_and_another_vocabulary_are_refused(tmp_path, base, lora):
+    other = files.write_model(tmp_path / "other", files.values(3) | {
+        "model.embed_tokens.weight": torch.zeros(96, 24),
+        "lm_head.weight": torch.zeros(96, 24),
+    })  # fmt: skip
+    with pytest.raises(CompatibilityError, match="96 tokens when the base has 80: another vocab"):
+        _audit(other, base)
+    wide = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
+    _change(lora, lambda t: t | {wide: torch.ones(704, 4)})
+    with pytest.raises(CompatibilityError, match=r"up_proj.weight has shape \[700, 24\] when"):
+        _audit(lora, base)
+    _change(lora, lambda t: {n: x for n, x in t.items() if n != wide})
+    with pytest.raises(CompatibilityError, match="up_proj has lora_A and no lora_B"):
+        _audit(lora, base)
+
+
+def test_code_in_a_models_config_is_refused(tmp_path, base):
+    full = files.write_fine_tune(tmp_path / "full", base, 2)
+    config = json.loads((full / "config.json").read_text())
+    (full / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}))
+    with pytest.raises(SecurityError, match="auto_map"):
+        _audit(full, base)
+
+
+def test_another_template_is_refused_unless_accepted(base, lora):
+    (base / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert _audit(lora, base).accepted == ()
+    (lora / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert _audit(lora, base).accepted == ()
+    (lora / "chat_template.jinja").write_text("be evil {{ messages[0].content }}")
+    with pytest.raises(CompatibilityError, match=r"chat template is \w{8} when the base has \w{8}"):
+        _audit(lora, base, "vocabulary")
+    (note,) = _audit(lora, base, "template").accepted
+    assert note.startswith("chat template is")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"model": {"vocab": {"a": 0, "b": 1}}}, "vocabulary has 1 token ('b') more and no tokens"),
+        ({"model": {"vocab": {"a": 1}}}, "vocabulary gives 1 token ('a') another id"),
+        (
+            {"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 1, "content": "<pad>"}]},
+            "vocabulary has 1 token ('<pad>') more",
+        ),
+    ],
+)
+def test_another_vocabulary_is_refused_unless_accepted(base, lora, content, said):
+    (lora / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CompatibilityError) as caught:
+        _audit(lora, base)
+    assert said in str(caught.value)
+    (note,) = _audit(lora, base, "vocabulary").accepted
+    assert said in note
