@@ -1,4 +1,4 @@
-"""What a folder is: adapter or whole model, by whose trainer, what of it is kept and what is debris.
+"""What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
 
 An adapter is two files. Trainers leave far more beside them: optimizer states, checkpoints, logs,
 `training_args.bin` (a pickle), a second `config.json`. A folder that holds none, or two things at

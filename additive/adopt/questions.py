@@ -1,7 +1,7 @@
 """Held-out questions as people keep them, as the items of a suite.
 
     {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
-    {"question": "…", "answer": "12+7=19\\n#### 19"}                      gsm8k's marks are understood
+    {"question": "…", "answer": "12+7=19\\n#### 19"}                 gsm8k's mark
     {"instruction": "…", "input": "…", "output": "…"}
     {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
 

@@ -1,4 +1,4 @@
-"""Who trained it, by what each trainer leaves in its output folder; a guess that nothing rests on."""
+"""Who trained it, by what each trainer leaves in its folder; a guess that nothing rests on."""
 
 from __future__ import annotations
 

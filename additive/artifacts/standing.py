@@ -57,7 +57,7 @@ def standing_of(artifact: Artifact) -> Standing | None:
 
 
 def functional_check(artifact: Artifact) -> Mapping[str, Any] | None:
-    """The last functional check of an artifact of a store; None when there is none to be trusted."""
+    """The last functional check of a stored artifact; None when there is none to be trusted."""
     path = _path(artifact)
     if not path.is_file():
         return None
@@ -82,8 +82,8 @@ def _path(artifact: Artifact) -> Path:
 def _said(check: Mapping[str, Any]) -> str:
     low, high = check["interval"]
     scores = (
-        f"{check['score']:.3f} against the base's {check['base_score']:.3f} on {check['n']} questions"
-        f" ({check['difference']:+.3f} [{low:+.3f}, {high:+.3f}])"
+        f"{check['score']:.3f} against the base's {check['base_score']:.3f}"
+        f" on {check['n']} questions ({check['difference']:+.3f} [{low:+.3f}, {high:+.3f}])"
     )
     lead = {"pass": "it beats the base", "fail": "it does worse than the base"}
     return f"{lead.get(check['verdict'], 'the check cannot tell')}, {scores}"

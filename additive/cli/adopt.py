@@ -1,4 +1,4 @@
-"""`additive adopt DIR|HUB-ID --as NAME`: a specialist that was trained elsewhere, audited and frozen."""
+"""`additive adopt DIR|HUB-ID --as NAME`: what was trained elsewhere, audited and frozen."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ def command(
     accept: tuple[str, ...],
     checked: bool,
 ) -> int:
-    """Take in an adapter or a full fine-tune: PEFT, TRL, axolotl, LLaMA-Factory, Unsloth folders, full
-    checkpoints, and hub ids in the local cache.
+    """Take in an adapter or a full fine-tune: folders of PEFT, TRL, axolotl, LLaMA-Factory and
+    Unsloth, full checkpoints, and hub ids in the local cache.
 
-    It is identified, audited, and frozen without its trainer's debris. Its base is claimed until it has
-    beaten the base on held-out questions. Exit code 1 when it did not; it is kept, and says so.
+    It is identified, audited, and frozen without its trainer's debris. Its base is claimed until
+    it has beaten the base on held-out questions. Exit code 1 when it did not; it is kept, and says
+    so.
 
     \b
       additive adopt ../saves/math-lora --as math --suite ../math_heldout.jsonl

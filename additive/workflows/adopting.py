@@ -1,4 +1,4 @@
-"""Adopt what was trained elsewhere: recognise, audit, freeze, give it a domain and questions, check.
+"""Adopt what was trained elsewhere: recognise, audit, freeze, ask it its questions.
 
     adopt(workspace, Path("saves/math-lora"), "math", AdoptOptions(suite=Path("math.jsonl")))
 

@@ -1,8 +1,8 @@
 """The functional check: an adopted specialist must beat the base on held-out questions.
 
-An adapter of another base with the same shapes loads without a word and answers worse than the base;
-one of this base answers better. Judged as the gate judges a gain: the lower end of the two-sided 90 %
-interval of specialist − base over paired items must be above 0.
+An adapter of another base with the same shapes loads without a word and answers worse than the
+base; one of this base answers better. Judged as the gate judges a gain: the lower end of the
+two-sided 90 % interval of specialist − base over paired items must be above 0.
 """
 
 from __future__ import annotations

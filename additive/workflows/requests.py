@@ -230,7 +230,7 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
 
 
 def _nobody_chose(workspace: Workspace, names: Sequence[str], options: MergeOptions) -> bool:
-    """Whether the scale is the built-in default: neither option, recipe nor additive.yaml says it."""
+    """Whether the scale is the built-in default: no option, recipe or additive.yaml says it."""
     said = "scale" in workspace.spec.merge.model_fields_set
     named = len(names) == 1 and (
         names[0].endswith((".yaml", ".yml")) or names[0] in workspace.recipe_names()

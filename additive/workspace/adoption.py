@@ -1,7 +1,7 @@
 """An adopted domain's files: its domain.yaml, and its held-out questions as a suite.
 
-Whatever a person wrote is never overwritten: only scaffolds that nobody touched, and what an earlier
-adoption wrote, byte for byte.
+Whatever a person wrote is never overwritten: only scaffolds that nobody touched, and what an
+earlier adoption wrote, byte for byte.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ adopted: true
 _README = """\
 # {name}
 
-Adopted with `additive adopt`: trained elsewhere, frozen here. `additive show {name}` says what it is and how sure it is
-that it belongs to this base.
+Adopted with `additive adopt`: trained elsewhere, frozen here. `additive show {name}` says what
+it is and how sure it is that it belongs to this base.
 
 * Trained on: (data and its licence, which no adapter carries)
 * Held-out questions must not have been in that data; without it nobody can check that here.

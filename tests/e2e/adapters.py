@@ -1,4 +1,4 @@
-"""Adapters as other people's scripts make them: plain PEFT, a loop, save_pretrained, and the debris.
+"""Adapters as other people's scripts make them: plain PEFT, a loop, and the debris.
 
 math  "add 17"   "42"        a number
 code  "call 17"  "[1, 2]"    a Python value

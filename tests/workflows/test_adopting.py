@@ -1,4 +1,4 @@
-"""Adopting: refused before anything is written, recognised by digest, never over a person's work."""
+"""Adopting: refused before anything is written, known by digest, over nobody's work."""
 
 from __future__ import annotations
 
