@@ -108,12 +108,13 @@ def _ratio(norms: dict[str, float], base: Base) -> float:
 
 def _square(tensor: torch.Tensor) -> float:
     """‖W‖² estimated from a few evenly spaced tiles, so that no base is read as a whole for it."""
-    matrix = tensor.reshape(matrix_shape(tuple(tensor.shape)))
-    spans = list(tiles(tuple(tensor.shape)))
+    shape = tuple(tensor.shape)
+    matrix, rows = tensor.reshape(matrix_shape(shape)), matrix_shape(shape)[0]
+    spans = list(tiles(shape))
     chosen = spans[:: max(1, len(spans) // _SAMPLED_TILES)]
     seen = sum(stop - start for start, stop in chosen)
     found = math.fsum(matrix[a:b].float().square().sum().item() for a, b in chosen)
-    return found * matrix.shape[0] / max(seen, 1)
+    return found * rows / max(seen, 1)
 
 
 def _check_ratio(
