@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
+WIDTH_STEP = 8  # on a CPU every new shape costs more than the padding: a kernel is made for it
 _DIRECT_LOGITS = 1 << 27  # numbers: up to 512 MiB of fp32 logits the plain loss is faster
 
 
@@ -178,18 +179,24 @@ class _Loop(IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         feed = self.feed
+        widest = max(len(example) for example in feed.examples)
         for step, rows in enumerate(feed.plan.steps(feed.start, feed.stop), start=feed.start):
             self.steps.before(step, self.rank)
             mine = rows[self.rank :: self.world]
             for low, high in _cuts(len(mine), self.per_step):
-                yield collate([feed.examples[row] for row in mine[low:high]], feed.pad)
+                yield collate([feed.examples[row] for row in mine[low:high]], feed.pad, widest)
             if self.steps.after(step + 1):
                 return
 
 
-def collate(examples: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
-    """One micro-batch, padded on the right; each entry int64 of shape [rows, longest]."""
-    width = max(len(example) for example in examples)
+def collate(examples: Sequence[Encoded], pad: int, widest: int) -> dict[str, torch.Tensor]:
+    """One micro-batch, padded on the right; each entry int64 of shape [rows, width].
+
+    The width is the longest example's length, rounded up to a multiple of `WIDTH_STEP`, but at most
+    `widest`, the length of the longest example of all: a model may have no more positions.
+    """
+    longest = max(len(example) for example in examples)
+    width = min(-(-longest // WIDTH_STEP) * WIDTH_STEP, widest)
     ids = torch.full((len(examples), width), pad, dtype=torch.int64)
     targets = torch.full((len(examples), width), -100, dtype=torch.int64)
     mask = torch.zeros((len(examples), width), dtype=torch.int64)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from additive.models.loading import load_model
+from additive.models.template import Encoded
 from additive.train import checkpoint
 from additive.train.adapt import adapted, trainable
 from additive.train.batches import BatchPlan
@@ -29,11 +30,12 @@ def bare_loop(base, tokenizer, made, steps):
     plan = BatchPlan(tuple(len(e) for e in examples), (), 0.0, spec.train.batch, spec.train.seed)
     now = phase(None, None, spec.saturation)
     model.train()
+    widest = max(len(example) for example in examples)
     for step, rows in enumerate(plan.steps(0, steps)):
         torch.manual_seed(derive_seed(spec.train.seed, "step", step, 0))
         for group in optimizer.param_groups:
             group["lr"] = spec.train.rate * rate_factor(step, spec.train.warmup, now)
-        batch = collate([examples[row] for row in rows], 0)
+        batch = collate([examples[row] for row in rows], 0, widest)
         logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten()
@@ -43,6 +45,15 @@ def bare_loop(base, tokenizer, made, steps):
         optimizer.step()
         optimizer.zero_grad()
     return trainable(model)
+
+
+@pytest.mark.parametrize(("widest", "width"), [(100, 16), (14, 14)])
+def test_few_widths_and_never_more_than_there_are_positions(widest, width):
+    batch = collate([Encoded((1,) * 3, (2,) * 6), Encoded((1,), (2,))], 0, widest)
+    assert {value.shape for value in batch.values()} == {(2, width)}
+    assert batch["attention_mask"].sum(dim=1).tolist() == [9, 2]
+    assert (batch["labels"] == 2).sum(dim=1).tolist() == [6, 1]
+    assert (batch["input_ids"] != 0).sum(dim=1).tolist() == [9, 2]
 
 
 @pytest.mark.parametrize("options", [{}, {"adapt": {"dropout": 0.2}}, {"adapt": {"kind": "full"}}])
