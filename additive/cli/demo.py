@@ -21,7 +21,7 @@ SCHEMA = "additive.demo/1"
     "--break",
     "broken",
     is_flag=True,
-    help="Merge one adapter at an early checkpoint, and see it stopped.",
+    help="Merge the same adapters by their factors, and see it stopped.",
 )
 @click.pass_obj
 def command(session: Session, broken: bool) -> int:

@@ -32,21 +32,30 @@ class Evidence:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The names of the merged specialists, as the merge's manifest orders them."""
-        if self.merge is not None and self.merge.parents:
-            return tuple(parent.name for parent in self.merge.parents)
-        return tuple(specialist.name for specialist in self.specialists)
+        """The names of the merged specialists, in the order that a merge's own name has them."""
+        if self.merge is None or not self.merge.parents:
+            return tuple(specialist.name for specialist in self.specialists)
+        said = self.merge.name.split("+")
+        names = [parent.name for parent in self.merge.parents]
+        return tuple(sorted(names, key=lambda name: said.index(name) if name in said else 0))
 
     def suggestions(self) -> tuple[Suggestion, ...]:
-        """What to do next, knowing the sources, their norms and the scale."""
+        """What to do next, knowing the sources, their norms, the scale and the method."""
         base = self.merge.base.id if self.merge is not None and self.merge.base else "tiny"
         norms = {manifest.name: total_norm(manifest) for manifest in self.specialists}
-        return suggest(self.check, Circumstances(self.sources, norms, self.scale(), base))
+        return suggest(
+            self.check, Circumstances(self.sources, norms, self.scale(), base, self.method())
+        )
 
     def scale(self) -> float | None:
         """The merge's scale, if its spec says it as a number."""
         scale = self.merge.spec.get("scale") if self.merge is not None else None
         return float(scale) if isinstance(scale, int | float) else None
+
+    def method(self) -> str | None:
+        """The name of the merge's method, if its spec says it."""
+        method = self.merge.spec.get("method") if self.merge is not None else None
+        return str(method["name"]) if isinstance(method, Mapping) and "name" in method else None
 
 
 def total_norm(manifest: Manifest) -> float:

@@ -1,7 +1,8 @@
 """Three things to do next, as plain rules on the check: a sentence, and a command if there is one.
 
 pass         ask it something · add a domain · look at the report
-fail         the loudest other source: earlier, lighter, trained with more recall; or less of all
+fail         factors summed: sum the deltas; the loudest other source: earlier, lighter, with more
+             recall; or less of all
 cannot tell  items that are needed · what changed hands · a rule on retention
 """
 
@@ -17,6 +18,7 @@ from additive.report.wording import fraction, one_line, plural
 
 LIGHTER = 0.7
 EARLIER = "#0.5"
+FACTORWISE, EXACT = "peft_linear", "task_arithmetic"
 _PLAIN = re.compile(r"[\w@%+=:,./-][\w@%+=:,./#-]*", re.ASCII)
 
 
@@ -33,13 +35,14 @@ class Circumstances:
     """What the rules may know beside the check.
 
     `sources` are the names of the merged specialists, `norms` their delta norms (the loudest one
-    is turned down first), `scale` the merge's scale, `base` the name to ask the base by.
+    is turned down first), `scale` and `method` the merge's, `base` the name to ask the base by.
     """
 
     sources: Sequence[str] = ()
     norms: Mapping[str, float] = field(default_factory=dict)
     scale: float | None = None
     base: str = "tiny"
+    method: str | None = None
 
 
 def suggest(check: Check, around: Circumstances) -> tuple[Suggestion, ...]:
@@ -56,6 +59,13 @@ def suggest(check: Check, around: Circumstances) -> tuple[Suggestion, ...]:
         return _passed(check, around)
     if check.verdict == "cannot tell" and not _hopeless(decisive):
         return _undecided(check, decisive)
+    lost = _after_a_loss(check, decisive, around)
+    return (_exactly(around), *lost[:2]) if around.method == FACTORWISE else lost
+
+
+def _after_a_loss(
+    check: Check, decisive: SuiteLine, around: Circumstances
+) -> tuple[Suggestion, ...]:
     others = [source for source in around.sources if source != decisive.domain]
     if decisive.reference == "the base" or not others:
         return _lost_by_all(check, decisive, around)
@@ -153,6 +163,14 @@ def _lost_by_all(check: Check, line: SuiteLine, around: Circumstances) -> tuple[
             "or merge earlier snapshots, which disturb less", _command("additive merge", *earlier)
         ),
         _recall(loudest),
+    )
+
+
+def _exactly(around: Circumstances) -> Suggestion:
+    return Suggestion(
+        f"{FACTORWISE} multiplies sums of factors, with cross terms that nobody trained: "
+        "sum the deltas themselves",
+        _command("additive merge", *around.sources, "--method", EXACT),
     )
 
 

@@ -1,8 +1,8 @@
 """The whole story on the bundled base: trained, frozen, merged, checked; or stopped by the gate.
 
-`--break` merges the same specialists with one of them at an early checkpoint, the way a script does
-that picks up the wrong folder. The average hardly moves; the gate names the domain that pays for
-it.
+`--break` merges the same specialists by their factors, as PEFT's `add_weighted_adapter` does in its
+"linear" mode: the product of the sums, with cross terms that nobody trained. The average hardly
+moves; the gate names the domain that pays for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from additive.workspace.scaffold import make_workspace
 DIRECTORY = "additive-demo"
 DOMAINS = ("math", "code", "safety")
 BROKEN_NAME = "broken"
-BROKEN = MergeOptions(scale=1.0, name=BROKEN_NAME)
-BROKEN_SOURCES = ("math", "code#0.25", "safety")
+BROKEN = MergeOptions(method="peft_linear", scale=0.95, name=BROKEN_NAME)
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ def run_demo(root: Path, listen: Listener = silent, *, broken: bool = False) -> 
     workspace = _workspace(root)
     trained = tuple(train_domain(workspace, name, listen) for name in DOMAINS)
     options = BROKEN if broken else MergeOptions()
-    sources = BROKEN_SOURCES if broken else DOMAINS
-    request = request_merge(workspace, sources, options, base_identity(workspace))
+    request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
     built = build_merge(workspace, request, listen)
     document = check_merge(workspace, built.artifact, listen)
     return Demo(workspace, trained, built, document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 import pytest
@@ -55,6 +56,16 @@ def test_fail_turns_down_the_loudest_other_source():
     assert commands[1] == "additive merge math code safety --weight code=0.7"
     assert commands[2] == "additive train code"
     assert "recall" in said
+
+
+def test_a_merge_by_factors_is_first_told_to_sum_deltas():
+    lost_math = {**FAILED, "suite": "math-new-frames", "domain": "math"}
+    commands, said = _commands(
+        "fail", lost_math, around=dataclasses.replace(SOURCES, method="peft_linear")
+    )
+    assert commands[0] == "additive merge math code safety --method task_arithmetic"
+    assert commands[1] == "additive merge math code#0.5 safety"
+    assert "cross terms" in said
 
 
 def test_a_source_is_not_turned_down_for_its_own_loss():
