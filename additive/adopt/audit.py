@@ -92,9 +92,10 @@ def _check_files(folder: Folder) -> None:
 def _refuse_non_finite(source: DeltaSource, directory: Path) -> None:
     broken = source.non_finite()
     if broken:
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        first, *others = broken
+        more = f" (and {len(others)} more)" if others else ""
         raise IntegrityError(
-            f"tensor {broken[0]}{more} holds NaN or infinity",
+            f"tensor {first}{more} holds NaN or infinity",
             where=str(directory),
             help="its training diverged: adopt an earlier checkpoint-* folder",
         )
