@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from additive.cli.check import exit_code, report_check
+from additive.cli.composition import parse_rule, parse_steps, parse_value
 from additive.cli.progress import show_progress
 from additive.cli.session import Session
 from additive.errors import UsageError, did_you_mean
@@ -53,6 +54,35 @@ _SCALES = ("validation",)
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     help="Numbers of the output.",
 )
+@click.option(
+    "--rank",
+    type=click.IntRange(min=1),
+    help="Rank of an adapter as output: the best approximation, for any method.",
+)
+@click.option(
+    "--before",
+    multiple=True,
+    metavar="STEP",
+    help="A step on the sources: balance, pico (repeatable; none for none).",
+)
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="STEP",
+    help="A step on the result: svc, lines:first=0.5 (repeatable; none for none).",
+)
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="PATTERN=METHOD",
+    help="Another method for some parameters; base keeps the base's (repeatable).",
+)
+@click.option(
+    "--default-rules/--no-default-rules",
+    default=None,
+    help="Average embeddings, norms and heads under a method that is no sum (default).",
+)
 @click.option("--seed", type=int, help="Seed of methods that draw at random.")
 @click.option("--name", metavar="NAME", help="Name of the merge.")
 @click.option(
@@ -72,6 +102,11 @@ def command(
     parameters: tuple[str, ...],
     output: str | None,
     dtype: str | None,
+    rank: int | None,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    rules: tuple[str, ...],
+    default_rules: bool | None,
     seed: int | None,
     name: str | None,
     checked: bool,
@@ -83,6 +118,7 @@ def command(
     \b
       additive merge math code safety
       additive merge math code --method ties --set density=0.3 --weight code=0.8
+      additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64
       additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
     """
     from additive.workflows.requests import MergeOptions, request_merge
@@ -90,13 +126,18 @@ def command(
 
     options = MergeOptions(
         method=method,
-        parameters={key: _value(text) for key, text in _pairs(parameters, "--set")},
+        parameters={key: parse_value(text) for key, text in _pairs(parameters, "--set")},
         weights={key: _number(text, "--weight") for key, text in _pairs(weights, "--weight")},
         scale=_scale(scale),
         output=output,
         dtype=dtype,
         seed=seed,
         name=name,
+        before=parse_steps(before, "--before"),
+        after=parse_steps(after, "--after"),
+        rules=tuple(parse_rule(text) for text in rules),
+        default_rules=default_rules,
+        rank=rank,
     )
     from additive.workflows.mergekit import mergekit_name, request_mergekit
 
@@ -188,12 +229,3 @@ def _scale(text: str | None) -> float | str | None:
         raise UsageError(
             f"--scale is {text!r} when it should be a number or validation{known}"
         ) from None
-
-
-def _value(text: str) -> Any:
-    import json
-
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

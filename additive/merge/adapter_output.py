@@ -17,8 +17,8 @@ from additive.deltas.norms import delta_norm
 from additive.deltas.source import AdapterTarget, DeltaSource
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.building import method_name
+from additive.merge.compose import merged_part
 from additive.merge.compress import Compressed, compress
-from additive.merge.parameter import merged_part
 from additive.merge.plan import Plan
 from additive.merge.recipe import Recipe
 from additive.merge.report import MergeReport

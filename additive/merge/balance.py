@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 from additive.merge.recipe import Recipe
 from additive.types.digests import Digest
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The step `balance`: weights times min(1, ‖median‖/‖τᵢ‖), from norms over the whole source.
+
+    Cost: none where the norms are in the specialists' manifests.
+    """
+
+    def balance(self, lengths: Sequence[float]) -> tuple[float, ...]:
+        """The factor of every source's weight."""
+        return balance_factors(lengths)
 
 
 def total_norm(norms: Mapping[str, float]) -> float:

@@ -10,7 +10,8 @@ from torch import Tensor
 from additive.deltas.base import Base
 from additive.deltas.model import Delta, Dense
 from additive.deltas.tiles import matrix_shape
-from additive.merge.parameter import landed, merged_part
+from additive.merge.compose import merged_part
+from additive.merge.parameter import landed
 from additive.merge.plan import PlannedTensor
 from additive.merge.recipe import Recipe
 from additive.merge.report import Written

@@ -10,6 +10,8 @@ from typing import Any, get_type_hints
 from additive.errors import UnknownName, UsageError
 from additive.merge.methods import METHODS
 from additive.merge.stack import MergeMethod
+from additive.merge.steps import STEPS
+from additive.registry import Registry
 
 
 def build_method(name: str, parameters: Mapping[str, Any] | None = None) -> MergeMethod:
@@ -21,7 +23,19 @@ def build_method(name: str, parameters: Mapping[str, Any] | None = None) -> Merg
     >>> build_method("ties", {"density": 0.3})
     Ties(density=0.3)
     """
-    kind = METHODS.get(name)
+    return _built(METHODS.get(name), name, parameters)
+
+
+def build_step(name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    """The step of that name with these parameters; raises as `build_method`.
+
+    >>> build_step("lines", {"first": 0.2})
+    Lines(first=0.2, last=1.0)
+    """
+    return _built(STEPS.get(name), name, parameters)
+
+
+def _built(kind: Any, name: str, parameters: Mapping[str, Any] | None) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     types = get_type_hints(kind)
     given = {}
@@ -38,13 +52,18 @@ def method_name(method: MergeMethod) -> str:
     """The name under which a method's class is registered; a plug-in outside the registry goes by
     its class.
     """
-    kind = type(method)
+    return registered_name(method, METHODS)
+
+
+def registered_name(thing: object, registry: Registry[Any]) -> str:
+    """The name of an object's class in a registry; `module:class` where it has none."""
+    kind = type(thing)
     target = f"{kind.__module__}:{kind.__qualname__}"
-    for name, place in METHODS.builtins.items():
+    for name, place in registry.builtins.items():
         if place == target:
             return name
-    for name in METHODS.names():
-        if name not in METHODS.builtins and METHODS.get(name) is kind:
+    for name in registry.names():
+        if name not in registry.builtins and registry.get(name) is kind:
             return name
     return target
 

@@ -18,7 +18,8 @@ from additive.deltas.base import Base, open_base
 from additive.deltas.model import Delta, combine
 from additive.deltas.tiles import matrix_shape
 from additive.errors import CompatibilityError
-from additive.merge.parameter import landed, merged_part
+from additive.merge.compose import merged_part
+from additive.merge.parameter import landed
 from additive.merge.plan import DTYPES, open_sources
 from additive.merge.recipe import Recipe
 from additive.merge.stacks import Sources

@@ -25,13 +25,15 @@ _NOISE_OF_FACTORS, _NOISE_OF_TENSORS = 1e-10, 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Core:
-    """The deltas of one parameter in core space.
+    """One parameter's stack in core space.
 
     left, right  orthonormal columns, (rows, k) and (columns, k), float64; None stands for the
                  identity
     matrices     one per source, in the stack's order, float64, (k, k) or the matrix view's shape
     ranks        an upper bound of each matrix's rank
     noise        singular values below this share of the largest are rounding of the inputs
+    sizes        ‖τᵢ‖ as the sources gave them, before any step
+    weights, count, total  as in the stack
     """
 
     left: Tensor | None
@@ -39,6 +41,22 @@ class Core:
     matrices: tuple[Tensor, ...]
     ranks: tuple[int, ...]
     noise: float
+    sizes: tuple[float, ...]
+    weights: tuple[float, ...]
+    count: int
+    total: float
+
+    @property
+    def low_rank(self) -> bool:
+        """Whether every source is s·B·A, so that the bases are those of the factors."""
+        return self.left is not None
+
+    def sum(self) -> Tensor:
+        """Σ wᵢ·Mᵢ in the stack's order."""
+        total = self.matrices[0] * self.weights[0]
+        for weight, matrix in zip(self.weights[1:], self.matrices[1:], strict=True):
+            total = total + weight * matrix
+        return total
 
     def svd(self, matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """U, σ, V of at most `rank` singular values, without those that are rounding."""
@@ -55,12 +73,10 @@ class Core:
 
 
 def core_of(stack: DeltaStack) -> Core:
-    """The stack's deltas in core space; unweighted."""
+    """The stack in core space; the matrices are unweighted."""
     low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
     if len(low) < len(stack.deltas) or not low:
-        matrices = tuple(_whole(delta) for delta in stack.deltas)
-        ranks = tuple(min(matrix.shape) for matrix in matrices)
-        return Core(None, None, matrices, ranks, _NOISE_OF_TENSORS)
+        return whole_of(stack)
     left, upper_B = torch.linalg.qr(torch.cat([delta.B.double() for delta in low], dim=1))
     right, upper_A = torch.linalg.qr(torch.cat([delta.A.double() for delta in low], dim=0).T)
     matrices, start = [], 0
@@ -69,7 +85,36 @@ def core_of(stack: DeltaStack) -> Core:
         matrices.append(delta.scale * upper_B[:, part] @ upper_A[:, part].T)
         start += delta.rank
     ranks = tuple(min(delta.rank, *delta.shape) for delta in low)
-    return Core(left, right, tuple(matrices), ranks, _NOISE_OF_FACTORS)
+    return _made(stack, left, right, matrices, ranks, _NOISE_OF_FACTORS)
+
+
+def whole_of(stack: DeltaStack) -> Core:
+    """The stack on the identity basis: every matrix is the delta itself, dense."""
+    matrices = [delta.dense().double().reshape(matrix_shape(stack.shape)) for delta in stack.deltas]
+    ranks = tuple(min(matrix.shape) for matrix in matrices)
+    return _made(stack, None, None, matrices, ranks, _NOISE_OF_TENSORS)
+
+
+def _made(
+    stack: DeltaStack,
+    left: Tensor | None,
+    right: Tensor | None,
+    matrices: list[Tensor],
+    ranks: tuple[int, ...],
+    noise: float,
+) -> Core:
+    sizes = tuple(torch.linalg.norm(matrix).item() for matrix in matrices)
+    return Core(
+        left,
+        right,
+        tuple(matrices),
+        ranks,
+        noise,
+        sizes,
+        stack.weights,
+        stack.count,
+        stack.total,
+    )
 
 
 def in_core(stack: DeltaStack, merge: Callable[[Core], Tensor]) -> Delta:
@@ -83,7 +128,3 @@ def in_core(stack: DeltaStack, merge: Callable[[Core], Tensor]) -> Delta:
         return combine(list(zip(shares, stack.deltas, strict=True)))
     core = core_of(stack)
     return core.lift(merge(core), stack.shape)
-
-
-def _whole(delta: Delta) -> Tensor:
-    return delta.dense().double().reshape(matrix_shape(tuple(delta.shape)))

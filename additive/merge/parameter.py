@@ -13,7 +13,6 @@ from torch import Tensor
 from additive.deltas.model import Delta, Dense, Exact, combine, land
 from additive.deltas.tiles import matrix_shape, tiles
 from additive.errors import IntegrityError, UsageError
-from additive.merge.recipe import Part
 from additive.merge.stack import DeltaStack, MergeMethod
 
 
@@ -46,13 +45,6 @@ def surveyed(method: MergeMethod, stack: DeltaStack) -> DeltaStack:
     if survey is None or stack.survey is not None or method.scope == "model":
         return stack
     return replace(stack, survey=survey(stack))
-
-
-def merged_part(part: Part, stack: DeltaStack) -> Delta:
-    """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
-    if part.method is None:
-        return Dense(torch.zeros(()).expand(stack.shape))
-    return merged_delta(part.method, stack, part.scale)
 
 
 def merged_delta(method: MergeMethod, stack: DeltaStack, scale: float) -> Delta:

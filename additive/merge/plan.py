@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from additive.artifacts.identity import BaseIdentity
 from additive.deltas.base import FLOATS, Base, open_base
@@ -20,7 +21,7 @@ from additive.types.digests import Digest, digest_json
 
 # Bump when the same recipe gives other bytes than before, so that no old result is taken for a
 # new one.
-ENGINE = 1
+ENGINE = 2
 DTYPES = {"auto": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
@@ -52,6 +53,7 @@ class Plan:
 
     tensors  of the output, in the base's order
     untied   heads that a source trained apart from the embedding they are tied to
+    ruled    how many parameters each of the recipe's rules decides
     read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
     """
 
@@ -65,6 +67,7 @@ class Plan:
     written: int
     memory: int
     notes: tuple[str, ...] = ()
+    ruled: tuple[int, ...] = ()
 
     @property
     def touched(self) -> tuple[PlannedTensor, ...]:
@@ -115,7 +118,7 @@ def _plan(
     base = opened.base
     touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
     _check_touched(touched, base, opened.sources)
-    _check_ranks(recipe, opened, touched)
+    _check_methods(recipe, opened)
     tensors = tuple(_tensors(recipe, opened, touched))
     adapter = recipe.output == "adapter"
     if adapter:
@@ -141,6 +144,7 @@ def _plan(
         written=written,
         memory=_memory(opened, merged),
         notes=tuple(_notes(opened)),
+        ruled=_ruled(recipe, opened),
     )
 
 
@@ -166,9 +170,6 @@ def _check_recipe(recipe: Recipe) -> None:
     for what, number in numbers.items():
         if not math.isfinite(number):
             raise UsageError(f"{what} is {number} when it should be a finite number")
-    check_weights = getattr(recipe.method, "check_weights", None)
-    if check_weights is not None:
-        check_weights(tuple(source.weight for source in recipe.ordered()))
 
 
 def _check_rank(recipe: Recipe) -> None:
@@ -208,11 +209,16 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
         )
 
 
-def _check_ranks(recipe: Recipe, opened: Sources, touched: set[str]) -> None:
-    for name in opened.parameters():
-        check_ranks = getattr(recipe.part(name).method, "check_ranks", None)
-        if name in touched and check_ranks is not None:
-            check_ranks(name, opened.ranks(name))
+def _check_methods(recipe: Recipe, opened: Sources) -> None:
+    """What the methods themselves refuse: of weights, each where it is used at all; of ranks."""
+    weights = tuple(source.weight for source in recipe.ordered())
+    used: dict[str, Any] = {name: recipe.part(name).method for name in opened.parameters()}
+    for method in dict.fromkeys([recipe.method, *used.values()]):
+        if hasattr(method, "check_weights"):
+            method.check_weights(weights)
+    for name, method in used.items():
+        if hasattr(method, "check_ranks"):
+            method.check_ranks(name, opened.ranks(name))
 
 
 def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:
@@ -262,6 +268,11 @@ def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
     tile = max([TILE_ELEMENTS, *(tensor.shape[-1] for tensor in merged if tensor.shape)])
     factors = sum(source.nbytes() for source in opened.sources if source.kind != "full")
     return workers * (4 * tile * (8 + 3 * len(opened.sources))) + min(4 * factors, 1 << 28)
+
+
+def _ruled(recipe: Recipe, opened: Sources) -> tuple[int, ...]:
+    decided = [recipe.rule(name) for name in opened.parameters()]
+    return tuple(sum(one is rule for one in decided) for rule in recipe.rules)
 
 
 def _notes(opened: Sources) -> Iterable[str]:

@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from additive.merge.building import method_name, method_parameters
+from additive.merge.building import method_name, method_parameters, registered_name
 from additive.merge.stack import MergeMethod
+from additive.merge.steps import STEPS
 from additive.types.digests import Digest, short
 
 Output = Literal["checkpoint", "adapter"]
@@ -49,12 +50,14 @@ class Rule:
 @dataclass(frozen=True)
 class Part:
     """What applies to one parameter; method None keeps the base's values, `ruled` says that a rule
-    does.
+    does. A rule's parameters take no steps.
     """
 
     method: MergeMethod | None
     scale: float
     ruled: bool = False
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class Recipe:
     output   `checkpoint`: a whole model; `adapter`: a PEFT adapter, for linear methods over LoRA
     seed     of methods that draw at random
     rank     of an adapter as output: the best approximation of that rank; None keeps Σr, exactly
-    rules    for single parameters, by name; the first that matches replaces method and scale
+    rules    for single parameters, by name; the first that matches replaces method, scale and steps
+    before   steps on the sources' deltas, in this order; see `additive.merge.steps`
+    after    steps on the merged delta, in this order
     """
 
     sources: tuple[SourceSpec, ...]
@@ -79,15 +84,21 @@ class Recipe:
     name: str = ""
     rank: int | None = None
     rules: tuple[Rule, ...] = ()
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
 
     def part(self, parameter: str) -> Part:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe
         says.
         """
-        for rule in self.rules:
-            if fnmatchcase(parameter, rule.pattern):
-                return Part(rule.method, rule.scale, ruled=True)
-        return Part(self.method, self.scale)
+        rule = self.rule(parameter)
+        if rule is not None:
+            return Part(rule.method, rule.scale, ruled=True)
+        return Part(self.method, self.scale, before=self.before, after=self.after)
+
+    def rule(self, parameter: str) -> Rule | None:
+        """The first rule that matches a parameter's name."""
+        return next((r for r in self.rules if fnmatchcase(parameter, r.pattern)), None)
 
     def ordered(self) -> tuple[SourceSpec, ...]:
         """The sources in the order in which they are summed."""
@@ -105,6 +116,9 @@ class Recipe:
         }
         if self.rank is not None:
             fields["rank"] = self.rank
+        for key, steps in (("before", self.before), ("after", self.after)):
+            if steps:
+                fields[key] = [named_step(step) for step in steps]
         if self.rules:
             fields["rules"] = [
                 {
@@ -120,3 +134,8 @@ class Recipe:
 def named_method(method: MergeMethod) -> dict[str, Any]:
     """A method as JSON values: its name and every parameter."""
     return {"name": method_name(method), **method_parameters(method)}
+
+
+def named_step(step: Any) -> dict[str, Any]:
+    """A step as JSON values: its name and every parameter."""
+    return {"name": registered_name(step, STEPS), **method_parameters(step)}

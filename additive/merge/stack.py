@@ -28,6 +28,7 @@ class DeltaStack:
     count     how many sources the whole recipe has: absent ones added nothing here
     total     the sum of all the recipe's weights
     survey    what the method's own `survey` found, or None
+    layer     (index, number of layers) where the parameter lies in a numbered layer
     """
 
     name: str
@@ -39,6 +40,7 @@ class DeltaStack:
     count: int
     total: float
     survey: Any = None
+    layer: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,6 +85,7 @@ class MergeMethod(Protocol):
 
     survey(stack)           small statistics of a whole parameter (thresholds, norms), computed
                             once and handed to every block as `stack.survey`
+    merge_core(core)        the same as `merge` in core space, for matrices: R×R algebra on a `Core`
     conclude(surveys)       with scope `model`: one value of all parameters' surveys, which come
                             in the base's order
     check_weights(weights)  refuses weights, or a number of sources, before any work

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from additive.deltas.base import Base
 from additive.deltas.source import DeltaSource
 from additive.merge.draws import Draws
+from additive.merge.layers import layers_of
 from additive.merge.stack import DeltaStack
 
 
@@ -18,6 +19,7 @@ class Sources:
     weights  by source
     owned    by source: the base's name of each trained parameter → the name to ask the source for
     untied   the aliases that become parameters of their own in the output
+    layers   (index, number of layers) of the parameters that lie in one
     """
 
     base: Base
@@ -25,6 +27,7 @@ class Sources:
     weights: tuple[float, ...]
     owned: tuple[Mapping[str, str], ...]
     untied: tuple[str, ...]
+    layers: Mapping[str, tuple[int, int]]
 
     def parameters(self) -> tuple[str, ...]:
         """Every parameter that some source trained, in the base's order."""
@@ -50,6 +53,7 @@ class Sources:
             rng=Draws(seed, name),
             count=len(self.sources),
             total=sum(self.weights),
+            layer=self.layers.get(name),
         )
 
     def close(self) -> None:
@@ -71,7 +75,8 @@ def gather(base: Base, sources: Sequence[DeltaSource], weights: Sequence[float])
     owned = tuple(
         _owned(base, source, by, untied) for source, by in zip(ordered, shared, strict=True)
     )
-    return Sources(base, ordered, tuple(float(weight) for _, weight in pairs), owned, untied)
+    weighted = tuple(float(weight) for _, weight in pairs)
+    return Sources(base, ordered, weighted, owned, untied, layers_of(base.names()))
 
 
 def _owned(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from additive.merge.compose import calibrated
 from additive.merge.recipe import Recipe
 from additive.merge.stack import DeltaStack
 from additive.merge.stacks import Sources
@@ -22,7 +23,11 @@ def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listen
         return None
     progress(Progress("merge", "first pass: surveying every parameter"))
     names = [name for name in opened.parameters() if not recipe.part(name).ruled]
-    surveys = each(lambda name: method.survey(opened.stack(name, recipe.seed)), names, workers)
+
+    def survey(name: str) -> Any:
+        return method.survey(calibrated(recipe.part(name), opened.stack(name, recipe.seed)))
+
+    surveys = each(survey, names, workers)
     return method.conclude(dict(zip(names, surveys, strict=True)))
 
 

@@ -27,7 +27,10 @@ gate: {margin: 0.05}
     "recipe": """\
 version: 1
 sources: [math, code, {domain: safety, weight: 0.8}]
+before: [balance]
 method: {name: ties, density: 0.3}
+after: [{name: lines, first: 0.5}]
+rules: [{match: lm_head.weight, method: base}]
 scale: validation
 """,
 }

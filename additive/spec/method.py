@@ -32,6 +32,10 @@ class MethodSpec:
         """A method that no file names, such as that of `--method`."""
         return cls(name, Located.of({"name": name, **(parameters or {})}, where=where))
 
+    def position(self) -> str:
+        """Where the name was written."""
+        return str(self.block.position("name"))
+
     def resolved(self) -> dict[str, Any]:
         """Name and parameters as one JSON object."""
         return {"name": self.name, **self.parameters.value}

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from additive.spec.method import MethodSpec
-from additive.spec.model import Dtype, OutputKind, Scale, Seed, Spec, Text, Version, should, wrong
+from additive.spec.model import (
+    Count,
+    Dtype,
+    OutputKind,
+    Scale,
+    Seed,
+    Spec,
+    Text,
+    Version,
+    should,
+    wrong,
+)
 
 DEFAULT_METHOD = "task_arithmetic"
 
@@ -31,12 +42,32 @@ class SourceSpec(Spec):
         return values
 
 
+class RuleSpec(Spec):
+    """An exception for some parameters; the first rule that matches a name wins, and no step
+    applies."""
+
+    match: Text
+    """Glob pattern of parameter names, such as `*.mlp.*` or `lm_head.weight`."""
+    method: MethodSpec
+    """Their merge method; `base` keeps the base's values."""
+    scale: float = 1.0
+    """Takes the place of the recipe's scale."""
+
+
 class MergeSpec(Spec):
     """How deltas are added up when nothing else is said."""
 
     method: MethodSpec = MethodSpec.of(DEFAULT_METHOD)
     """A merge method by name, or a mapping with its name and parameters; see `additive list
     methods`."""
+    before: tuple[MethodSpec, ...] = ()
+    """Steps on the sources before the method, in order: `balance`, `pico`; see docs/merging.md."""
+    after: tuple[MethodSpec, ...] = ()
+    """Steps on the merged delta after the method, in order: `svc`, `lines`."""
+    rules: tuple[RuleSpec, ...] = ()
+    """Exceptions by parameter name, in order; the default rules come after them."""
+    default_rules: bool = True
+    """With a method that is not linear: embeddings, norms and heads are averaged (`linear`)."""
     scale: Scale = "validation"
     """λ, the factor of the whole sum; `validation` chooses it on validation rows."""
     output: OutputKind = "checkpoint"
@@ -44,6 +75,9 @@ class MergeSpec(Spec):
     lora)."""
     dtype: Dtype = "auto"
     """Numbers of the written weights; `auto` keeps the base's."""
+    rank: Count | None = None
+    """Rank of an adapter as output: the best approximation of that rank. Without it the adapter is
+    exact, of the sum of the sources' ranks."""
 
 
 class RecipeSpec(MergeSpec):

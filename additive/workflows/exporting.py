@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from additive.errors import UsageError
-from additive.workflows.merging import build_method, find_merge, recipe_of
+from additive.workflows.composing import build_recipe
+from additive.workflows.merging import find_merge
 from additive.workflows.requests import MergeOptions, MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
@@ -23,9 +24,8 @@ def export_mergekit(workspace: Workspace, name: str) -> str:
             f"{name} is a mergekit file already", help="mergekit-yaml runs it as it is"
         )
     request = request_merge(workspace, [name], MergeOptions(), base_identity(workspace))
-    method = build_method(request)
-    check_exportable(recipe_of(request, method, 1.0))
-    recipe = recipe_of(request, method, _scale(workspace, request))
+    check_exportable(build_recipe(workspace, request, 1.0))
+    recipe = build_recipe(workspace, request, _scale(workspace, request))
     return to_mergekit(recipe, workspace.base_directory())
 
 

@@ -193,6 +193,10 @@ def _check_options(options: MergeOptions) -> None:
         "--set": options.parameters,
         "--output": options.output,
         "--dtype": options.dtype,
+        "--rank": options.rank,
+        "--before": options.before,
+        "--after": options.after,
+        "--rule": options.rules,
     }
     given = next((option for option, value in said.items() if value), None)
     if given is not None:

@@ -13,13 +13,13 @@ from additive.artifacts.manifest import ManifestDraft, Parent
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.workflows import provenance
-from additive.workflows.requests import MergeRequest, RequestedSource
+from additive.workflows.composing import build_recipe
+from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
     from additive.merge.plan import Plan
     from additive.merge.recipe import Recipe
-    from additive.merge.stack import MergeMethod
 
 ROUNDED_AWAY_MUCH = 0.2
 
@@ -81,9 +81,8 @@ def build_merge(
         if found is not None:
             return Built(found, reused=True)
         workspace.store.reclaim()
-        method = build_method(request)
-        scale, tried = chosen_scale(workspace, request, method, listen)
-        made = planned(workspace, recipe_of(request, method, scale))
+        scale, tried = chosen_scale(workspace, request, listen)
+        made = planned(workspace, build_recipe(workspace, request, scale))
         artifact = _execute(workspace, request, made, tried, listen)
     listen(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
     return Built(artifact, reused=False)
@@ -99,32 +98,6 @@ def find_merge(workspace: Workspace, request: MergeRequest) -> Artifact | None:
     return None
 
 
-def build_method(request: MergeRequest) -> MergeMethod:
-    """The request's method with its parameters, checked where they were written.
-
-    Raises: UnknownName, SpecError.
-    """
-    from additive.merge.methods import METHODS
-    from additive.spec.loader import build
-
-    return build(request.method.parameters, METHODS.get(request.method.name))
-
-
-def recipe_of(request: MergeRequest, method: MergeMethod, scale: float) -> Recipe:
-    """The engine's recipe of a request."""
-    from additive.merge.recipe import Recipe
-
-    return Recipe(
-        sources=tuple(_source(source) for source in request.sources),
-        method=method,
-        scale=scale,
-        dtype=request.dtype,
-        output="adapter" if request.output == "adapter" else "checkpoint",
-        seed=request.seed,
-        name=request.name,
-    )
-
-
 def planned(workspace: Workspace, recipe: Recipe) -> Plan:
     """The engine's plan; every refusal that headers can give comes from here."""
     from additive.merge.plan import plan
@@ -136,27 +109,15 @@ def planned(workspace: Workspace, recipe: Recipe) -> Plan:
 
 
 def chosen_scale(
-    workspace: Workspace, request: MergeRequest, method: MergeMethod, listen: Listener
+    workspace: Workspace, request: MergeRequest, listen: Listener
 ) -> tuple[float, Mapping[str, Any]]:
     """The request's scale; "validation" is resolved by trying a few on validation rows."""
     if isinstance(request.scale, int | float):
         return float(request.scale), {}
     from additive.workflows.scales import choose_scale
 
-    choice = choose_scale(workspace, request, method, listen)
+    choice = choose_scale(workspace, request, listen)
     return choice.scale, asdict(choice)
-
-
-def _source(source: RequestedSource) -> Any:
-    from additive.merge.recipe import SourceSpec
-
-    return SourceSpec(
-        name=source.artifact.name,
-        digest=source.artifact.digest,
-        directory=source.directory,
-        weight=source.weight,
-        finite=True,
-    )
 
 
 def _execute(
@@ -183,6 +144,7 @@ def _execute(
             norms=report.norms,
             notes=(
                 *request.notes,
+                *_balance_notes(request, made),
                 *made.notes,
                 *report.notes,
                 *rounding_advice(report.rounded_away),
@@ -203,6 +165,17 @@ def _parents(request: MergeRequest) -> tuple[Parent, ...]:
     return tuple(
         Parent(name=s.artifact.name, digest=s.artifact.digest, weight=s.weight)
         for s in request.sources
+    )
+
+
+def _balance_notes(request: MergeRequest, made: Plan) -> tuple[str, ...]:
+    """Which weights the step `balance` made smaller."""
+    asked = {source.artifact.digest: source.weight for source in request.sources}
+    return tuple(
+        f"balance: weight of {source.name} is {source.weight:.3g} in place of"
+        f" {asked[source.digest]:g}"
+        for source in made.recipe.sources
+        if source.weight != asked[source.digest]
     )
 
 

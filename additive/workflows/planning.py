@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
+from additive.spec.method import MethodSpec
 from additive.types.quantities import size_text
-from additive.workflows.merging import build_method, find_merge, planned, recipe_of
+from additive.workflows.composing import build_recipe
+from additive.workflows.merging import find_merge, planned
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.merge.recipe import Recipe
 
 SCHEMA = "additive.plan/1"
 CHANGED = 0.1
@@ -28,6 +34,7 @@ class MergePlan:
     written: int
     memory: int
     notes: tuple[str, ...]
+    rules: tuple[tuple[str, int], ...]
 
     def document(self) -> dict[str, Any]:
         """As `additive merge --plan --json` prints it."""
@@ -42,6 +49,10 @@ class MergePlan:
             ],
             "method": self.request.method.resolved(),
             "scale": self.request.scale,
+            "before": [step.resolved() for step in self.request.before],
+            "after": [step.resolved() for step in self.request.after],
+            "rules": [{"rule": rule, "parameters": count} for rule, count in self.rules],
+            "rank": self.request.rank,
             "output": self.request.output,
             "dtype": self.request.dtype,
             "tensors": {"copied": self.copied, "merged": self.merged},
@@ -58,9 +69,12 @@ class MergePlan:
             f"merge    {self.request.name}",
             f"sources  {sources}",
             f"method   {self.request.method.name}, scale {said}",
+            *_steps("before", self.request.before),
+            *_steps("after", self.request.after),
+            *(f"rule     {rule} ({count} parameters)" for rule, count in self.rules),
             f"tensors  {self.merged} merged, {self.copied} copied as bytes",
             f"reads    {size_text(self.read)}",
-            f"writes   {size_text(self.written)} ({self.request.output})",
+            f"writes   {size_text(self.written)} ({self.request.output}{_rank(self.request.rank)})",
             f"memory   {size_text(self.memory)} over the imports, at most",
         ]
         lines += [f"note     {note}" for note in self.notes]
@@ -73,7 +87,7 @@ class MergePlan:
 def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
     """The plan of a merge. Raises: everything that the merge itself would refuse from headers."""
     scale = float(request.scale) if isinstance(request.scale, int | float) else 1.0
-    made = planned(workspace, recipe_of(request, build_method(request), scale))
+    made = planned(workspace, build_recipe(workspace, request, scale))
     merged = len(made.touched)
     return MergePlan(
         request=request,
@@ -84,6 +98,19 @@ def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
         written=made.written,
         memory=made.memory,
         notes=(*request.notes, *made.notes),
+        rules=tuple(zip(described_rules(made.recipe), made.ruled, strict=True)),
+    )
+
+
+def described_rules(recipe: Recipe) -> tuple[str, ...]:
+    """Each rule in words: `*embed*.weight: linear, scale 1`."""
+    from additive.merge.building import method_name
+
+    return tuple(
+        f"{rule.pattern}: {method_name(rule.method)}, scale {rule.scale:g}"
+        if rule.method
+        else f"{rule.pattern}: the base's values"
+        for rule in recipe.rules
     )
 
 
@@ -145,3 +172,12 @@ def _count(workspace: Workspace, suite: str, limit: int | None) -> int:
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for line in file if line.strip())
+
+
+def _steps(place: str, steps: Sequence[MethodSpec]) -> list[str]:
+    names = ", ".join(step.name for step in steps)
+    return [f"{place:8} {names}"] if names else []
+
+
+def _rank(rank: int | None) -> str:
+    return f", rank {rank}" if rank else ""

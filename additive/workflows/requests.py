@@ -18,7 +18,7 @@ from additive.artifacts.manifest import BaseIdentity
 from additive.artifacts.standing import is_adopted
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.spec.method import MethodSpec
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import RecipeSpec, RuleSpec
 from additive.types.digests import digest_file, short
 from additive.types.references import check_name, merge_name, parse_reference
 from additive.workspace import Workspace
@@ -42,6 +42,11 @@ class MergeOptions:
     dtype: str | None = None
     seed: int | None = None
     name: str | None = None
+    before: tuple[MethodSpec, ...] | None = None
+    after: tuple[MethodSpec, ...] | None = None
+    rules: tuple[RuleSpec, ...] = ()
+    default_rules: bool | None = None
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class MergeRequest:
     seed: int
     validation: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    before: tuple[MethodSpec, ...] = ()
+    after: tuple[MethodSpec, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
+    default_rules: bool = True
+    rank: int | None = None
 
     def record(self) -> dict[str, Any]:
         """All that decides the merge, in an order that does not depend on the command line."""
@@ -95,7 +105,19 @@ class MergeRequest:
             "dtype": self.dtype,
             "seed": self.seed,
             "validation": dict(self.validation),
+            **self._composition(),
         }
+
+    def _composition(self) -> dict[str, Any]:
+        """What goes beyond one method, as far as it is there."""
+        said = {
+            "before": [step.resolved() for step in self.before],
+            "after": [step.resolved() for step in self.after],
+            "rules": [rule.resolved() for rule in self.rules],
+            "default_rules": None if self.default_rules else False,
+            "rank": self.rank,
+        }
+        return {key: value for key, value in said.items() if value not in (None, [])}
 
 
 def request_merge(
@@ -125,7 +147,16 @@ def request_merge(
         seed=recipe.seed if options.seed is None else options.seed,
         validation=_validation(workspace, ordered) if scale == "validation" else {},
         notes=notes,
+        before=recipe.before if options.before is None else options.before,
+        after=recipe.after if options.after is None else options.after,
+        rules=(*options.rules, *recipe.rules),
+        default_rules=_default(options.default_rules, recipe.default_rules),
+        rank=recipe.rank if options.rank is None else options.rank,
     )
+
+
+def _default(said: bool | None, otherwise: bool) -> bool:
+    return otherwise if said is None else said
 
 
 def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float | None]:
@@ -178,6 +209,11 @@ def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
             "scale": defaults.scale,
             "output": defaults.output,
             "dtype": defaults.dtype,
+            "before": defaults.before,
+            "after": defaults.after,
+            "rules": defaults.rules,
+            "default_rules": defaults.default_rules,
+            "rank": defaults.rank,
         }
     )
 

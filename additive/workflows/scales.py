@@ -18,7 +18,6 @@ from additive.workflows.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.merge.stack import MergeMethod
     from additive.models.kinds import PreTrainedModel
     from additive.train.validation import Score
 
@@ -49,16 +48,15 @@ class ScaleChoice:
     trials: tuple[Trial, ...]
 
 
-def choose_scale(
-    workspace: Workspace, request: MergeRequest, method: MergeMethod, listen: Listener
-) -> ScaleChoice:
+def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) -> ScaleChoice:
     """Try scales of a request and take the best.
 
     Raises: UsageError when no source has validation rows; what the engine refuses.
     """
     from additive.merge.candidates import resident
     from additive.models.loading import load_model
-    from additive.workflows.merging import planned, recipe_of
+    from additive.workflows.composing import build_recipe
+    from additive.workflows.merging import planned
 
     scored = {s.artifact.name: s for s in request.sources if _has_validation(workspace, s)}
     if not scored:
@@ -66,7 +64,7 @@ def choose_scale(
             "scale is chosen on validation rows when no source has any in this workspace",
             help="give a number, for example --scale 1.0",
         )
-    recipe = recipe_of(request, method, 1.0)
+    recipe = build_recipe(workspace, request, 1.0)
     planned(workspace, recipe)
     directory = workspace.base_directory()
     model = load_model(directory)

@@ -8,6 +8,7 @@ from pathlib import Path
 from additive.errors import UsageError, did_you_mean
 from additive.spec.nodes import place
 from additive.spec.reading import read_yaml
+from additive.spec.recipe import RecipeSpec
 from additive.types.references import NAME, parse_reference
 from additive.workspace.place import Workspace
 
@@ -47,8 +48,9 @@ def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
     spec = workspace.recipe(name)
     if spec.method.name not in METHODS:
         hint = did_you_mean(spec.method.name, METHODS.names())
-        at = spec.method.block.position("name")
+        at = spec.method.position()
         yield f"{at}: unknown merge method {spec.method.name!r}{hint}"
+    yield from _composition_faults(spec)
     known = sorted({*workspace.domain_names(), *workspace.store.names()})
     for index, source in enumerate(spec.sources):
         problem = _source_problem(workspace, source.domain, known)
@@ -65,6 +67,21 @@ def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
     if spec.merge_method not in MERGEKIT:
         hint = did_you_mean(spec.merge_method, MERGEKIT)
         yield file.fault(f"unknown method of mergekit {spec.merge_method!r}{hint}", "merge_method")
+
+
+def _composition_faults(spec: RecipeSpec) -> Iterator[str]:
+    """Steps, and methods of rules, that do not exist."""
+    from additive.merge.methods import METHODS
+    from additive.merge.steps import STEPS
+
+    for step in (*spec.before, *spec.after):
+        if step.name not in STEPS:
+            hint = did_you_mean(step.name, STEPS.names())
+            yield f"{step.position()}: unknown merge step {step.name!r}{hint}"
+    for rule in spec.rules:
+        if rule.method.name not in ("base", *METHODS.names()):
+            hint = did_you_mean(rule.method.name, METHODS.names())
+            yield f"{rule.method.position()}: unknown merge method {rule.method.name!r}{hint}"
 
 
 def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterator[str]:

@@ -122,3 +122,8 @@ def edit(directory: Path, change, file: str = "adapter_model.safetensors") -> No
     tensors = load_file(directory / file)
     change(tensors)
     save_file(tensors, directory / file, {"format": "pt"})
+
+
+def read_json(directory: Path | str, file: str = "manifest.json") -> dict:
+    """A JSON file of a directory."""
+    return json.loads((Path(directory) / file).read_text())

@@ -58,9 +58,11 @@ def check_exportable(recipe: Recipe) -> None:
             "output is adapter when mergekit writes whole models only",
             help="set output: checkpoint, or keep the adapter: every PEFT tool reads it",
         )
+    _kit(recipe)
     if recipe.rules:
         raise UsageError("rules are given when mergekit has one method per file")
-    _kit(recipe)
+    if recipe.before or recipe.after:
+        raise UsageError("steps are given when mergekit has a method and nothing around it")
 
 
 def _kit(recipe: Recipe) -> _Kit:

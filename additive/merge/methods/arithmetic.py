@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from additive.deltas.model import Delta, combine
 from additive.errors import UsageError
+from additive.merge.core import Core
 from additive.merge.stack import DeltaStack, Scope
 
 
@@ -30,6 +33,10 @@ class TaskArithmetic:
     def merge(self, stack: DeltaStack) -> Delta:
         """Σ wᵢ·τᵢ, in factor space where the deltas are."""
         return combine(list(zip(stack.weights, stack.deltas, strict=True)))
+
+    def merge_core(self, core: Core) -> Tensor:
+        """Σ wᵢ·Mᵢ."""
+        return core.sum()
 
 
 @dataclass(frozen=True)
@@ -63,3 +70,7 @@ class Linear:
         """Σ wᵢ·τᵢ / Σ wᵢ, in factor space where the deltas are."""
         shares = [weight / stack.total for weight in stack.weights]
         return combine(list(zip(shares, stack.deltas, strict=True)))
+
+    def merge_core(self, core: Core) -> Tensor:
+        """Σ wᵢ·Mᵢ / Σ wᵢ."""
+        return core.sum() / core.total

@@ -34,18 +34,10 @@ class IsoC:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The flattened sum."""
-        return in_core(stack, lambda core: _flat(core, stack.weights))
+        return in_core(stack, self.merge_core)
 
-
-def _flat(core: Core, weights: tuple[float, ...]) -> Tensor:
-    total = weighted_sum(core, weights)
-    U, sigma, V = core.svd(total)
-    return sigma.mean() * U @ V.T if sigma.numel() else total
-
-
-def weighted_sum(core: Core, weights: tuple[float, ...]) -> Tensor:
-    """Σ wᵢ·Mᵢ in the stack's order."""
-    total = core.matrices[0] * weights[0]
-    for weight, matrix in zip(weights[1:], core.matrices[1:], strict=True):
-        total = total + weight * matrix
-    return total
+    def merge_core(self, core: Core) -> Tensor:
+        """The flattened sum in core space."""
+        total = core.sum()
+        U, sigma, V = core.svd(total)
+        return sigma.mean() * U @ V.T if sigma.numel() else total

@@ -1,8 +1,10 @@
-"""Pico: output directions that many adapters share are damped before the sum."""
+"""Pico: output directions that many adapters share are damped before the sum; a method, and a step
+before others.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -10,7 +12,6 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.methods.iso import weighted_sum
 from additive.merge.stack import DeltaStack, Scope
 
 
@@ -21,7 +22,8 @@ class Pico:
     Of the sources' left spaces side by side, [τ₁ … τₙ] = U·Σ·…, direction j has the share
     eⱼ = σⱼ²/Σσ². It is damped by αⱼ = 1/(1 + (n−1)·eⱼ) in every source; the sum of the damped
     deltas is rescaled to the mean of ‖wᵢτᵢ‖. Assumes that what all adapters push is shared style
-    rather than skill.
+    rather than skill. As a step it damps the sources of any method and rescales that
+    method's result.
 
     Deviation: the paper takes the singular vectors of [B₁ … Bₙ], which depend on how a delta is
     split into B and A (any G gives BG and G⁻¹A); here it is the left space of the deltas
@@ -37,18 +39,26 @@ class Pico:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The damped, rescaled weighted sum."""
-        return in_core(stack, lambda core: _damped(core, stack.weights))
+        return in_core(stack, self.merge_core)
 
+    def merge_core(self, core: Core) -> Tensor:
+        """The damped, rescaled weighted sum in core space."""
+        damped = self.before_core(core)
+        return self.after_core(damped.sum(), damped)
 
-def _damped(core: Core, weights: tuple[float, ...]) -> Tensor:
-    U, sigma, _ = torch.linalg.svd(torch.cat(core.matrices, dim=1), full_matrices=False)
-    energy = sigma.square().sum()
-    if energy == 0:
-        return torch.zeros_like(core.matrices[0])
-    share = sigma.square() / energy
-    alpha = 1.0 / (1.0 + (len(weights) - 1) * share)
-    total = weighted_sum(core, weights)
-    calibrated = total + (U * (alpha - 1.0)) @ (U.T @ total)
-    sizes = [abs(w) * torch.linalg.norm(m) for w, m in zip(weights, core.matrices, strict=True)]
-    size = torch.linalg.norm(calibrated)
-    return calibrated * (torch.stack(sizes).mean() / size) if size > 0 else calibrated
+    def before_core(self, core: Core) -> Core:
+        """Every source with the shared left directions damped."""
+        side_by_side = torch.cat(core.matrices, dim=1)
+        U, sigma, _ = torch.linalg.svd(side_by_side, full_matrices=False)
+        energy = sigma.square().sum()
+        if energy == 0:
+            return core
+        alpha = 1.0 / (1.0 + (len(core.weights) - 1) * sigma.square() / energy)
+        damped = tuple(m + (U * (alpha - 1.0)) @ (U.T @ m) for m in core.matrices)
+        return replace(core, matrices=damped)
+
+    def after_core(self, merged: Tensor, core: Core) -> Tensor:
+        """The result at the mean norm of the weighted sources as they came."""
+        size = torch.linalg.norm(merged)
+        weighted = [abs(w) * size for w, size in zip(core.weights, core.sizes, strict=True)]
+        return merged * (sum(weighted) / len(weighted) / size) if size > 0 else merged

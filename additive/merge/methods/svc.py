@@ -1,4 +1,6 @@
-"""SVC: singular values of the merged delta brought down where several sources piled up."""
+"""SVC: singular values of the merged delta brought down where several sources piled up; a method,
+and a step after others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,6 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.methods.iso import weighted_sum
 from additive.merge.methods.ranges import check_at_least
 from additive.merge.stack import DeltaStack, Scope
 
@@ -19,9 +20,10 @@ from additive.merge.stack import DeltaStack, Scope
 class Svc:
     """Task arithmetic whose over-accumulated directions are calibrated (arXiv:2602.05536).
 
-    With the sum U·Σ·Vᵀ, sᵢʳ = ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖² says how much more of direction r the sum
-    has than source i gave (τᵢ with its weight). σᵣ is multiplied by γᵣ = n / Σᵢ max(α, sᵢʳ).
-    Orthogonal sources are left alone; n copies of one source become one copy.
+    With the sum U·Σ·Vᵀ (as a step: the merged delta of any method), sᵢʳ = ⟨uᵣᵀτ, uᵣᵀτᵢ⟩/‖uᵣᵀτᵢ‖²
+    says how much more of direction r the sum has than source i gave (τᵢ with its weight). σᵣ is
+    multiplied by γᵣ = n / Σᵢ max(α, sᵢʳ). Orthogonal sources are left alone; n copies of one source
+    become one copy.
 
     floor: α. 1 only ever shrinks; smaller values also stretch directions in which sources cancel.
 
@@ -43,17 +45,21 @@ class Svc:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The calibrated weighted sum."""
-        return in_core(stack, lambda core: self._calibrated(core, stack.weights))
+        return in_core(stack, self.merge_core)
 
-    def _calibrated(self, core: Core, weights: tuple[float, ...]) -> Tensor:
-        total = weighted_sum(core, weights)
-        U, sigma, V = core.svd(total)
+    def merge_core(self, core: Core) -> Tensor:
+        """The calibrated weighted sum in core space."""
+        return self.after_core(core.sum(), core)
+
+    def after_core(self, merged: Tensor, core: Core) -> Tensor:
+        """Any method's result, calibrated against its sources."""
+        U, sigma, V = core.svd(merged)
         if not sigma.numel():
-            return total
+            return merged
         summed = torch.zeros_like(sigma)
-        for weight, matrix in zip(weights, core.matrices, strict=True):
-            summed += accumulation(U, total, weight * matrix).clamp(min=self.floor)
-        return (U * (sigma * len(weights) / summed)) @ V.T
+        for weight, matrix in zip(core.weights, core.matrices, strict=True):
+            summed += accumulation(U, merged, weight * matrix).clamp(min=self.floor)
+        return (U * (sigma * len(core.weights) / summed)) @ V.T
 
 
 def accumulation(U: Tensor, total: Tensor, part: Tensor) -> Tensor:

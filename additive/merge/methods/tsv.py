@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, LowRank
+from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
 from additive.merge.methods.ranges import check_at_least
 from additive.merge.stack import DeltaStack, Scope
@@ -50,15 +50,16 @@ class TsvM:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The whitened sum of all singular triples."""
-        share = 1 if all(isinstance(d, LowRank) for d in stack.deltas) else max(stack.count, 1)
-        return in_core(stack, lambda core: self._whitened(core, stack.weights, share))
+        return in_core(stack, self.merge_core)
 
-    def _whitened(self, core: Core, weights: tuple[float, ...], share: int) -> Tensor:
+    def merge_core(self, core: Core) -> Tensor:
+        """The whitened sum in core space."""
+        share = 1 if core.low_rank else max(core.count, 1)
         triples = [
             core.svd(matrix, max(1, rank // share))
             for matrix, rank in zip(core.matrices, core.ranks, strict=True)
         ]
-        values = [w * sigma for w, (_, sigma, _) in zip(weights, triples, strict=True)]
+        values = [w * sigma for w, (_, sigma, _) in zip(core.weights, triples, strict=True)]
         left = whiten(torch.cat([U for U, _, _ in triples], dim=1), self.ridge)
         right = whiten(torch.cat([V for _, _, V in triples], dim=1), self.ridge)
         return (left * torch.cat(values)) @ right.T

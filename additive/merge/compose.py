@@ -1,0 +1,79 @@
+"""One parameter by all that a recipe says of it: steps before, method, steps after, scale.
+
+A method that has `merge_core` runs with its steps on one set of small matrices, in float64, and the
+result is lifted and rounded once. Any other method sees the sources as the steps before left them,
+and the steps after see its result as a whole matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from additive.deltas.model import Delta, Dense, combine
+from additive.merge.core import Core, core_of, whole_of
+from additive.merge.parameter import merged_delta
+from additive.merge.recipe import Part
+from additive.merge.stack import DeltaStack
+
+
+def merged_part(part: Part, stack: DeltaStack) -> Delta:
+    """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
+    if part.method is None:
+        return Dense(torch.zeros(()).expand(stack.shape))
+    scale = part.scale
+    for step in (*part.before, *part.after):
+        if hasattr(step, "factor"):
+            scale *= step.factor(stack)
+    before = [step for step in part.before if hasattr(step, "before_core")]
+    after = _after(part)
+    if len(stack.shape) != 2 or not (before or after):
+        return merged_delta(part.method, stack, scale)
+    merge_core = getattr(part.method, "merge_core", None)
+    if merge_core is not None:
+        core = _stepped(core_of(stack), before)
+        merged = core.lift(_finished(merge_core(core), core, after), stack.shape)
+    else:
+        merged = _around(part.method, stack, before, after)
+    return merged if scale == 1.0 else combine([(scale, merged)])
+
+
+def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
+    """The stack with the steps before the method applied to its deltas."""
+    before = [step for step in part.before if hasattr(step, "before_core")]
+    if len(stack.shape) != 2 or not before:
+        return stack
+    core = _stepped(core_of(stack), before)
+    return replace(stack, deltas=tuple(core.lift(m, stack.shape) for m in core.matrices))
+
+
+def _after(part: Part) -> list[Any]:
+    """What the steps before do in the end, the innermost first, then the steps after."""
+    steps = [*reversed(part.before), *part.after]
+    return [step for step in steps if hasattr(step, "after_core")]
+
+
+def _stepped(core: Core, before: Sequence[Any]) -> Core:
+    for step in before:
+        core = step.before_core(core)
+    return core
+
+
+def _finished(merged: Tensor, core: Core, after: Sequence[Any]) -> Tensor:
+    for step in after:
+        merged = step.after_core(merged, core)
+    return merged
+
+
+def _around(method: Any, stack: DeltaStack, before: Sequence[Any], after: Sequence[Any]) -> Delta:
+    """A method that knows no core space, between its steps; the whole matrix is in memory."""
+    inner = calibrated(Part(method, 1.0, before=tuple(before)), stack)
+    merged = merged_delta(method, inner, 1.0)
+    if not after:
+        return merged
+    core = replace(whole_of(inner), sizes=core_of(stack).sizes)
+    return core.lift(_finished(merged.dense().double(), core, after), stack.shape)

@@ -1,0 +1,43 @@
+"""LiNeS: the merged delta scaled layer by layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from additive.errors import UsageError
+from additive.merge.stack import DeltaStack
+
+
+@dataclass(frozen=True)
+class Lines:
+    """λₗ = first + (last − first)·l/(L−1) for layer l of L (Wang et al., 2025, arXiv:2410.17146).
+
+    Assumes that shallow layers hold what all tasks share, so that a merge should change them less.
+    The recipe's scale multiplies λₗ.
+
+    first, last: the factors of the first and of the last layer, dimensionless.
+
+    Layers are counted by the first number in a parameter's name (`model.layers.3.…` is layer 3).
+    Deviations: the paper sets `first` from the norms of the deltas; here both ends are given.
+    Parameters outside of the layers (embedding, last norm, head) keep the factor 1. Cost: none.
+    """
+
+    first: float = 0.5
+    last: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check both factors.
+
+        Raises: UsageError.
+        """
+        for name, value in (("first", self.first), ("last", self.last)):
+            if not math.isfinite(value):
+                raise UsageError(f"{name} of lines is {value} when it should be a finite number")
+
+    def factor(self, stack: DeltaStack) -> float:
+        """λₗ of the parameter's layer; 1 outside of the layers."""
+        if stack.layer is None:
+            return 1.0
+        index, count = stack.layer
+        return self.first + (self.last - self.first) * index / max(count - 1, 1)

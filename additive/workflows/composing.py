@@ -1,0 +1,136 @@
+"""From a request to the engine's recipe: steps, rules and balanced weights around the method.
+
+`build_recipe(workspace, request, scale)` is the only place where names of methods and steps become
+objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from additive.errors import UsageError
+from additive.spec.method import MethodSpec
+from additive.spec.recipe import RuleSpec
+from additive.workflows.requests import MergeRequest, RequestedSource
+from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.merge.recipe import Recipe, Rule
+    from additive.merge.stack import MergeMethod
+
+KEEP = "base"
+
+
+def build_method(spec: MethodSpec) -> MergeMethod:
+    """A method with its parameters, checked where they were written.
+
+    Raises: UnknownName, SpecError.
+    """
+    from additive.merge.methods import METHODS
+    from additive.spec.loader import build
+
+    return build(spec.parameters, METHODS.get(spec.name))
+
+
+def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Any, ...]:
+    """The steps of one place, `before` or `after`.
+
+    Raises: UnknownName, SpecError; UsageError for a step that belongs to the other place.
+    """
+    from additive.merge.steps import AFTER, BEFORE, STEPS
+    from additive.spec.loader import build
+
+    wrong = AFTER if place == "before" else BEFORE
+    other = "after" if place == "before" else "before"
+    for spec in specs:
+        if spec.name in wrong:
+            raise UsageError(
+                f"step {spec.name} stands {place} the method when it belongs {other} it",
+                help=f"--{other} {spec.name}, or the recipe's key `{other}`",
+            )
+    return tuple(build(spec.parameters, STEPS.get(spec.name)) for spec in specs)
+
+
+def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> Recipe:
+    """The engine's recipe of a request, weights balanced where a step says so.
+
+    Raises: UnknownName, UsageError, SpecError; what opening a source refuses where norms have to be
+    computed.
+    """
+    from additive.merge.recipe import Recipe
+
+    method, before = build_method(request.method), build_steps(request.before, "before")
+    recipe = Recipe(
+        sources=tuple(_source(source) for source in request.sources),
+        method=method,
+        scale=scale,
+        dtype=request.dtype,
+        output="adapter" if request.output == "adapter" else "checkpoint",
+        seed=request.seed,
+        name=request.name,
+        rank=request.rank,
+        rules=build_rules(request, method),
+        before=tuple(step for step in before if not hasattr(step, "balance")),
+        after=build_steps(request.after, "after"),
+    )
+    for step in before:
+        if hasattr(step, "balance"):
+            recipe = _balanced(workspace, request, recipe, step)
+    return recipe
+
+
+def build_rules(request: MergeRequest, method: MergeMethod) -> tuple[Rule, ...]:
+    """The request's rules, then the default ones where the method calls for them."""
+    from additive.merge.rules import default_rules
+
+    own = tuple(_rule(spec) for spec in request.rules)
+    return (*own, *default_rules(method)) if request.default_rules else own
+
+
+def _rule(spec: RuleSpec) -> Rule:
+    from additive.merge.recipe import Rule
+
+    method = None if spec.method.name == KEEP else build_method(spec.method)
+    return Rule(spec.match, method, spec.scale)
+
+
+def _source(source: RequestedSource) -> Any:
+    from additive.merge.recipe import SourceSpec
+
+    return SourceSpec(
+        name=source.artifact.name,
+        digest=source.artifact.digest,
+        directory=source.directory,
+        weight=source.weight,
+        finite=True,
+    )
+
+
+def _balanced(workspace: Workspace, request: MergeRequest, recipe: Recipe, step: Any) -> Recipe:
+    factors = step.balance([_length(workspace, source) for source in request.sources])
+    sources = tuple(
+        replace(source, weight=source.weight * factor)
+        for source, factor in zip(recipe.sources, factors, strict=True)
+    )
+    return replace(recipe, sources=sources)
+
+
+def _length(workspace: Workspace, source: RequestedSource) -> float:
+    """‖τ‖ of a whole source: from its manifest, or computed where that has no norms of it."""
+    from additive.deltas.base import open_base
+    from additive.deltas.norms import delta_norms
+    from additive.deltas.source import open_deltas
+    from additive.merge.balance import total_norm
+
+    known = source.artifact.manifest.norms
+    if known and source.snapshot is None:
+        return total_norm(known)
+    base = open_base(workspace.base_directory())
+    opened = open_deltas(source.directory, base, source.artifact.name, source.artifact.digest)
+    try:
+        return total_norm(delta_norms(opened))
+    finally:
+        opened.close()
+        base.close()
