@@ -213,7 +213,8 @@ def _check_methods(recipe: Recipe, opened: Sources) -> None:
     """What the methods themselves refuse: of weights, each where it is used at all; of ranks."""
     weights = tuple(source.weight for source in recipe.ordered())
     used: dict[str, Any] = {name: recipe.part(name).method for name in opened.parameters()}
-    for method in dict.fromkeys([recipe.method, *used.values()]):
+    methods: dict[Any, None] = dict.fromkeys([recipe.method, *used.values()])
+    for method in methods:
         if hasattr(method, "check_weights"):
             method.check_weights(weights)
     for name, method in used.items():
