@@ -105,7 +105,7 @@ def test_what_it_cannot_take_is_refused_from_headers(tmp_path, settings, found):
     plain = {"r": 4, "target_modules": ["q_proj"]}
     one = tiny.save_adapter(tmp_path / "one", base, seed=1, **plain)
     other = tiny.save_adapter(tmp_path / "other", base, seed=2, **(plain | settings))
-    with pytest.raises(CompatibilityError, match="needs factors of one rank") as caught:
+    with pytest.raises(CompatibilityError, match="needs LoRA factors of one rank") as caught:
         plan(recipe(source(one), source(other), method="peft_linear"), base)
     assert set(found.split(", ")) <= set(caught.value.message.replace(",", "").split())
     assert "task_arithmetic" in caught.value.help
