@@ -46,6 +46,8 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     for law in (_pure, _zero, _shape, _factors, _permutation, _blocks, _linear):
         for number, shape in enumerate(_shapes(method)):
             stack = random_stack(shape, sources, seed + number)
+            if getattr(method, "needs_grams", False):
+                stack = with_grams(stack, seed)
             law(_Checked(method, law.__name__.strip("_"), shape), stack)
 
 
@@ -105,6 +107,17 @@ def random_stack(shape: tuple[int, ...], sources: int, seed: int) -> DeltaStack:
         sources,
         sum(weights),
     )
+
+
+def with_grams(stack: DeltaStack, seed: int) -> DeltaStack:
+    """The stack with second moments of random inputs along its stacked A, one per source."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.cat([delta.A for delta in _low_rank(stack)]).double()
+    inputs = [
+        torch.randn(50, stack.shape[1], generator=generator).double() @ directions.T
+        for _ in stack.deltas
+    ]
+    return replace(stack, grams=tuple(seen.T @ seen / len(seen) for seen in inputs))
 
 
 @dataclass(frozen=True)
@@ -186,8 +199,19 @@ def _permutation(check: _Checked, stack: DeltaStack) -> None:
         deltas=stack.deltas[::-1],
         sources=stack.sources[::-1],
         weights=stack.weights[::-1],
+        grams=_reversed_grams(stack),
     )
     check.close(check.merge(other), check.merge(stack), "the order of sources changes the result")
+
+
+def _reversed_grams(stack: DeltaStack) -> tuple[Tensor, ...]:
+    """Grams of the reversed stack: their rows and columns follow the stacked A."""
+    if not stack.grams:
+        return ()
+    ranks = [delta.rank for delta in _low_rank(stack)]
+    parts = torch.arange(sum(ranks)).split(ranks)
+    order = torch.cat(parts[::-1])
+    return tuple(gram[order][:, order] for gram in stack.grams[::-1])
 
 
 def _blocks(check: _Checked, stack: DeltaStack) -> None:

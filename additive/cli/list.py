@@ -117,9 +117,15 @@ def _suites(session: Session) -> list[Record]:
 
 
 def _methods(session: Session) -> list[Record]:
-    from additive.merge.methods import METHODS
+    from dataclasses import asdict
 
-    return [{"name": name, "origin": METHODS.origin(name)} for name in METHODS.names()]
+    from additive.merge.methods import METHODS
+    from additive.merge.methods.catalogue import about
+
+    return [
+        {"name": name, "origin": METHODS.origin(name), **asdict(about(name))}
+        for name in METHODS.names()
+    ]
 
 
 def _text(output: Output, found: dict[str, list[Record]]) -> str:
@@ -185,4 +191,5 @@ def _rule(gate: Record | None) -> str:
 
 
 def _method_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
-    return ["method", "origin"], [[record["name"], record["origin"]] for record in records]
+    columns = ["name", "paper", "needs", "cost", "origin"]
+    return ["method", *columns[1:]], [[record[key] for key in columns] for record in records]

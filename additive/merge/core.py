@@ -11,7 +11,7 @@ identity and M is the delta itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class Core:
     noise        singular values below this share of the largest are rounding of the inputs
     sizes        ‖τᵢ‖ as the sources gave them, before any step
     weights, count, total  as in the stack
+    grams        per source VᵀXᵀXV/n of the inputs that it saw, (k, k); none where nobody asked
     """
 
     left: Tensor | None
@@ -45,6 +46,7 @@ class Core:
     weights: tuple[float, ...]
     count: int
     total: float
+    grams: tuple[Tensor, ...] = ()
 
     @property
     def low_rank(self) -> bool:
@@ -85,7 +87,14 @@ def core_of(stack: DeltaStack) -> Core:
         matrices.append(delta.scale * upper_B[:, part] @ upper_A[:, part].T)
         start += delta.rank
     ranks = tuple(min(delta.rank, *delta.shape) for delta in low)
-    return _made(stack, left, right, matrices, ranks, _NOISE_OF_FACTORS)
+    core = _made(stack, left, right, matrices, ranks, _NOISE_OF_FACTORS)
+    return replace(core, grams=_on_basis(stack.grams, upper_A)) if stack.grams else core
+
+
+def _on_basis(grams: tuple[Tensor, ...], upper_A: Tensor) -> tuple[Tensor, ...]:
+    """From the coordinates of the stacked A, Aᵀ = V·R, to those of V: R⁻ᵀ·G·R⁻¹."""
+    inverse = torch.linalg.pinv(upper_A)
+    return tuple(inverse.T @ gram.double() @ inverse for gram in grams)
 
 
 def whole_of(stack: DeltaStack) -> Core:

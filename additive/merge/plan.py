@@ -109,7 +109,9 @@ def open_sources(recipe: Recipe, base: Base) -> Sources:
     """
     specs = recipe.ordered()
     sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
-    return gather(base, sources, [spec.weight for spec in specs])
+    grams = {spec.digest: spec.grams for spec in specs if spec.grams and spec.grams.exists()}
+    whole = grams if len(grams) == len(specs) else None
+    return gather(base, sources, [spec.weight for spec in specs], whole)
 
 
 def _plan(

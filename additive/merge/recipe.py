@@ -21,6 +21,7 @@ class SourceSpec:
 
     directory  a folder that PEFT or transformers can load
     weight     wᵢ, dimensionless
+    grams      the file of its Grams, for a method that needs them
     finite     True when its numbers were checked at freeze, so that they need not be read twice
     """
 
@@ -29,6 +30,7 @@ class SourceSpec:
     directory: Path
     weight: float = 1.0
     finite: bool = False
+    grams: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.name}@{short(self.digest)}"
@@ -114,6 +116,9 @@ class Recipe:
             "output": self.output,
             "seed": self.seed,
         }
+        grams = [source.grams.name for source in self.ordered() if source.grams]
+        if grams:
+            fields["grams"] = grams
         if self.rank is not None:
             fields["rank"] = self.rank
         for key, steps in (("before", self.before), ("after", self.after)):

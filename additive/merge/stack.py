@@ -29,6 +29,8 @@ class DeltaStack:
     total     the sum of all the recipe's weights
     survey    what the method's own `survey` found, or None
     layer     (index, number of layers) where the parameter lies in a numbered layer
+    grams     per source the second moments of its inputs along all sources' stacked A, (R, R); none
+              unless the method has `needs_grams`
     """
 
     name: str
@@ -41,6 +43,7 @@ class DeltaStack:
     total: float
     survey: Any = None
     layer: tuple[int, int] | None = None
+    grams: tuple[Tensor, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,6 +97,7 @@ class MergeMethod(Protocol):
     blockwise = True        with scope `model`: `merge` may be called on blocks after all
     keeps_factors = True    promises a `LowRank` where every delta is one, which an adapter can hold
     needs_factors = True    says that it takes nothing but matrices of `LowRank` deltas
+    needs_grams = True      says that it weighs inputs by what each source saw (`stack.grams`)
     is_linear = True        promises a weighted sum
     dense_differs = True    says that full fine-tunes are treated otherwise than factors
     """

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
 
 from additive.deltas.base import Base
 from additive.deltas.source import DeltaSource
 from additive.merge.draws import Draws
 from additive.merge.layers import layers_of
 from additive.merge.stack import DeltaStack
+from additive.tensors.reader import Checkpoint, open_file
+from additive.types.digests import Digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +24,7 @@ class Sources:
     weights  by source
     owned    by source: the base's name of each trained parameter → the name to ask the source for
     untied   the aliases that become parameters of their own in the output
+    grams    by source its file of Grams; empty where no method needs any
     layers   (index, number of layers) of the parameters that lie in one
     """
 
@@ -28,6 +34,7 @@ class Sources:
     owned: tuple[Mapping[str, str], ...]
     untied: tuple[str, ...]
     layers: Mapping[str, tuple[int, int]]
+    grams: tuple[Checkpoint, ...] = ()
 
     def parameters(self) -> tuple[str, ...]:
         """Every parameter that some source trained, in the base's order."""
@@ -54,16 +61,26 @@ class Sources:
             count=len(self.sources),
             total=sum(self.weights),
             layer=self.layers.get(name),
+            grams=self._grams(name),
         )
+
+    def _grams(self, name: str) -> tuple[Tensor, ...]:
+        touching = [self.grams[i] for i in self.touching(name)] if self.grams else []
+        return tuple(grams.tensor(name) for grams in touching if name in grams)
 
     def close(self) -> None:
         """Let go of all files."""
-        for source in self.sources:
+        for source in (*self.sources, *self.grams):
             source.close()
         self.base.close()
 
 
-def gather(base: Base, sources: Sequence[DeltaSource], weights: Sequence[float]) -> Sources:
+def gather(
+    base: Base,
+    sources: Sequence[DeltaSource],
+    weights: Sequence[float],
+    grams: Mapping[Digest, Path] | None = None,
+) -> Sources:
     """Put sources in the order of their digests; see whether a tied pair must be split."""
     pairs = sorted(zip(sources, weights, strict=True), key=lambda pair: pair[0].digest)
     ordered = tuple(source for source, _ in pairs)
@@ -76,7 +93,8 @@ def gather(base: Base, sources: Sequence[DeltaSource], weights: Sequence[float])
         _owned(base, source, by, untied) for source, by in zip(ordered, shared, strict=True)
     )
     weighted = tuple(float(weight) for _, weight in pairs)
-    return Sources(base, ordered, weighted, owned, untied, layers_of(base.names()))
+    files = tuple(open_file(grams[source.digest]) for source in ordered) if grams else ()
+    return Sources(base, ordered, weighted, owned, untied, layers_of(base.names()), files)
 
 
 def _owned(

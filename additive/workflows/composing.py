@@ -6,18 +6,21 @@ objects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import UsageError
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RuleSpec
+from additive.types.digests import Digest
+from additive.workflows.grams import gram_files
 from additive.workflows.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.merge.recipe import Recipe, Rule
+    from additive.merge.recipe import Recipe, Rule, SourceSpec
     from additive.merge.stack import MergeMethod
 
 KEEP = "base"
@@ -63,7 +66,7 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> R
 
     method, before = build_method(request.method), build_steps(request.before, "before")
     recipe = Recipe(
-        sources=tuple(_source(source) for source in request.sources),
+        sources=requested_sources(request, gram_files(workspace, request)),
         method=method,
         scale=scale,
         dtype=request.dtype,
@@ -96,15 +99,22 @@ def _rule(spec: RuleSpec) -> Rule:
     return Rule(spec.match, method, spec.scale)
 
 
-def _source(source: RequestedSource) -> Any:
+def requested_sources(
+    request: MergeRequest, grams: Mapping[Digest, Path] | None = None
+) -> tuple[SourceSpec, ...]:
+    """The engine's sources, with their files of Grams where there are any."""
     from additive.merge.recipe import SourceSpec
 
-    return SourceSpec(
-        name=source.artifact.name,
-        digest=source.artifact.digest,
-        directory=source.directory,
-        weight=source.weight,
-        finite=True,
+    return tuple(
+        SourceSpec(
+            name=source.artifact.name,
+            digest=source.artifact.digest,
+            directory=source.directory,
+            weight=source.weight,
+            finite=True,
+            grams=(grams or {}).get(source.artifact.digest),
+        )
+        for source in request.sources
     )
 
 

@@ -14,6 +14,7 @@ from additive.types.digests import digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.workflows import provenance
 from additive.workflows.composing import build_recipe
+from additive.workflows.grams import ensure_grams
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
 
@@ -81,6 +82,7 @@ def build_merge(
         if found is not None:
             return Built(found, reused=True)
         workspace.store.reclaim()
+        ensure_grams(workspace, request, listen)
         scale, tried = chosen_scale(workspace, request, listen)
         made = planned(workspace, build_recipe(workspace, request, scale))
         artifact = _execute(workspace, request, made, tried, listen)

@@ -11,6 +11,7 @@ from additive.artifacts.artifact import Artifact
 from additive.spec.method import MethodSpec
 from additive.types.quantities import size_text
 from additive.workflows.composing import build_recipe
+from additive.workflows.grams import ROWS, gram_files
 from additive.workflows.merging import find_merge, planned
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
@@ -97,9 +98,16 @@ def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
         read=made.read,
         written=made.written,
         memory=made.memory,
-        notes=(*request.notes, *made.notes),
+        notes=(*request.notes, *made.notes, *_gram_notes(workspace, request)),
         rules=tuple(zip(described_rules(made.recipe), made.ruled, strict=True)),
     )
+
+
+def _gram_notes(workspace: Workspace, request: MergeRequest) -> list[str]:
+    missing = [path for path in gram_files(workspace, request).values() if not path.exists()]
+    if not missing:
+        return []
+    return [f"{len(missing)} sources would read up to {ROWS} of their training prompts first"]
 
 
 def described_rules(recipe: Recipe) -> tuple[str, ...]:

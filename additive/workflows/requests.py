@@ -90,6 +90,7 @@ class MergeRequest:
     rules: tuple[RuleSpec, ...] = ()
     default_rules: bool = True
     rank: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """All that decides the merge, in an order that does not depend on the command line."""
@@ -116,8 +117,9 @@ class MergeRequest:
             "rules": [rule.resolved() for rule in self.rules],
             "default_rules": None if self.default_rules else False,
             "rank": self.rank,
+            "prompts": dict(self.prompts),
         }
-        return {key: value for key, value in said.items() if value not in (None, [])}
+        return {key: value for key, value in said.items() if value not in (None, [], {})}
 
 
 def request_merge(
@@ -132,6 +134,7 @@ def request_merge(
     for source in sources:
         _check_base(source.artifact, base)
     ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
+    method, rules = _method(recipe, options), (*options.rules, *recipe.rules)
     scale = recipe.scale if options.scale is None else options.scale
     notes: tuple[str, ...] = ()
     if _nobody_chose(workspace, names, options) and not _validation(workspace, ordered):
@@ -140,7 +143,7 @@ def request_merge(
         name=_name(recipe, sources, options.name),
         base=base,
         sources=ordered,
-        method=_method(recipe, options),
+        method=method,
         scale=scale,
         output=options.output or recipe.output,
         dtype=options.dtype or recipe.dtype,
@@ -149,10 +152,37 @@ def request_merge(
         notes=notes,
         before=recipe.before if options.before is None else options.before,
         after=recipe.after if options.after is None else options.after,
-        rules=(*options.rules, *recipe.rules),
+        rules=rules,
         default_rules=_default(options.default_rules, recipe.default_rules),
         rank=recipe.rank if options.rank is None else options.rank,
+        prompts=_prompts(workspace, ordered, (method, *(rule.method for rule in rules))),
     )
+
+
+def _prompts(
+    workspace: Workspace, sources: Sequence[RequestedSource], methods: Sequence[MethodSpec]
+) -> dict[str, str]:
+    """Digests of the training files, where a method weighs sources by their own prompts.
+
+    Raises: UsageError for a source that has none in this workspace.
+    """
+    from additive.merge.methods import METHODS
+
+    named = [spec.name for spec in methods if spec.name in METHODS]
+    if not any(getattr(METHODS.get(name), "needs_grams", False) for name in named):
+        return {}
+    found = {}
+    for source in sources:
+        name = source.artifact.name
+        files = workspace.data_files(name, "train") if name in workspace.domain_names() else ()
+        if not files:
+            raise UsageError(
+                f"{source.artifact.reference} has no training rows here when this method weighs"
+                " sources by their own prompts",
+                help=f"give the domain {name} its train.jsonl, or take a method without data",
+            )
+        found |= {f"{name}/{path.name}": digest_file(path) for path in files}
+    return dict(sorted(found.items()))
 
 
 def _default(said: bool | None, otherwise: bool) -> bool:

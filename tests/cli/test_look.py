@@ -90,7 +90,9 @@ def test_a_recipe_is_listed_before_it_is_built(workspace, capsys):
 def test_methods_are_listed_anywhere(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, found = document(capsys, "list", "methods")
-    assert {"name": "ties", "origin": "built-in"} in found["methods"]
+    ties = next(method for method in found["methods"] if method["name"] == "ties")
+    assert ties["origin"] == "built-in" and ties["paper"] == "arXiv:2306.01708"
+    assert ties["needs"] == "any deltas" and ties["cost"] == "two passes"
     assert run(["list", "domains"]) == 2
 
 

@@ -157,3 +157,48 @@ def pico(deltas, weights):
     total = sum(w * damp @ d for w, d in zip(weights, deltas, strict=True))
     size = np.mean([abs(w) * np.linalg.norm(d) for w, d in zip(weights, deltas, strict=True)])
     return total * size / np.linalg.norm(total)
+
+
+def swudi(deltas, weights, steps, keep):
+    """Gradient descent on WUDI's objective from the weighted sum, in the leading directions of the
+    inputs' second moment, integrated exactly (arXiv:2606.07289, 2503.08099), on full matrices.
+    """
+    start = sum(w * d for w, d in zip(weights, deltas, strict=True))
+    moments = [d.T @ d / (d**2).sum() for d in deltas]
+    values, Q = np.linalg.eigh(sum(moments))
+    present = int((values > 1e-10 * values[-1]).sum())
+    leading = range(len(values) - max(1, round(keep * present)), len(values))
+    target = sum(w * d @ C for w, d, C in zip(weights, deltas, moments, strict=True))
+    merged = start.copy()
+    for j in leading:
+        q = Q[:, j]
+        minimum = target @ q / values[j]
+        left = np.exp(-steps * values[j] / values[-1])
+        merged += np.outer((1 - left) * (minimum - start @ q), q)
+    return merged
+
+
+def regmean(deltas, weights, inputs, basis, reduction, ridge):
+    """Jin et al., 2023, by least squares on full matrices, over deltas with rows in `basis`."""
+    moments = [basis.T @ X.T @ X @ basis / len(X) for X in inputs]
+    eye = np.eye(basis.shape[1])
+    moments = [
+        w * (reduction * G + (1 - reduction) * np.trace(G) / len(G) * eye)
+        for w, G in zip(weights, moments, strict=True)
+    ]
+    total = sum(moments)
+    right = sum(d @ basis @ G for d, G in zip(deltas, moments, strict=True))
+    solved = np.linalg.solve(total + ridge * np.trace(total) / len(total) * eye, right.T).T
+    return solved @ basis.T
+
+
+def ctm(deltas, weights, rank, density, beta):
+    """arXiv:2606.03723: Tucker-2 basis of rescaled sources, TIES on the coordinates, lifted."""
+    scaled = [d / np.linalg.norm(d) ** beta for d in deltas]
+    U = np.linalg.svd(np.hstack(scaled))[0][:, :rank]
+    V = np.linalg.svd(np.vstack(scaled))[2][:rank].T
+    for _ in range(3):
+        U = np.linalg.svd(np.hstack([d @ V for d in scaled]))[0][:, :rank]
+        V = np.linalg.svd(np.hstack([d.T @ U for d in scaled]))[0][:, :rank]
+    trimmed = [_trim(U.T @ d @ V, density) for d in deltas]
+    return U @ elect_and_mean(trimmed, weights) @ V.T

@@ -46,6 +46,7 @@ ORACLES = {
     "iso_c": lambda dense, stack, ranks: papers.iso_c(dense, stack.weights),
     "svc": lambda dense, stack, ranks: papers.svc(dense, stack.weights, 1.0),
     "pico": lambda dense, stack, ranks: papers.pico(dense, stack.weights),
+    "swudi": lambda dense, stack, ranks: papers.swudi(dense, stack.weights, 300.0, 0.85),
 }
 
 

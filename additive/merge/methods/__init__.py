@@ -9,6 +9,7 @@ from additive.registry import Registry
 BUILTINS = {
     "breadcrumbs": "additive.merge.methods.breadcrumbs:Breadcrumbs",  # arXiv:2312.06795
     "consensus_ta": "additive.merge.methods.consensus_ta:ConsensusTa",  # arXiv:2405.07813
+    "ctm": "additive.merge.methods.ctm:Ctm",  # arXiv:2606.03723
     "dare_linear": "additive.merge.methods.dare:DareLinear",  # arXiv:2311.03099
     "dare_ties": "additive.merge.methods.dare:DareTies",  # arXiv:2311.03099, 2306.01708
     "della": "additive.merge.methods.della:Della",  # arXiv:2406.11617
@@ -17,7 +18,9 @@ BUILTINS = {
     "localize_and_stitch": "additive.merge.methods.stitch:LocalizeAndStitch",  # arXiv:2408.13656
     "peft_linear": "additive.merge.methods.factorwise:PeftLinear",  # PEFT's factor-wise sum
     "pico": "additive.merge.methods.pico:Pico",  # arXiv:2604.16826
+    "regmean": "additive.merge.methods.regmean:RegMean",  # arXiv:2212.09849
     "svc": "additive.merge.methods.svc:Svc",  # arXiv:2602.05536
+    "swudi": "additive.merge.methods.swudi:Swudi",  # arXiv:2606.07289
     "task_arithmetic": "additive.merge.methods.arithmetic:TaskArithmetic",  # arXiv:2212.04089
     "ties": "additive.merge.methods.ties:Ties",  # arXiv:2306.01708
     "tsv_m": "additive.merge.methods.tsv:TsvM",  # arXiv:2412.00081
