@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from additive.errors import AdditiveError
     from additive.gate import tango
+    from additive.workflows.candidates import candidates
     from additive.workflows.checking import check_merge
     from additive.workflows.merging import build_merge
     from additive.workflows.requests import MergeOptions, request_merge
@@ -27,6 +28,7 @@ _HOMES = {
     "MergeOptions": "additive.workflows.requests",
     "Workspace": "additive.workspace",
     "build_merge": "additive.workflows.merging",
+    "candidates": "additive.workflows.candidates",
     "check_merge": "additive.workflows.checking",
     "find_workspace": "additive.workspace",
     "request_merge": "additive.workflows.requests",
@@ -39,6 +41,7 @@ __all__ = [
     "MergeOptions",
     "Workspace",
     "build_merge",
+    "candidates",
     "check_merge",
     "find_workspace",
     "request_merge",

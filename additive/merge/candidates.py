@@ -21,6 +21,7 @@ from additive.errors import CompatibilityError
 from additive.merge.compose import merged_part
 from additive.merge.parameter import landed
 from additive.merge.plan import DTYPES, open_sources
+from additive.merge.prepared import Prepared
 from additive.merge.recipe import Recipe
 from additive.merge.stacks import Sources
 from additive.merge.survey import stack_of, survey_model
@@ -82,6 +83,48 @@ def resident(
         for join in split:
             join()
         opened.close()
+
+
+@contextmanager
+def switching(
+    model: nn.Module, prepared: Prepared
+) -> Iterator[Callable[[Mapping[str, Delta]], None]]:
+    """Hold a loaded base model ready for the candidates of `prepare`; its bits are back afterwards.
+
+    Gives `show(deltas)`, which sets W = round(W₀ + Δ) in place, in the base's own dtype, and leaves
+    every other parameter at the base's values.
+
+    Raises: CompatibilityError when the model's weights are not the base's.
+
+    Example:
+        with prepare(base, sources) as prepared, switching(model, prepared) as show:
+            show(prepared.apply(build_method("tsv_m")))
+    """
+    opened = prepared.opened
+    parameters = _parameters(model, opened.base)
+    split = [_split(model, parameters, alias) for alias in opened.untied]
+    try:
+        bases = {name: opened.base.tensor(name) for name in opened.parameters()}
+        for name, base in bases.items():
+            _check_loaded(name, parameters, base, opened.base.directory)
+
+        def slot(name: str, delta: Delta) -> _Slot:
+            dtype = torch_dtype(opened.base.dtype(name))
+            return _Slot(name, parameters[name], bases[name], dtype, delta, fixed=True)
+
+        def show(deltas: Mapping[str, Delta]) -> None:
+            slots = [slot(name, delta) for name, delta in deltas.items()]
+            _all(slots, lambda one: one.show(1.0))
+
+        try:
+            yield show
+        finally:
+            with torch.no_grad():
+                for name, base in bases.items():
+                    parameters[name].data.copy_(base)
+    finally:
+        for join in split:
+            join()
 
 
 def _all(slots: list[_Slot], action: Callable[[_Slot], None]) -> None:

@@ -10,7 +10,7 @@ identity and M is the delta itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,9 +86,15 @@ def core_of(stack: DeltaStack) -> Core:
         part = slice(start, start + delta.rank)
         matrices.append(delta.scale * upper_B[:, part] @ upper_A[:, part].T)
         start += delta.rank
-    ranks = tuple(min(delta.rank, *delta.shape) for delta in low)
-    core = _made(stack, left, right, matrices, ranks, _NOISE_OF_FACTORS)
+    core = core_with(stack, left, right, matrices)
     return replace(core, grams=_on_basis(stack.grams, upper_A)) if stack.grams else core
+
+
+def core_with(stack: DeltaStack, left: Tensor, right: Tensor, matrices: Sequence[Tensor]) -> Core:
+    """The core of a low-rank stack whose bases and matrices are known."""
+    low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+    ranks = tuple(min(delta.rank, *delta.shape) for delta in low)
+    return _made(stack, left, right, list(matrices), ranks, _NOISE_OF_FACTORS)
 
 
 def _on_basis(grams: tuple[Tensor, ...], upper_A: Tensor) -> tuple[Tensor, ...]:

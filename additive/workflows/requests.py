@@ -21,6 +21,7 @@ from additive.spec.method import MethodSpec
 from additive.spec.recipe import RecipeSpec, RuleSpec
 from additive.types.digests import digest_file, short
 from additive.types.references import check_name, merge_name, parse_reference
+from additive.workflows.prompts import training_prompts
 from additive.workspace import Workspace
 
 REQUEST_VERSION = 1
@@ -155,34 +156,12 @@ def request_merge(
         rules=rules,
         default_rules=_default(options.default_rules, recipe.default_rules),
         rank=recipe.rank if options.rank is None else options.rank,
-        prompts=_prompts(workspace, ordered, (method, *(rule.method for rule in rules))),
+        prompts=training_prompts(
+            workspace,
+            [source.artifact for source in ordered],
+            [method.name, *(rule.method.name for rule in rules)],
+        ),
     )
-
-
-def _prompts(
-    workspace: Workspace, sources: Sequence[RequestedSource], methods: Sequence[MethodSpec]
-) -> dict[str, str]:
-    """Digests of the training files, where a method weighs sources by their own prompts.
-
-    Raises: UsageError for a source that has none in this workspace.
-    """
-    from additive.merge.methods import METHODS
-
-    named = [spec.name for spec in methods if spec.name in METHODS]
-    if not any(getattr(METHODS.get(name), "needs_grams", False) for name in named):
-        return {}
-    found = {}
-    for source in sources:
-        name = source.artifact.name
-        files = workspace.data_files(name, "train") if name in workspace.domain_names() else ()
-        if not files:
-            raise UsageError(
-                f"{source.artifact.reference} has no training rows here when this method weighs"
-                " sources by their own prompts",
-                help=f"give the domain {name} its train.jsonl, or take a method without data",
-            )
-        found |= {f"{name}/{path.name}": digest_file(path) for path in files}
-    return dict(sorted(found.items()))
 
 
 def _default(said: bool | None, otherwise: bool) -> bool:

@@ -1,0 +1,145 @@
+"""Sources prepared once; then a candidate of any method and weights costs R×R steps.
+
+`prepare` does what depends on the sources alone: the QR of the stacked factors of every matrix that
+its sources adapted with LoRA. `apply` does the rest. With a cache directory the decompositions are
+kept in one file named by the sources' digests, mapped when they are needed again, and give the same
+bits as fresh ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from additive.deltas.base import open_base
+from additive.deltas.model import Delta, LowRank, combine
+from additive.errors import UnknownName
+from additive.merge.core import Core, core_of, core_with
+from additive.merge.parameter import merged_delta
+from additive.merge.plan import ENGINE, open_sources
+from additive.merge.recipe import Recipe, SourceSpec
+from additive.merge.stack import DeltaStack, MergeMethod
+from additive.merge.stacks import Sources
+from additive.merge.threads import each, worker_count
+from additive.tensors.reader import open_file
+from additive.tensors.writer import write_file
+from additive.types.digests import digest_json
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Opened sources, with the core space of every matrix that is low-rank in all of them.
+
+    Example:
+        with prepare(base, sources) as prepared:
+            for method in ("tsv_m", "swudi"):
+                deltas = prepared.apply(build_method(method), {"math": 0.7})
+    """
+
+    opened: Sources
+    cores: Mapping[str, Core]
+
+    def apply(
+        self, method: MergeMethod, weights: Mapping[str, float] | None = None, scale: float = 1.0
+    ) -> dict[str, Delta]:
+        """The merged delta of every touched parameter; weights by source name, 1 where not said.
+
+        Raises: UnknownName for a weight of no source; what the method refuses of weights.
+        """
+        chosen = self._weights(weights or {})
+        check_weights = getattr(method, "check_weights", None)
+        if check_weights is not None:
+            check_weights(chosen)
+        names = self.opened.parameters()
+        work = each(lambda name: self._merge(name, method, chosen, scale), names, worker_count())
+        return dict(zip(names, work, strict=True))
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self.opened.close()
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _weights(self, given: Mapping[str, float]) -> tuple[float, ...]:
+        names = [source.name for source in self.opened.sources]
+        for name in given:
+            if name not in names:
+                raise UnknownName("source", name, names)
+        return tuple(float(given.get(name, 1.0)) for name in names)
+
+    def _merge(
+        self, name: str, method: MergeMethod, weights: tuple[float, ...], scale: float
+    ) -> Delta:
+        own, total = tuple(weights[i] for i in self.opened.touching(name)), sum(weights)
+        core, merge_core = self.cores.get(name), getattr(method, "merge_core", None)
+        if core is None or merge_core is None:
+            stack = replace(self.opened.stack(name, 0), weights=own, total=total)
+            return merged_delta(method, stack, scale)
+        weighted = replace(core, weights=own, total=total)
+        merged = core.lift(merge_core(weighted), self.opened.base.shape(name))
+        return merged if scale == 1.0 else combine([(scale, merged)])
+
+
+def prepare(
+    base_directory: Path, sources: Sequence[SourceSpec], cache: Path | None = None
+) -> Prepared:
+    """Open sources against their base and decompose their factors, or map what was kept.
+
+    Raises: CompatibilityError, IntegrityError, SecurityError; see `open_deltas`.
+    """
+    from additive.merge.methods.arithmetic import TaskArithmetic
+
+    opened = open_sources(Recipe(tuple(sources), TaskArithmetic()), open_base(base_directory))
+    stacks = {
+        name: stack for name in opened.parameters() if _is_low_rank(stack := opened.stack(name, 0))
+    }
+    digests = [source.digest for source in opened.sources]
+    path = cache / f"cores-{digest_json([ENGINE, digests])[:16]}.safetensors" if cache else None
+    if path is not None and path.exists():
+        return Prepared(opened, _read(path, stacks))
+    made = each(lambda stack: _in_rows(core_of(stack)), stacks.values(), worker_count())
+    cores = dict(zip(stacks, made, strict=True))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, {key: t for name, core in cores.items() for key, t in _parts(name, core)})
+    return Prepared(opened, cores)
+
+
+def _is_low_rank(stack: DeltaStack) -> bool:
+    return len(stack.shape) == 2 and all(isinstance(delta, LowRank) for delta in stack.deltas)
+
+
+def _parts(name: str, core: Core) -> list[tuple[str, Tensor]]:
+    matrices = [(f"{name}.core.{i}", matrix) for i, matrix in enumerate(core.matrices)]
+    assert core.left is not None
+    assert core.right is not None
+    return [(f"{name}.left", core.left), (f"{name}.right", core.right), *matrices]
+
+
+def _in_rows(core: Core) -> Core:
+    """The core as a file gives it back: the bits of a product depend on the order in memory."""
+    assert core.left is not None
+    assert core.right is not None
+    left, right = core.left.contiguous(), core.right.contiguous()
+    matrices = tuple(matrix.contiguous() for matrix in core.matrices)
+    return replace(core, left=left, right=right, matrices=matrices)
+
+
+def _read(path: Path, stacks: Mapping[str, DeltaStack]) -> dict[str, Core]:
+    kept = open_file(path)
+    return {
+        name: core_with(
+            stack,
+            kept.tensor(f"{name}.left"),
+            kept.tensor(f"{name}.right"),
+            [kept.tensor(f"{name}.core.{i}") for i in range(len(stack.deltas))],
+        )
+        for name, stack in stacks.items()
+    }

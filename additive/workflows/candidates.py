@@ -1,0 +1,38 @@
+"""`additive.candidates`: frozen specialists of a workspace, prepared for a portfolio of merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from additive.types.digests import digest_json
+from additive.workflows.requests import resolve_specialist
+from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.merge.prepared import Prepared
+
+
+def candidates(workspace: Workspace, names: Sequence[str]) -> Prepared:
+    """The named specialists, opened and decomposed; what is found is kept in the store's sidecars.
+
+    `.apply(method, weights, scale)` gives the merged deltas by parameter, and
+    `additive.merge.candidates.switching(model, prepared)` puts them into a loaded base in place.
+
+    Raises: UsageError, UnknownName; what opening the sources refuses.
+
+    Example:
+        with candidates(find_workspace(Path.cwd()), ["math", "code"]) as prepared:
+            deltas = prepared.apply(build_method("tsv_m"), {"code": 0.7}, scale=0.8)
+    """
+    from additive.merge.prepared import prepare
+    from additive.merge.recipe import SourceSpec
+
+    found = [resolve_specialist(workspace, name) for name in names]
+    sources = [
+        SourceSpec(a.name, a.digest, a.snapshot_path(snapshot), finite=True)
+        for a, snapshot in found
+    ]
+    key = digest_json(sorted([a.digest, snapshot] for a, snapshot in found))
+    cache = workspace.store.sidecar(key)
+    return prepare(workspace.base_directory(), sources, cache)

@@ -1,0 +1,83 @@
+"""Candidates: prepared once, the same deltas as a merge, the same bits from the cache."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from additive.errors import UnknownName, UsageError
+from additive.merge.building import build_method
+from additive.merge.candidates import switching
+from additive.merge.prepared import prepare
+from tests.deltas import tiny
+from tests.merge import files
+from tests.merge.making import merge, recipe, source
+
+METHODS = ("task_arithmetic", "linear", "tsv_m", "swudi", "pico", "ties")
+
+
+@pytest.fixture
+def world(tmp_path):
+    base = files.write_base(tmp_path / "base")
+    sources = [source(files.write_lora(tmp_path / f"s{i}", i)) for i in (1, 2)]
+    full = source(files.write_fine_tune(tmp_path / "full", base, 3))
+    return tmp_path, base, sources, full
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_candidate_is_the_merge_of_its_method_and_weights(world, mixed):
+    tmp, base, sources, full = world
+    chosen = [*sources, full] if mixed else sources
+    start = files.read(base)
+    with prepare(base, chosen) as prepared:
+        for method in METHODS:
+            deltas = prepared.apply(build_method(method), {"s1": 0.5}, scale=0.8)
+            weighted = [source(s.directory, 0.5 if s.name == "s1" else 1.0) for s in chosen]
+            merge(tmp / method, base, recipe(*weighted, method=method, scale=0.8))
+            merged = files.read(tmp / method)
+            assert deltas.keys() == {n for n in merged if not torch.equal(merged[n], start[n])}
+            for name, delta in deltas.items():
+                torch.testing.assert_close(
+                    start[name] + delta.dense(), merged[name], rtol=1e-5, atol=1e-6
+                )
+
+
+def test_what_is_kept_gives_the_same_bits(world):
+    tmp, base, sources, _ = world
+    plain = prepare(base, sources)
+    first = prepare(base, sources, tmp / "cache")
+    again = prepare(base, sources[::-1], tmp / "cache")
+    assert len(list((tmp / "cache").glob("cores-*.safetensors"))) == 1
+    for method in ("tsv_m", "swudi", "svc"):
+        found = [p.apply(build_method(method)) for p in (plain, first, again)]
+        for name, delta in found[0].items():
+            assert all(torch.equal(other[name].dense(), delta.dense()) for other in found[1:])
+    other = source(files.write_lora(tmp / "other", 7))
+    prepare(base, [sources[0], other], tmp / "cache")
+    assert len(list((tmp / "cache").glob("cores-*.safetensors"))) == 2
+
+
+def test_mistakes_are_refused(world):
+    _, base, sources, _ = world
+    with prepare(base, sources) as prepared:
+        with pytest.raises(UnknownName, match="did you mean 's1'"):
+            prepared.apply(build_method("tsv_m"), {"s11": 1.0})
+        with pytest.raises(UsageError, match="add up to 0"):
+            prepared.apply(build_method("linear"), {"s1": 1.0, "s2": -1.0})
+
+
+def test_a_resident_model_switches_and_is_itself_again(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    adapters = [
+        tiny.save_adapter(tmp_path / f"a{i}", base, seed=i, r=4, target_modules=["q_proj"])
+        for i in (1, 2)
+    ]
+    model, before = tiny.load(base), tiny.load(base).state_dict()
+    with prepare(base, list(map(source, adapters))) as prepared, switching(model, prepared) as show:
+        for method in ("tsv_m", "task_arithmetic"):
+            show(prepared.apply(build_method(method)))
+            merge(tmp_path / method, base, recipe(*map(source, adapters), method=method))
+            expected = tiny.load(tmp_path / method).state_dict()
+            for name, tensor in model.state_dict().items():
+                torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
