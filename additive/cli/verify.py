@@ -12,6 +12,7 @@ from additive.cli.find import MAX_PATH, artifact_directory
 from additive.cli.output import clean
 from additive.cli.session import Session
 from additive.errors import IntegrityError
+from additive.workspace import MARKER, Workspace
 
 SCHEMA = "additive.verify/1"
 
@@ -22,11 +23,12 @@ SCHEMA = "additive.verify/1"
 def command(session: Session, names: tuple[str, ...]) -> int:
     """Check each file of an artifact against its manifest; without arguments all of the store.
 
-    Needs no workspace for a directory. Exit code 3 when a byte differs, a file is missing or extra.
+    Needs no workspace for a directory; a workspace's directory stands for all of its store. Exit
+    code 3 when a byte differs, a file is missing or extra.
     """
-    directories = [_directory(session, name) for name in names]
+    directories = [found for name in names for found in _directories(session, name)]
     if not names:
-        directories = [artifact.path for artifact in session.workspace.store.all()]
+        directories = _stored(session.workspace)
     records = [_record(directory) for directory in directories]
     bad = [record for record in records if record["problems"]]
     document = {"schema": SCHEMA, "ok": not bad, "artifacts": records}
@@ -34,11 +36,16 @@ def command(session: Session, names: tuple[str, ...]) -> int:
     return IntegrityError.exit_code if bad else 0
 
 
-def _directory(session: Session, name: str) -> Path:
+def _directories(session: Session, name: str) -> list[Path]:
     """As `artifact_directory`, but a directory whose manifest is missing is to be judged, too."""
     path = session.directory / name
-    there = len(name) <= MAX_PATH and path.is_dir()
-    return path.resolve() if there else artifact_directory(session, name)
+    if len(name) > MAX_PATH or not path.is_dir():
+        return [artifact_directory(session, name)]
+    return _stored(Workspace(path)) if (path / MARKER).is_file() else [path.resolve()]
+
+
+def _stored(workspace: Workspace) -> list[Path]:
+    return [artifact.path for artifact in workspace.store.all()]
 
 
 def _record(directory: Path) -> dict[str, Any]:

@@ -177,6 +177,10 @@ def test_verify_looks_at_every_byte_of_everything(frozen, capsys):
     assert capsys.readouterr().out == f"ok    {frozen[1].path}\n"
 
 
+def test_verify_of_a_workspace_is_of_all_its_store(frozen, capsys):
+    assert document(capsys, "verify", ".") == document(capsys, "verify")
+
+
 def test_verify_needs_no_workspace_for_a_copy(frozen, tmp_path, monkeypatch, capsys):
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(frozen[0].path, copy)
