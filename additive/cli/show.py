@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,23 +14,34 @@ from additive.artifacts.standing import standing_of
 from additive.cli.find import artifact_of
 from additive.cli.output import clean
 from additive.cli.session import Session
+from additive.report.evidence import training_story
 from additive.types.digests import short
+from additive.types.quantities import size_text
+from additive.types.references import parse_reference
 
 
 @click.command()
 @click.argument("name")
 @click.pass_obj
 def command(session: Session, name: str) -> None:
-    """Show the artifact NAME: a reference (math, math@9f3c) or a directory.
+    """Show the artifact NAME: a reference (math, math@9f3c, math#0.5) or a directory.
 
     With --json it prints the manifest itself.
     """
     artifact = artifact_of(session, name)
-    told = [*_lines(artifact.manifest, str(artifact.path)), *_adoption(artifact)]
+    path = str(_asked_directory(artifact, name))
+    told = [*_lines(artifact.manifest, path), *_adoption(artifact)]
     lines = [(key, clean(value)) for key, value in told if value]
     width = max(len(key) for key, _ in lines)
     text = "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
     session.output.result(artifact.manifest.fields(), text)
+
+
+def _asked_directory(artifact: Artifact, name: str) -> Path:
+    """The artifact's directory, or that of the snapshot that a reference asks for."""
+    if "#" not in name or "/" in name:
+        return artifact.path
+    return artifact.snapshot_path(parse_reference(name).snapshot)
 
 
 def _lines(manifest: Manifest, path: str) -> Iterator[tuple[str, str]]:
@@ -37,7 +50,7 @@ def _lines(manifest: Manifest, path: str) -> Iterator[tuple[str, str]]:
     yield from _origin(manifest)
     yield from _training(manifest)
     size = sum(entry.size for entry in manifest.files.values())
-    yield "files", f"{len(manifest.files)}, {_bytes(size)}"
+    yield "files", f"{len(manifest.files)}, {size_text(size)}"
     yield "versions", ", ".join(f"{name} {v}" for name, v in sorted(manifest.versions.items()))
     for note in manifest.notes:
         yield "note", note
@@ -50,7 +63,9 @@ def _origin(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for parent in manifest.parents:
         weight = "" if parent.weight is None else f" × {parent.weight:g}"
         yield "source", f"{parent.name}@{short(parent.digest)}{weight}"
-    for key in ("method", "scale", "adapt", "output", "dtype"):
+    if isinstance(manifest.spec.get("adapt"), dict):
+        yield "adapt", _adaptation(manifest.spec["adapt"])
+    for key in ("method", "scale", "output", "dtype"):
         if manifest.spec.get(key) is not None:
             yield key, _inline(manifest.spec[key])
     for name, entry in sorted(manifest.data.items()):
@@ -61,7 +76,7 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.seed is not None:
         yield "seed", str(manifest.seed)
     if manifest.saturation:
-        yield "saturation", _inline(manifest.saturation)
+        yield "training", training_story(manifest)
     scored = [point for point in manifest.curve if point.score is not None]
     if scored:
         last = scored[-1]
@@ -84,6 +99,18 @@ def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:
     yield f"base {standing.state}", standing.why
 
 
+def _adaptation(adapt: dict[str, Any]) -> str:
+    """`lora, rank 8, alpha 16, all-linear`; what is as it usually is is left out."""
+    if adapt.get("kind") != "lora":
+        return "full fine-tune" if adapt.get("kind") == "full" else _inline(adapt)
+    parts = ["lora", *(f"{key} {_inline(adapt[key])}" for key in ("rank", "alpha") if key in adapt)]
+    parts += [_inline(adapt["targets"])] if adapt.get("targets") else []
+    parts += ["rsLoRA"] if adapt.get("rslora") else []
+    parts += [f"dropout {_inline(adapt['dropout'])}"] if adapt.get("dropout") else []
+    parts += [f"init {adapt['init']}"] if adapt.get("init", "default") != "default" else []
+    return ", ".join(parts)
+
+
 def _inline(value: object) -> str:
     if isinstance(value, dict):
         named = [str(value["name"])] if "name" in value else []
@@ -92,11 +119,3 @@ def _inline(value: object) -> str:
     if isinstance(value, list):
         return " ".join(_inline(inner) for inner in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

@@ -102,7 +102,7 @@ def _measured(
 
     def tick(done: int, of: int) -> None:
         with contextlib.redirect_stderr(loud):
-            listen(Progress(topic, f"{done} of {of} items answered", done, of))
+            listen(Progress(topic, "answered", done, of))
 
     model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch, tick)
     with quiet():

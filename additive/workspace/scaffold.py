@@ -117,7 +117,7 @@ def _copy_demo(source: Path, root: Path) -> None:
 
 
 def _demo_files(source: Path) -> Iterator[Path]:
-    """The demo's domains (without their generators), and every suite of them or of no domain."""
+    """The demo's domains (without their generators), every suite of them or of none, recipes."""
     for name in DEMO_DOMAINS:
         for path in sorted((source / "domains" / name).iterdir()):
             if path.suffix in (".yaml", ".jsonl", ".md"):
@@ -127,6 +127,7 @@ def _demo_files(source: Path) -> Iterator[Path]:
         if demo.suite(name).domain in (None, *DEMO_DOMAINS):
             yield demo.evals / f"{name}.yaml"
             yield from demo.item_files(name)
+    yield from sorted((source / "merges").glob("*.yaml"))
 
 
 def _write_domains(root: Path, names: Sequence[str]) -> None:

@@ -118,8 +118,16 @@ def test_show_prints_the_manifest_itself(frozen, capsys):
     assert run(["show", f"sums@{frozen[0].digest[:6]}"]) == 0
     said = capsys.readouterr().out
     assert f"specialist  sums@{frozen[0].digest}\n" in said
-    assert "saturation  outcome saturated, step 5\n" in said
+    assert "training    saturated at step 5" in said
     assert "data        train.jsonl: 10 rows, 44444444, CC0-1.0\n" in said
+
+
+def test_show_of_a_snapshot_leads_to_its_directory(frozen, capsys):
+    (half,) = [s for s in frozen[1].manifest.snapshots if s.fraction == 0.5]
+    assert run(["show", "sums#0.5"]) == 0
+    assert f"path        {frozen[1].path / half.path}\n" in capsys.readouterr().out
+    assert run(["show", "sums#0.1"]) == 2
+    assert "snapshot" in capsys.readouterr().err
 
 
 def test_show_a_merge_and_a_directory(frozen, capsys):
