@@ -10,7 +10,7 @@ WORKERS ?= 2
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-seeds ablation test soak real bench tiny-base data docs check constraints clean
+.PHONY: demo demo-seeds ablation test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/additive demo
@@ -45,7 +45,14 @@ real: $(VENV)/.installed-test           ## the same job on public data sets besi
 	@$(BIN)/python -m pytest -m real -s
 
 bench: $(VENV)/.installed-test          ## every benchmark, as ratios
-	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*|*/jobs.py|*/measure.py|*/retention.py) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+
+bench-merge: $(VENV)/.installed-test    ## time and memory of merges beside T_io, into docs/performance.md
+	@$(BIN)/python -m tests.benchmarks.merge --shape 135m --shape 1b --mergekit --growth --out docs/performance.md
+
+WORKSPACE ?= additive-demo
+bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into docs/peers.md
+	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out docs/peers.md
 
 tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
 	@$(BIN)/python -m additive.tinybase --out additive/data/tiny --work .tiny-base

@@ -41,12 +41,27 @@ def layout(shape: str) -> list[tuple[str, tuple[int, ...]]]:
     return found if tied else [*found, ("lm_head.weight", (vocabulary, hidden))]
 
 
+def config_of(shape: str) -> dict[str, object]:
+    """config.json of a Llama of this shape, as transformers reads it."""
+    hidden, layers, inner, kv, vocabulary, tied = SHAPES[shape]
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "dtype": "bfloat16",
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "intermediate_size": inner,
+        "num_attention_heads": hidden // 64,
+        "num_key_value_heads": kv // 64,
+        "vocab_size": vocabulary,
+        "tie_word_embeddings": tied,
+    }
+
+
 def write_random_model(directory: Path, shape: str, seed: int, size: float = 0.02) -> Path:
     """bfloat16 weights, written tensor by tensor; `size` 0 leaves holes, which read as zeros."""
     directory.mkdir(parents=True)
-    hidden, _, _, _, vocabulary, tied = SHAPES[shape]
-    config = {"vocab_size": vocabulary, "hidden_size": hidden, "tie_word_embeddings": tied}
-    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "config.json").write_text(json.dumps(config_of(shape)))
     generator = torch.Generator().manual_seed(seed)
     entries = [(name, "BF16", dims) for name, dims in layout(shape)]
     with LayoutWriter(directory / "model.safetensors", entries, {"format": "pt"}) as writer:
@@ -70,7 +85,14 @@ def write_random_lora(directory: Path, shape: str, seed: int, rank: int = 16) ->
                 drawn = torch.empty(size).normal_(std=0.02, generator=generator)
                 tensors[f"{module}.lora_{part}.weight"] = drawn.bfloat16()
     write_file(directory / "adapter_model.safetensors", tensors)
-    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank}
+    targets = sorted({name.split(".")[-2] for name, _ in layout(shape) if "_proj" in name})
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "target_modules": targets,
+    }
     (directory / "adapter_config.json").write_text(json.dumps(config))
     return directory
 
