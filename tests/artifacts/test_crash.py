@@ -5,37 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from additive.artifacts.store import Store
 from additive.errors import ResourceError
+from tests.artifacts.faults import STRACE, SYSCALLS, at_call, needs_strace
 from tests.artifacts.freezing import check_clean, freeze_prepared, staged_names
 from tests.artifacts.making import write_adapter, write_rest
-
-WRITING = (
-    "open",
-    "mkdir",
-    "rename",
-    "replace",
-    "fsync",
-    "unlink",
-    "chmod",
-    "pwrite",
-    "posix_fallocate",
-    "rmdir",
-)
-SYSCALLS = "mkdir,rename,fsync,unlink,unlinkat,chmod,fchmodat,pwrite64,flock,rmdir"
-STRACE = shutil.which("strace")
 
 
 @pytest.fixture(scope="module")
@@ -61,28 +46,6 @@ def fast(tmp_path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def digest(prepared, tmp_path_factory) -> str:
     return freeze_prepared(tmp_path_factory.mktemp("undisturbed"), prepared).digest
-
-
-@contextmanager
-def at_call(number: int, act: Callable[[], None]) -> Iterator[Counter[str]]:
-    """Act just before the n-th call of os that changes the disk; counts the calls."""
-    calls: Counter[str] = Counter()
-    originals = {name: getattr(os, name) for name in WRITING}
-
-    def wrap(name: str) -> Callable[..., object]:
-        def call(*args: object, **kwargs: object) -> object:
-            if name != "open" or (len(args) > 1 and args[1] & os.O_CREAT):  # type: ignore[operator]
-                calls[name] += 1
-                if calls.total() == number:
-                    act()
-            return originals[name](*args, **kwargs)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in WRITING:
-            patch.setattr(os, name, wrap(name))
-        yield calls
 
 
 def number_of_calls(root: Path, prepared: Path) -> int:
@@ -173,21 +136,6 @@ def points(root: Path, prepared: Path, log: Path) -> list[tuple[str, int]]:
     run(root, prepared, "-o", str(log), "-e", f"trace={SYSCALLS}")
     counts = Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE))
     return [(name, n) for name, count in sorted(counts.items()) for n in range(1, count + 1)]
-
-
-def can_trace() -> bool:
-    if STRACE is None:
-        return False
-    return (
-        subprocess.run(
-            [STRACE, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "true"],
-            check=False,
-        ).returncode
-        == 0
-    )
-
-
-needs_strace = pytest.mark.skipif(not can_trace(), reason="strace is not there or may not trace")
 
 
 def check_kill(root: Path, prepared: Path, digest: str, point: tuple[str, int]) -> None:

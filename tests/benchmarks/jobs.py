@@ -59,7 +59,7 @@ def peft(given: Arguments) -> dict[str, Any]:
     """PEFT: base, sources, combination, settings, out; the merged model is written."""
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
     out = Path(given["out"])
 

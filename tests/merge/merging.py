@@ -1,0 +1,46 @@
+"""Merge two prepared adapters into a prepared base and freeze the result: to be killed and starved.
+
+python -m tests.merge.merging STORE PREPARED
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from additive.artifacts.artifact import Artifact
+from additive.artifacts.manifest import ManifestDraft
+from additive.artifacts.store import Store
+from additive.errors import AdditiveError
+from additive.merge.engine import execute
+from additive.merge.plan import plan
+from tests.merge import files
+from tests.merge.making import recipe, source
+
+NAME = "math"  # what check_clean looks for
+
+
+def prepare(directory: Path) -> Path:
+    """A base in two shards and two adapters."""
+    files.write_base(directory / "base", shards=2)
+    for number in (1, 2):
+        files.write_lora(directory / f"s{number}", number)
+    return directory
+
+
+def merge_prepared(root: Path, prepared: Path, workers: int = 1) -> Artifact:
+    """What `additive merge` does to the disk."""
+    store = Store(root)
+    store.reclaim()
+    made = recipe(source(prepared / "s1"), source(prepared / "s2"), method="ties")
+    with store.staging("merge", NAME) as staged:
+        execute(plan(made, prepared / "base"), staged, workers=workers)
+        return store.freeze(staged, ManifestDraft(kind="merge", name=NAME, spec=made.resolved()))
+
+
+if __name__ == "__main__":
+    try:
+        print(merge_prepared(Path(sys.argv[1]), Path(sys.argv[2])).digest)
+    except AdditiveError as error:
+        print(f"error: {error}\nhelp: {error.help}", file=sys.stderr)
+        sys.exit(error.exit_code)
