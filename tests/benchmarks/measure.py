@@ -26,9 +26,13 @@ print("\\n" + json.dumps({name}(json.loads(sys.argv[1]))))
 
 @dataclass(frozen=True)
 class Cost:
-    """One job: wall seconds, rise of anonymous memory in bytes, temporary and written bytes."""
+    """One job: wall and processor seconds, rise of anonymous memory, temporary and written bytes.
+
+    On a machine that is not idle the processor's seconds say more than the wall's.
+    """
 
     wall: float
+    processor: float
     memory: int
     temporary: int = 0
     written: int = 0
@@ -61,17 +65,16 @@ def costed(work: Callable[[], object], temporary: Path | None = None, out: Path 
     """Run work in this process: a Cost as a mapping. Sizes of directories are taken afterwards."""
     from tests.merge.measuring import peak_while
 
-    started = 0.0
-    wall = 0.0
+    wall = processor = 0.0
 
     def timed() -> None:
-        nonlocal started, wall
-        started = time.perf_counter()
+        nonlocal wall, processor
+        started, used = time.perf_counter(), time.process_time()
         work()
-        wall = time.perf_counter() - started
+        wall, processor = time.perf_counter() - started, time.process_time() - used
 
     memory = peak_while(timed)
-    return asdict(Cost(wall, memory, size_of(temporary), size_of(out)))
+    return asdict(Cost(wall, processor, memory, size_of(temporary), size_of(out)))
 
 
 def size_of(directory: Path | None) -> int:
@@ -146,14 +149,15 @@ def load() -> str:
 
 
 def fill(page: Path, mark: str, text: str) -> None:
-    """Put a text between `<!-- measured: MARK -->` and the next `<!-- end -->` of a page.
-
-    Raises: SystemExit when the page has no such mark.
+    """Put a text between `<!-- measured: MARK -->` and the next `<!-- end -->` of a page, or at its
+    end.
     """
     start, end = f"<!-- measured: {mark} -->\n", "<!-- end -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    said = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, found, rest = said.partition(start)
     if not found or end not in rest:
-        raise SystemExit(f"{page} has no {start.strip()} … {end}")
+        page.write_text(f"{said}\n{start}{text}\n{end}\n", encoding="utf-8")
+        return
     page.write_text(f"{before}{start}{text}\n{rest[rest.index(end) :]}", encoding="utf-8")
 
 

@@ -36,7 +36,7 @@ from tests.oracles import papers
 
 DENSITY = 0.2
 RANK = 16
-HEAD = ("route", "error of Δ", "wall s", "memory MB", "temporary disk MB")
+HEAD = ("route", "error of Δ", "wall s", "processor s", "memory MB", "temporary disk MB")
 SAMPLED = 14
 
 
@@ -139,6 +139,7 @@ def _costs(
             route.title,
             "–" if error is None else f"{error:.1e}",
             f"{cost.wall:.1f}",
+            f"{cost.processor:.1f}",
             f"{cost.memory / 1e6:.0f}",
             f"{cost.temporary / 1e6:.0f}",
         ]
