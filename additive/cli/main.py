@@ -42,6 +42,9 @@ LAZY: dict[str, Verb] = {
     "train": Verb(
         "additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"
     ),
+    "diagnose": Verb(
+        "additive.cli.diagnose:command", "Build", "how frozen domains will meet, before merging"
+    ),
     "merge": Verb("additive.cli.merge:command", "Build", "add frozen domains up, then check"),
     "check": Verb("additive.cli.check:command", "Judge", "evaluate a merge, then the gate"),
     "gate": Verb("additive.cli.gate:command", "Judge", "the verdict alone, from two result files"),

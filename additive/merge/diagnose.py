@@ -1,12 +1,14 @@
 """Interference before merging: what the deltas alone say about how well they will add up.
 
-Per parameter: norms, cosines, shared directions, sign conflicts. Low-rank sources are measured on
-their factors in core space; of anything else a few tiles are read.
+Per parameter, per layer and over all of them: norms, cosines, shared directions, sign conflicts,
+over-accumulation. Low-rank sources are measured on their factors; of anything else a few tiles are
+read, and signs are compared on the same few tiles.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,27 +18,30 @@ from torch import Tensor
 
 from additive.deltas.model import LowRank
 from additive.deltas.tiles import tiles
-from additive.merge.core import core_of
 from additive.merge.findings import Finding, find
-from additive.merge.measures import Measures, Pair, overlap, singular_task_interference
-from additive.merge.methods.svc import accumulation
+from additive.merge.measures import Measures, Pair, conflicts, spectra
 from additive.merge.stack import DeltaStack
 from additive.merge.stacks import Sources
 from additive.merge.threads import each, worker_count
 
 _SAMPLED_TILES = 4
+_SIGNS = 1 << 16
+_LAYER = re.compile(r"\.(\d+)\.")
+OUTSIDE = "outside"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was measured: by parameter, over all of them, and in sentences.
+    """What was measured: by parameter, by layer, over all of them, and in sentences.
 
     sources  names, in the order of the tables
+    layers   by the first number in a parameter's name; `outside` holds those without one
     whole    over all parameters, weighted by ‖τᵢ‖·‖τⱼ‖ (norms: root of the sum of squares)
     """
 
     sources: tuple[str, ...]
     parameters: Mapping[str, Measures]
+    layers: Mapping[str, Measures]
     whole: Measures
     findings: tuple[Finding, ...]
 
@@ -56,69 +61,93 @@ def diagnose(opened: Sources, seed: int = 0, workers: int | None = None) -> Diag
 
     measured = dict(zip(names, each(measure, names, workers or worker_count()), strict=True))
     sources = tuple(source.name for source in opened.sources)
+    layers = {
+        layer: summarise([measured[name] for name in members], count)
+        for layer, members in _by_layer(names).items()
+    }
     whole = summarise(list(measured.values()), count)
-    return Diagnosis(sources, measured, whole, find(sources, whole, measured))
+    return Diagnosis(sources, measured, layers, whole, find(sources, whole, measured, layers))
+
+
+def _by_layer(names: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        number = _LAYER.search(name)
+        found.setdefault(number[1] if number else OUTSIDE, []).append(name)
+    return dict(sorted(found.items(), key=lambda pair: (not pair[0].isdigit(), _order(pair[0]))))
+
+
+def _order(layer: str) -> int:
+    return int(layer) if layer.isdigit() else 0
 
 
 def _measure(stack: DeltaStack, positions: Sequence[int], count: int) -> Measures:
-    low_rank = len(stack.shape) == 2 and all(isinstance(d, LowRank) for d in stack.deltas)
-    blocks = _sample(stack)
-    matrices = core_of(stack).matrices if low_rank else tuple(block.double() for block in blocks)
-    share = 1.0 if low_rank else _share(stack)
-    norms = [0.0] * count
-    for position, matrix in zip(positions, matrices, strict=True):
-        norms[position] = math.sqrt(matrix.square().sum().item() / share)
-    pairs = [
+    low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+    if len(stack.shape) == 2 and len(low) == len(stack.deltas):
+        return _on_factors(stack, low, positions, count)
+    return _on_tiles(stack, positions, count)
+
+
+def _on_factors(
+    stack: DeltaStack, deltas: Sequence[LowRank], positions: Sequence[int], count: int
+) -> Measures:
+    found = spectra(deltas)
+    inner, signs = found.inner(), conflicts(_sample(stack, 1, _SIGNS))
+    left, right = found.overlap(found.left), found.overlap(found.right)
+    norms = _norms(inner.diagonal().clamp(min=0).sqrt(), positions, count)
+    cosines = _cosines(inner)
+    pairs = tuple(
         Pair(
             first=positions[i],
             second=positions[j],
-            cosine=_cosine(matrices[i], matrices[j]),
-            left=overlap(matrices[i], matrices[j]) if low_rank else None,
-            right=overlap(matrices[i].T, matrices[j].T) if low_rank else None,
-            conflicts=_conflicts(blocks[i], blocks[j]),
+            cosine=cosines[i, j].item(),
+            left=left[i, j].item(),
+            right=right[i, j].item(),
+            conflicts=signs[i, j].item(),
         )
         for i, j in combinations(range(len(positions)), 2)
-    ]
-    interference = singular_task_interference(matrices) if low_rank and pairs else None
-    piled = _piled(matrices) if low_rank and pairs else None
-    return Measures(tuple(norms), tuple(pairs), interference, piled)
+    )
+    return Measures(
+        norms, pairs, found.interference() if pairs else None, found.piled() if pairs else None
+    )
 
 
-def _sample(stack: DeltaStack) -> list[Tensor]:
-    """The same few evenly spaced tiles of every delta."""
+def _on_tiles(stack: DeltaStack, positions: Sequence[int], count: int) -> Measures:
+    blocks = _sample(stack, _SAMPLED_TILES)
+    X = torch.stack([block.double().reshape(-1) for block in blocks])
+    inner, signs = X @ X.T, conflicts(blocks)
+    share = X.shape[1] / max(math.prod(stack.shape), 1)
+    norms = _norms((inner.diagonal() / share).sqrt(), positions, count)
+    cosines = _cosines(inner)
+    pairs = tuple(
+        Pair(positions[i], positions[j], cosines[i, j].item(), None, None, signs[i, j].item())
+        for i, j in combinations(range(len(positions)), 2)
+    )
+    return Measures(norms, pairs, None, None)
+
+
+def _sample(stack: DeltaStack, most: int, elements: int | None = None) -> list[Tensor]:
+    """The same few evenly spaced tiles of every delta, at most `elements` of each tile."""
     spans = list(tiles(stack.shape))
-    step = max(1, len(spans) // _SAMPLED_TILES)
-    chosen = spans[step // 2 :: step][:_SAMPLED_TILES]
+    step = max(1, len(spans) // most)
+    chosen = spans[step // 2 :: step][:most]
+    if elements is not None:
+        rows = max(1, elements // max(stack.shape[-1], 1))
+        chosen = [(start, min(stop, start + rows)) for start, stop in chosen]
     return [torch.cat([d.rows(a, b).dense() for a, b in chosen]) for d in stack.deltas]
 
 
-def _share(stack: DeltaStack) -> float:
-    return _sample_rows(stack) / max(sum(b - a for a, b in tiles(stack.shape)), 1)
+def _norms(found: Tensor, positions: Sequence[int], count: int) -> tuple[float, ...]:
+    norms = [0.0] * count
+    for position, norm in zip(positions, found.tolist(), strict=True):
+        norms[position] = norm
+    return tuple(norms)
 
 
-def _sample_rows(stack: DeltaStack) -> int:
-    spans = list(tiles(stack.shape))
-    step = max(1, len(spans) // _SAMPLED_TILES)
-    return sum(b - a for a, b in spans[step // 2 :: step][:_SAMPLED_TILES])
-
-
-def _cosine(one: Tensor, other: Tensor) -> float:
-    size = torch.linalg.norm(one) * torch.linalg.norm(other)
-    return ((one * other).sum() / size).item() if size > 0 else 0.0
-
-
-def _conflicts(one: Tensor, other: Tensor) -> float:
-    """The share of |δᵢδⱼ| that points in opposite directions: 0.5 for unrelated deltas."""
-    product = one * other
-    size = product.abs().sum()
-    return (product.clamp(max=0).abs().sum() / size).item() if size > 0 else 0.0
-
-
-def _piled(matrices: Sequence[Tensor]) -> float:
-    """The largest over-accumulation sʳ of any source in the ten strongest directions of the sum."""
-    total = torch.stack(list(matrices)).sum(dim=0)
-    U = torch.linalg.svd(total, full_matrices=False)[0][:, :10]
-    return max(accumulation(U, total, matrix).max().item() for matrix in matrices)
+def _cosines(inner: Tensor) -> Tensor:
+    sizes = inner.diagonal().clamp(min=0).sqrt()
+    size = torch.outer(sizes, sizes)
+    return torch.where(size > 0, inner / size.clamp(min=1e-300), 0.0)
 
 
 def summarise(measured: Sequence[Measures], count: int) -> Measures:

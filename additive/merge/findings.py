@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from additive.merge.measures import Measures
+from additive.merge.measures import Measures, Pair
 
 # Where research and arithmetic put the first signs of trouble; measured against merges in docs.
-_LONGER, _ALIKE, _OPPOSED, _SHARED, _PILED = 3.0, 0.25, -0.1, 0.3, 1.8
+_LONGER, _ALIKE, _OPPOSED, _SHARED, _PILED, _SIGNS = 3.0, 0.25, -0.1, 0.3, 1.8, 0.55
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`, `piled` or
-    `quiet`.
+    """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`, `signs`,
+    `piled` or `quiet`.
     """
 
     kind: str
@@ -23,10 +23,14 @@ class Finding:
 
 
 def find(
-    sources: tuple[str, ...], whole: Measures, parameters: Mapping[str, Measures]
+    sources: tuple[str, ...],
+    whole: Measures,
+    parameters: Mapping[str, Measures],
+    layers: Mapping[str, Measures],
 ) -> tuple[Finding, ...]:
     """All findings; `quiet` when there is nothing to say."""
-    found = (*_norms(sources, whole), *_pairs(sources, whole), *_piled(whole, parameters))
+    pairs = _pairs(sources, whole, layers)
+    found = (*_norms(sources, whole), *pairs, *_piled(whole, parameters))
     if found:
         return found
     quiet = Finding(
@@ -49,19 +53,23 @@ def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
         )
 
 
-def _pairs(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
+def _pairs(
+    sources: tuple[str, ...], whole: Measures, layers: Mapping[str, Measures]
+) -> Iterator[Finding]:
     for pair in whole.pairs:
         names = f"{sources[pair.first]} and {sources[pair.second]}"
         if pair.cosine >= _ALIKE:
             yield Finding(
                 "alike",
-                f"{names} push the same way (cosine {pair.cosine:.2f}): their sum overshoots",
+                f"{names} push the same way (cosine {pair.cosine:.2f}"
+                f"{_most(pair, layers, _along)}): their sum overshoots",
                 "lower the scale, or use svc, which counts a shared direction once",
             )
         elif pair.cosine <= _OPPOSED:
             yield Finding(
                 "opposed",
-                f"{names} undo each other (cosine {pair.cosine:.2f})",
+                f"{names} undo each other (cosine {pair.cosine:.2f}"
+                f"{_most(pair, layers, _against)})",
                 "look for contradicting examples in their data; no weight keeps both",
             )
         elif max(pair.left or 0.0, pair.right or 0.0) >= _SHARED:
@@ -69,9 +77,38 @@ def _pairs(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
             share = max(pair.left or 0.0, pair.right or 0.0)
             yield Finding(
                 "shared",
-                f"{names} share {share:.0%} of their {side}",
+                f"{names} share {share:.0%} of their {side}{_most(pair, layers, _overlap)}",
                 "tsv_m or pico keep shared directions apart",
             )
+        elif pair.conflicts >= _SIGNS:
+            yield Finding(
+                "signs",
+                f"{names} pull {pair.conflicts:.0%} of what both change in opposite directions",
+                "ties lets the majority of each weight decide",
+            )
+
+
+def _most(pair: Pair, layers: Mapping[str, Measures], of: Callable[[Pair], float]) -> str:
+    """`, most in layer 7`, when there are several layers."""
+    values = {
+        name: of(found)
+        for name, layer in layers.items()
+        for found in layer.pairs
+        if name.isdigit() and (found.first, found.second) == (pair.first, pair.second)
+    }
+    return f", most in layer {max(values, key=values.__getitem__)}" if len(values) > 1 else ""
+
+
+def _along(pair: Pair) -> float:
+    return pair.cosine
+
+
+def _against(pair: Pair) -> float:
+    return -pair.cosine
+
+
+def _overlap(pair: Pair) -> float:
+    return max(pair.left or 0.0, pair.right or 0.0)
 
 
 def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Finding]:

@@ -1,4 +1,8 @@
-"""The numbers of a diagnosis, and how shared directions are measured."""
+"""The numbers of a diagnosis, from the singular triples of all sources of one parameter.
+
+With τᵢ = Uᵢ·Σᵢ·Vᵢᵀ and everything side by side, U = [U₁ … Uₙ], the two Gram matrices UᵀU and VᵀV
+hold every inner product there is: all pairs are measured by sums over their blocks, at R×R cost.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from additive.deltas.model import LowRank
+
 _NEGLIGIBLE = 1e-10
+_STRONGEST = 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known of one parameter, or of all.
+    """What is known of one parameter, of a layer, or of all.
 
     norms         ‖τᵢ‖ by source; 0 where it did not train the parameter
     interference  singular-task interference, 0 for orthogonal sources
@@ -44,30 +51,90 @@ class Measures:
     piled: float | None
 
 
-def overlap(one: Tensor, other: Tensor) -> float:
-    """How much of the smaller column space lies in the other: mean squared cosine of principal
-    angles.
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """The singular triples of low-rank deltas, in orthonormal bases that they share; float64.
+
+    left, right  (k, R): coordinates of all left and right singular vectors, source by source
+    sigma        (R,): their singular values
+    owner        (R, n): 1 where a triple belongs to a source
     """
-    Q, P = _basis(one), _basis(other)
-    smaller = min(Q.shape[1], P.shape[1])
-    return ((Q.T @ P).square().sum() / smaller).item() if smaller else 0.0
+
+    left: Tensor
+    right: Tensor
+    sigma: Tensor
+    owner: Tensor
+
+    def inner(self) -> Tensor:
+        """⟨τᵢ, τⱼ⟩ = Σ σₐσ_b (uₐᵀu_b)(vₐᵀv_b), (n, n)."""
+        scaled = torch.outer(self.sigma, self.sigma)
+        return self._blocks((self.left.T @ self.left) * (self.right.T @ self.right) * scaled)
+
+    def overlap(self, side: Tensor) -> Tensor:
+        """Mean squared cosine of the principal angles between two spaces, (n, n), in [0, 1]."""
+        ranks = self.owner.sum(dim=0)
+        smaller = torch.minimum(ranks[:, None], ranks[None, :]).clamp(min=1)
+        return self._blocks((side.T @ side).square()) / smaller
+
+    def interference(self) -> float:
+        """‖(ÛᵀÛ − I)·Σ̂·(V̂ᵀV̂ − I)‖₁ / ‖Σ̂‖₁ (Gargiulo et al., 2025, arXiv:2412.00081)."""
+        if not self.sigma.numel():
+            return 0.0
+        eye = torch.eye(len(self.sigma), dtype=self.sigma.dtype)
+        crossed = self.left.T @ self.left - eye, self.right.T @ self.right - eye
+        return ((crossed[0] * self.sigma @ crossed[1]).abs().sum() / self.sigma.sum()).item()
+
+    def piled(self) -> float:
+        """The largest sʳ of any source in the strongest directions of the sum (SVC,
+        arXiv:2602.05536): ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖².
+        """
+        if not self.sigma.numel():
+            return 0.0
+        total = (self.left * self.sigma) @ self.right.T
+        U = torch.linalg.svd(total, full_matrices=False)[0][:, :_STRONGEST]
+        parts = (U.T @ self.left) * self.sigma  # (directions, R): uᵣᵀτᵢ in the vectors of τᵢ
+        of_total = (U.T @ total) @ self.right
+        size, shared = parts.square() @ self.owner, (parts * of_total) @ self.owner
+        present = size > 1e-20 * (self.sigma.square() @ self.owner).clamp(min=1e-300)
+        return torch.where(present, shared / size.clamp(min=1e-300), 0.0).max().item()
+
+    def _blocks(self, values: Tensor) -> Tensor:
+        return self.owner.T @ values @ self.owner
 
 
-def singular_task_interference(matrices: Sequence[Tensor]) -> float:
-    """‖(ÛᵀÛ − I)·Σ̂·(V̂ᵀV̂ − I)‖₁ / ‖Σ̂‖₁ of all sources' singular triples (Gargiulo et al., 2025)."""
-    triples = [torch.linalg.svd(matrix, full_matrices=False) for matrix in matrices]
-    kept = [int((s > _NEGLIGIBLE * s[0]).sum()) if s.numel() else 0 for _, s, _ in triples]
-    U = torch.cat([U[:, :k] for (U, _, _), k in zip(triples, kept, strict=True)], dim=1)
-    V = torch.cat([Vh[:k].T for (_, _, Vh), k in zip(triples, kept, strict=True)], dim=1)
-    sigma = torch.cat([s[:k] for (_, s, _), k in zip(triples, kept, strict=True)])
-    if not sigma.numel():
-        return 0.0
-    eye = torch.eye(len(sigma), dtype=sigma.dtype)
-    mixed = (U.T @ U - eye) * sigma @ (V.T @ V - eye)
-    return (mixed.abs().sum() / sigma.sum()).item()
+def spectra(deltas: Sequence[LowRank]) -> Spectra:
+    """The singular triples of factors, without forming a product of the parameter's size."""
+    B = torch.linalg.qr(torch.cat([delta.B.double() for delta in deltas], dim=1))[1]
+    A = torch.linalg.qr(torch.cat([delta.A.double() for delta in deltas], dim=0).T)[1]
+    cuts = [delta.rank for delta in deltas]
+    triples = [
+        _triples(delta.scale * upper_B, upper_A)
+        for delta, upper_B, upper_A in zip(
+            deltas, B.split(cuts, dim=1), A.split(cuts, dim=1), strict=True
+        )
+    ]
+    owner = torch.zeros(sum(len(s) for _, s, _ in triples), len(deltas), dtype=torch.float64)
+    start = 0
+    for place, (_, sigma, _) in enumerate(triples):
+        owner[start : start + len(sigma), place] = 1
+        start += len(sigma)
+    U, sigma, V = (torch.cat(parts, dim=-1) for parts in zip(*triples, strict=True))
+    return Spectra(U, V, sigma, owner)
 
 
-def _basis(matrix: Tensor) -> Tensor:
-    U, sigma, _ = torch.linalg.svd(matrix, full_matrices=False)
+def conflicts(blocks: Sequence[Tensor]) -> Tensor:
+    """The share of |δᵢδⱼ| that points in opposite directions, (n, n): (|X|·|X|ᵀ − X·Xᵀ) / 2|X|·|X|ᵀ
+    with a row of X per source.
+    """
+    X = torch.stack([block.reshape(-1) for block in blocks])
+    size = X.abs() @ X.abs().T
+    return torch.where(size > 0, (size - X @ X.T) / (2 * size).clamp(min=1e-300), 0.0)
+
+
+def _triples(B: Tensor, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, σ, V of B·Aᵀ for tall B and A, without the directions that are rounding."""
+    Q, upper_B = torch.linalg.qr(B)
+    P, upper_A = torch.linalg.qr(A)
+    U, sigma, Vh = torch.linalg.svd(upper_B @ upper_A.T, full_matrices=False)
     kept = int((sigma > _NEGLIGIBLE * sigma[0]).sum()) if sigma.numel() else 0
-    return U[:, :kept]
+    return Q @ U[:, :kept], sigma[:kept], P @ Vh[:kept].T

@@ -19,7 +19,8 @@ from additive.report.wording import fraction, interval, one_line, plural
 class Evidence:
     """A check with the manifests behind it; whatever is not given is left out of the pages.
 
-    `standings` says of each adopted specialist, by digest, how sure its base is.
+    `standings` says of each adopted specialist, by digest, how sure its base is; `diagnosis` is
+    the document of `additive diagnose` over the same sources, if there was one.
 
     Example: `Evidence(read_check(document), read_manifest(merge), [read_manifest(math)])`
     """
@@ -29,6 +30,7 @@ class Evidence:
     specialists: Sequence[Manifest] = ()
     flips: Sequence[Flips] = ()
     standings: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: Mapping[str, Any] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from additive.report.curves import caption, curve_picture
 from additive.report.evidence import Evidence, by_task, curve_of, explanation, headline
 from additive.report.flips import Flips
 from additive.report.lineage import commands, composition, lineage
+from additive.report.meeting import meeting_of
 from additive.report.suggest import Suggestion
 from additive.report.wording import clean, clip, fraction, interval, minus, signed
 
@@ -57,6 +58,7 @@ def render_html(evidence: Evidence) -> str:
             ticks=ticks(),
             curves=[(curve, caption(curve), picture) for curve, picture in pictures if picture],
             lineage=lineage(evidence),
+            meeting=meeting_of(evidence.diagnosis),
             flips=flips,
             budget=budget,
             flip_note=note,

@@ -7,6 +7,7 @@ import re
 from additive.report.document import Check
 from additive.report.evidence import Evidence, by_task, explanation, headline, training_story
 from additive.report.lineage import Node, commands, lineage
+from additive.report.meeting import meeting_of
 from additive.report.table import HEADER, rows
 from additive.report.wording import one_line
 
@@ -25,6 +26,7 @@ def render_markdown(evidence: Evidence) -> str:
         "## What to do next",
         "\n".join(_steps(evidence)),
         *_learning(evidence),
+        *_meeting(evidence),
         *_tree(evidence),
         *_reproduce(evidence),
     ]
@@ -77,6 +79,14 @@ def _learning(evidence: Evidence) -> list[str]:
     stories = [(manifest.name, training_story(manifest)) for manifest in evidence.specialists]
     lines = [f"- {escape(name)}: {escape(story)}" for name, story in stories if story]
     return ["## How each specialist learned", "\n".join(lines)] if lines else []
+
+
+def _meeting(evidence: Evidence) -> list[str]:
+    meeting = meeting_of(evidence.diagnosis)
+    if meeting is None:
+        return []
+    lines = [f"- {escape(sentence)}: {escape(help)}" for sentence, help in meeting.findings]
+    return ["## How the deltas meet", "\n".join(lines)]
 
 
 def _tree(evidence: Evidence) -> list[str]:

@@ -14,6 +14,7 @@ from additive.report.flips import Flips
 from additive.tensors.strict_json import read_object
 from additive.types.digests import short
 from additive.types.references import parse_reference
+from additive.workflows.diagnosing import known_diagnosis
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def evidence_of(
         merge=merge.manifest if merge else None,
         specialists=[s.manifest for s in specialists if s],
         flips=tuple(flips),
+        diagnosis=known_diagnosis(workspace, merge.manifest) if merge else None,
         standings={s.digest: str(told) for s in specialists if s and (told := standing_of(s))},
     )
 

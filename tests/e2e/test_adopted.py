@@ -48,6 +48,9 @@ def test_three_folders_and_three_files_become_a_verdict(before, capsys):
     graders = {"math": "numeric", "code": "literal", "sql": "exact"}
     suites = run_here(capsys, team, "list", "suites", "--json").json["suites"]
     assert {s["domain"] for s in suites if s["tasks"] == ["held-out"]} >= set(graders)
+    found = run_here(capsys, team, "diagnose", *SKILLS, "--json")
+    assert found.code == 0, found.err
+    assert found.json["findings"]
     merged = run_here(capsys, team, "merge", *SKILLS, "--json")
     assert merged.code in (0, 1), merged.err
     check = merged.json["check"]
@@ -60,6 +63,7 @@ def test_three_folders_and_three_files_become_a_verdict(before, capsys):
     page = Path(check["report"]).read_text(encoding="utf-8")
     assert "base checked: it beats the base" in page
     assert "additive adopt DIR --as math" in page
+    assert "How the deltas meet" in page
 
 
 def test_an_adapter_of_another_base_with_the_same_shapes_stays_claimed(before, tmp_path, capsys):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.merge.diagnose import diagnose
+from additive.merge.measures import conflicts
 from additive.merge.plan import open_sources
 from tests.merge import files
 from tests.merge.making import recipe, source
@@ -97,3 +98,62 @@ def test_full_fine_tunes_are_measured_too(tmp_path, base):
     assert len(found.parameters) == len(files.SHAPES)
     assert found.whole.interference is None
     json.dumps([pair.cosine for pair in found.whole.pairs])
+
+
+def test_interference_and_accumulation_are_those_of_dense_singular_vectors(tmp_path, base):
+    folders = [files.write_lora(tmp_path / f"s{i}", i, rank=2 + i) for i in (1, 2, 3)]
+    opened = open_sources(recipe(*map(source, folders)), open_base(base))
+    found = diagnose(opened, workers=1)
+    for name, measures in found.parameters.items():
+        deltas = [d.dense().double() for d in opened.stack(name, 0).deltas]
+        triples = [torch.linalg.svd(delta, full_matrices=False) for delta in deltas]
+        kept = [int((s > 1e-6 * s[0]).sum()) for _, s, _ in triples]
+        U = torch.cat([u[:, :k] for (u, _, _), k in zip(triples, kept, strict=True)], dim=1)
+        V = torch.cat([v[:k].T for (_, _, v), k in zip(triples, kept, strict=True)], dim=1)
+        sigma = torch.cat([s[:k] for (_, s, _), k in zip(triples, kept, strict=True)])
+        eye = torch.eye(len(sigma), dtype=torch.float64)
+        crossed = (U.T @ U - eye) @ torch.diag(sigma) @ (V.T @ V - eye)
+        expected = (crossed.abs().sum() / sigma.sum()).item()
+        assert measures.interference == pytest.approx(expected, rel=1e-4)
+        total = sum(deltas)
+        top = torch.linalg.svd(total, full_matrices=False)[0][:, :10]
+        shares = [
+            ((top.T @ total) * (top.T @ delta)).sum(dim=1) / (top.T @ delta).square().sum(dim=1)
+            for delta in deltas
+        ]
+        worst = max(share.max().item() for share in shares)
+        # A sum of rank below ten has no tenth direction: what a full SVD puts there is rounding.
+        if sum(kept) >= 10:
+            assert measures.piled == pytest.approx(worst, rel=1e-3)
+
+
+def test_conflicts_of_all_pairs_are_counted_at_once():
+    blocks = list(torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)))
+    found = conflicts(blocks)
+    for i in range(3):
+        for j in range(3):
+            product = blocks[i] * blocks[j]
+            expected = (product.clamp(max=0).abs().sum() / product.abs().sum()).item()
+            assert found[i, j].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_layers_add_up_to_the_whole_and_a_finding_names_the_worst_one(tmp_path, base):
+    one, other = (files.write_lora(tmp_path / n, s) for n, s in (("one", 1), ("other", 2)))
+    theirs = files.read(one)
+
+    def same_in_layer_1(name, tensor):
+        return theirs[name].clone() if ".layers.1." in name else tensor
+
+    found = _diagnosis(base, one, _copy(tmp_path / "twin", other, same_in_layer_1))
+    assert list(found.layers) == ["0", "1"]
+    assert found.layers["1"].pairs[0].cosine == pytest.approx(1.0)
+    squares = [sum(layer.norms[i] ** 2 for layer in found.layers.values()) for i in range(2)]
+    assert [norm**2 for norm in found.whole.norms] == pytest.approx(squares)
+    full = files.write_fine_tune(tmp_path / "full", base, 3)
+    assert "outside" in _diagnosis(base, one, full).layers
+    quiet = [files.write_lora(tmp_path / f"q{i}", i, rank=1) for i in (3, 4)]
+    planted = _copy(tmp_path / "planted", quiet[0], lambda n, t: -t if "lora_B" in n else t.clone())
+    (said,) = [
+        f.sentence for f in _diagnosis(base, quiet[0], planted).findings if f.kind == "opposed"
+    ]
+    assert "most in layer" in said

@@ -1,0 +1,66 @@
+"""A diagnosis is one document, the same for any order of names, and found again by its merge."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from additive.cli.main import run
+from additive.errors import UnknownName
+from additive.workflows.diagnosing import diagnose_sources, known_diagnosis
+from additive.workflows.merging import build_merge
+from additive.workflows.requests import MergeOptions, request_merge
+from additive.workspace import Workspace
+from additive.workspace.inputs import base_identity
+from tests.merge import files
+
+
+@pytest.fixture
+def workspace(tmp_path, capsys):
+    files.write_base(tmp_path / "base")
+    assert run(["-C", str(tmp_path), "init", "work", "--base", "base", "--domain", "x", "-q"]) == 0
+    root = tmp_path / "work"
+    for number, name in enumerate(("math", "code", "sql")):
+        folder = files.write_lora(tmp_path / name, number, size=0.03)
+        assert run(["-C", str(root), "adopt", str(folder), "--as", name, "-q"]) == 0
+    capsys.readouterr()
+    return Workspace(root)
+
+
+def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
+    document = diagnose_sources(workspace, ["math", "code", "sql"])
+    assert document["schema"] == "additive.diagnose/1"
+    assert len(document["pairs"]) == 3
+    assert [layer["layer"] for layer in document["layers"]] == ["0", "1"]
+    assert len(document["parameters"]) == len(files.ADAPTED)
+    assert all(found["sentence"] and found["help"] for found in document["findings"])
+    assert diagnose_sources(workspace, ["sql", "math", "code"]) == document
+    assert run(["-C", str(workspace.root), "diagnose", "math", "code", "sql", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == document
+    assert run(["-C", str(workspace.root), "diagnose", "math", "code"]) == 0
+    said = capsys.readouterr().out
+    assert "largest overlap" in said
+    assert "\n- " in said
+
+
+def test_one_source_has_norms_and_no_pairs(workspace):
+    document = diagnose_sources(workspace, ["math"])
+    assert document["pairs"] == []
+    assert document["sources"][0]["norm"] > 0
+
+
+def test_a_typo_names_the_nearest_domain(workspace):
+    with pytest.raises(UnknownName, match="did you mean 'math'"):
+        diagnose_sources(workspace, ["maht"])
+
+
+def test_the_report_of_a_merge_finds_the_diagnosis_of_its_sources(workspace):
+    base = base_identity(workspace)
+    request = request_merge(workspace, ["math", "code"], MergeOptions(scale=0.7), base)
+    merge = build_merge(workspace, request).artifact.manifest
+    assert known_diagnosis(workspace, merge) is None
+    diagnose_sources(workspace, ["math", "sql"])
+    assert known_diagnosis(workspace, merge) is None
+    document = diagnose_sources(workspace, ["code", "math"])
+    assert known_diagnosis(workspace, merge) == document
