@@ -15,6 +15,7 @@ from torch import Tensor
 
 from additive.deltas.base import Base
 from additive.deltas.finite import non_finite_tensors
+from additive.deltas.initial import read_initial, without_initial
 from additive.deltas.keys import AdapterKeys, parse_keys
 from additive.deltas.lazy import Difference, Dora, TokenRows
 from additive.deltas.model import Delta, Dense, LowRank, combine
@@ -112,9 +113,10 @@ def open_adapter(directory: Path, base: Base, name: str, digest: Digest) -> Adap
     config = read_adapter_config(directory)
     checkpoint = open_file(directory / "adapter_model.safetensors")
     keys = parse_keys(checkpoint.names(), where)
+    initial = read_initial(config, checkpoint, where)
     if not keys.parts and not keys.saved:
         raise CompatibilityError("adapter holds no tensors", where=where)
-    reader = _Reader(checkpoint, base, config, where)
+    reader = _Reader(checkpoint, base, config, where, initial)
     return AdapterSource(name, digest, base, checkpoint, config, reader.pieces(keys))
 
 
@@ -126,6 +128,7 @@ class _Reader:
     base: Base
     config: AdapterConfig
     where: str
+    initial: Mapping[str, Tensor]
 
     def pieces(self, keys: AdapterKeys) -> dict[str, tuple[Piece, ...]]:
         found: dict[str, list[Piece]] = {}
@@ -164,7 +167,9 @@ class _Reader:
         target = AdapterTarget(module, "embedding" if embedding else orientation)
 
         def low_rank() -> LowRank:
-            A, B = self._float(key_A), self._float(key_B)
+            A, B = without_initial(
+                self._float(key_A), self._float(key_B), self._start(key_A, key_B)
+            )
             return (
                 LowRank(A.T.contiguous(), B.T.contiguous(), scale)
                 if transposed
@@ -174,7 +179,8 @@ class _Reader:
         if "magnitude" not in parts:
             if self.config.dora:
                 raise CompatibilityError(f"{module} has no DoRA magnitude", where=self.where)
-            return Piece(low_rank, target, self.config.rank_of(module))
+            rank = self.config.rank_of(module) * (2 if self.initial else 1)
+            return Piece(low_rank, target, rank)
         key_m = parts["magnitude"]
         self._check_magnitude(module, key_m, self.base.shape(weight)[1 if transposed else 0])
         return Piece(
@@ -248,6 +254,9 @@ class _Reader:
                 where=self.where,
                 help="merge it into the base it was trained on",
             )
+
+    def _start(self, key_A: str, key_B: str) -> tuple[Tensor, Tensor] | None:
+        return (self.initial[key_A], self.initial[key_B]) if self.initial else None
 
     def _shape(self, key: str) -> tuple[int, ...]:
         return self.checkpoint.info(key).shape

@@ -67,12 +67,18 @@ _WHY = {
     "loftq_config": "it changes the base",
 }
 _BASE_CHANGING = ("pissa", "olora", "corda", "loftq", "lora_ga")
+# Of these the base lost s·B₀·A₀ and nothing else, so that the initial factors give the delta back.
+_CONVERTIBLE = ("pissa", "olora")
 _SAFE_INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "default")
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """The part of an adapter's configuration that its delta depends on."""
+    """The part of an adapter's configuration that its delta depends on.
+
+    initial  where the factors lie that training started from, of an initialisation that took them
+             out of the base (PiSSA, OLoRA, CorDA, LoRA-GA); None for all others
+    """
 
     path: Path
     rank: int
@@ -85,6 +91,7 @@ class AdapterConfig:
     bias: str
     token_indices: tuple[int, ...] | Mapping[str, tuple[int, ...]]
     base_id: str | None
+    initial: Path | None = None
 
     def rank_of(self, module: str) -> int:
         """The rank that the configuration gives a module."""
@@ -131,6 +138,7 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
             bias=str(raw.get("bias") or "none"),
             token_indices=_tokens(raw.get("trainable_token_indices")),
             base_id=raw.get("base_model_name_or_path"),
+            initial=_initial(raw.get("init_lora_weights"), directory),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"is no LoRA configuration ({error!r})", where=str(path)) from None
@@ -157,16 +165,32 @@ def _refuse_kinds(raw: Mapping[str, Any], path: Path) -> None:
 
 def _refuse_initialisation(init: Any, path: Path) -> None:
     if isinstance(init, str) and init.startswith(_BASE_CHANGING):
+        if _initial(init, path.parent) is not None:
+            return
         raise CompatibilityError(
             f"init_lora_weights is {init!r}: the adapter belongs to a base that this initialisation"
             " changed, not to the base as it was published",
             where=str(path),
-            help="save it with PEFT's path_initial_model_for_weight_conversion as a plain LoRA",
+            help="put the adapter that training started from into its folder"
+            f" {_folder(init)}/, or save it as a plain LoRA with PEFT's"
+            " path_initial_model_for_weight_conversion",
         )
     if not any(init is known or init == known for known in _SAFE_INITS):
         raise CompatibilityError(
             f"init_lora_weights is {init!r}, which is not known", where=str(path)
         )
+
+
+def _folder(init: str) -> str:
+    """`pissa_init` for `pissa` and `pissa_niter_16`: what the training scripts call it."""
+    return next(kind for kind in _BASE_CHANGING if init.startswith(kind)) + "_init"
+
+
+def _initial(init: Any, directory: Path) -> Path | None:
+    if not isinstance(init, str) or not init.startswith(_CONVERTIBLE):
+        return None
+    file = directory / _folder(init) / "adapter_model.safetensors"
+    return file if file.exists() else None
 
 
 def _tokens(value: Any) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
