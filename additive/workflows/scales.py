@@ -1,12 +1,15 @@
 """The scale of a merge, chosen on validation rows: a few are tried on a resident model.
 
 Score of a scale: the worst domain's merged − specialist on its own validation rows (whole answers,
-teacher-forced); ties go to the lower mean loss. A coarse grid first, then its best point's
-neighbours. Held-out items are never read.
+teacher-forced). Of the scales within one standard error of the best, the one nearest to 1 is taken,
+and of two as near the one with the lower mean loss: the deltas stay as they were trained unless the
+rows say otherwise (the one-standard-error rule of Breiman et al. 1984, towards no rescaling). A
+coarse grid first, then the neighbours of its choice. Held-out items are never read.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,17 +30,19 @@ STEP = 0.1
 
 @dataclass(frozen=True)
 class Trial:
-    """One scale: each domain's score and mean loss, and the worst domain's merged − specialist."""
+    """One scale: each domain's score and mean loss, and the worst domain's merged − specialist with
+    the standard error of that domain's score."""
 
     scale: float
     scores: Mapping[str, float]
     losses: Mapping[str, float]
     worst: float
+    error: float = 0.0
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """Sorts trials from the worst to the best."""
-        return (round(self.worst, 6), -sum(self.losses.values()) / len(self.losses))
+    def loss(self) -> float:
+        """The mean of the domains' losses."""
+        return sum(self.losses.values()) / len(self.losses)
 
 
 @dataclass(frozen=True)
@@ -93,17 +98,17 @@ def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) 
 
 
 def search(attempt: Callable[[float], Trial]) -> ScaleChoice:
-    """A coarse grid, then the neighbours of its best point.
+    """A coarse grid, then the neighbours of its choice.
 
     >>> search(lambda s: Trial(s, {"a": 1.0}, {"a": abs(s - 0.9)}, -abs(s - 0.9))).scale
     0.9
     """
     trials = {scale: attempt(scale) for scale in COARSE}
-    best = _best(trials)
-    for neighbour in (round(best - STEP, 2), round(best + STEP, 2)):
+    centre = _choice(trials)
+    for neighbour in (round(centre - STEP, 2), round(centre + STEP, 2)):
         if neighbour not in trials:
             trials[neighbour] = attempt(neighbour)
-    return ScaleChoice(_best(trials), tuple(trials[scale] for scale in sorted(trials)))
+    return ScaleChoice(_choice(trials), tuple(trials[scale] for scale in sorted(trials)))
 
 
 def _reference(workspace: Workspace, source: RequestedSource, score: Score) -> float:
@@ -125,11 +130,20 @@ def reference_score(source: RequestedSource) -> float:
             (s.step for s in manifest.snapshots if source.artifact.path / s.path == chosen), step
         )
     points = {p.step: p.score for p in manifest.curve if p.suite == "validation"}
-    return points.get(step) or manifest.saturation["score"]
+    return points.get(step, manifest.saturation["score"])
 
 
-def _best(trials: Mapping[float, Trial]) -> float:
-    return max(sorted(trials), key=lambda scale: trials[scale].rank)
+def _choice(trials: Mapping[float, Trial]) -> float:
+    best = max(trials.values(), key=lambda trial: trial.worst)
+    as_good = [trial for trial in trials.values() if trial.worst >= best.worst - best.error]
+    return min(as_good, key=lambda trial: (round(abs(trial.scale - 1), 6), trial.loss)).scale
+
+
+def _standard_error(score: float, count: int) -> float:
+    """Of a share of `count` items, √(p(1 − p)/n) with p = (right + 1)/(n + 2), so that it is never
+    0."""
+    share = (score * count + 1) / (count + 2)
+    return math.sqrt(share * (1 - share) / count)
 
 
 def _trial(
@@ -139,11 +153,14 @@ def _trial(
     references: Mapping[str, float],
 ) -> Trial:
     found = {name: score(model, 0) for name, score in scores.items()}
+    change = {name: evaluation.score - references[name] for name, evaluation in found.items()}
+    worst = min(change, key=lambda name: change[name])
     return Trial(
         scale=scale,
         scores={name: evaluation.score for name, evaluation in found.items()},
         losses={name: evaluation.loss for name, evaluation in found.items()},
-        worst=min(evaluation.score - references[name] for name, evaluation in found.items()),
+        worst=change[worst],
+        error=_standard_error(found[worst].score, len(found[worst].correct)),
     )
 
 

@@ -38,9 +38,20 @@ def test_the_worst_domain_decides_not_the_average():
     assert search(attempt).scale < 1.0
 
 
-def test_ties_go_to_the_lower_loss():
+@pytest.mark.parametrize(("error", "chosen"), [(0.0, 0.6), (0.12, 0.8), (0.25, 1.0)])
+def test_as_good_within_one_standard_error_is_the_scale_nearest_to_one(error, chosen):
     def attempt(scale: float) -> Trial:
-        return Trial(scale, {"math": 0.9}, {"math": abs(scale - 0.6)}, -0.05)
+        gap = abs(scale - 0.6) / 2
+        return Trial(scale, {"math": 0.9 - gap}, {"math": gap}, -gap, error)
+
+    assert search(attempt).scale == chosen
+
+
+@pytest.mark.parametrize(("better", "chosen"), [(0.8, 0.8), (1.2, 1.2)])
+def test_of_two_as_near_the_lower_loss(better, chosen):
+    def attempt(scale: float) -> Trial:
+        good = scale in (0.8, 1.2)
+        return Trial(scale, {"math": 0.9}, {"math": abs(scale - better)}, -0.05 if good else -0.5)
 
     choice: ScaleChoice = search(attempt)
-    assert choice.scale == 0.6
+    assert choice.scale == chosen
