@@ -5,6 +5,7 @@ python -m tests.merge.merging STORE PREPARED
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from additive.artifacts.store import Store
 from additive.errors import AdditiveError
 from additive.merge.engine import execute
 from additive.merge.plan import plan
+from tests.artifacts.faults import at_call
 from tests.merge import files
 from tests.merge.making import recipe, source
 
 NAME = "math"  # what check_clean looks for
+DIED = 9
 
 
 def prepare(directory: Path) -> Path:
@@ -36,6 +39,12 @@ def merge_prepared(root: Path, prepared: Path, workers: int = 1) -> Artifact:
     with store.staging("merge", NAME) as staged:
         execute(plan(made, prepared / "base"), staged, workers=workers)
         return store.freeze(staged, ManifestDraft(kind="merge", name=NAME, spec=made.resolved()))
+
+
+def merge_until(number: int, root: Path, prepared: Path) -> None:
+    """Merge, and die just before the n-th call that changes the disk."""
+    with at_call(number, lambda: os._exit(DIED)):
+        merge_prepared(root, prepared)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ command then gives the digest of an undisturbed run.
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import re
 import signal
@@ -18,9 +19,11 @@ import pytest
 from additive.errors import ResourceError
 from tests.artifacts.faults import STRACE, SYSCALLS, at_call, needs_strace
 from tests.artifacts.freezing import check_clean, staged_names
-from tests.merge.merging import merge_prepared, prepare
+from tests.merge.merging import DIED, merge_prepared, merge_until, prepare
 
 SCORE = 20
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["tests.merge.merging"])
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +57,21 @@ def go_on(root, prepared, digest):
 
 
 def die_at(number, root, prepared):
-    child = os.fork()
-    if child == 0:
-        with at_call(number, lambda: os._exit(9)):
-            merge_prepared(root, prepared)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """The exit code of a process that merges and dies at the n-th call.
+
+    It comes from a server of processes: a fork of this one, which has threads, may hang.
+    """
+    child = CHILDREN.Process(target=merge_until, args=(number, root, prepared))
+    child.start()
+    child.join()
+    return child.exitcode
 
 
 def check_deaths(numbers, root, prepared, digest):
     found = Counter[int]()
     for number in numbers:
         place = root / f"died{number}"
-        assert die_at(number, place, prepared) == 9
+        assert die_at(number, place, prepared) == DIED
         found[check_clean(place, digest)] += 1
         go_on(place, prepared, digest)
     return found
