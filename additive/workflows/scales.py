@@ -130,7 +130,8 @@ def reference_score(source: RequestedSource) -> float:
             (s.step for s in manifest.snapshots if source.artifact.path / s.path == chosen), step
         )
     points = {p.step: p.score for p in manifest.curve if p.suite == "validation"}
-    return points.get(step, manifest.saturation["score"])
+    found = points.get(step)
+    return manifest.saturation["score"] if found is None else found
 
 
 def _choice(trials: Mapping[float, Trial]) -> float:
