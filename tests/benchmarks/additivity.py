@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.score import teacher_forced
 from additive.tinybase.recall import recall_items
@@ -28,7 +26,7 @@ from additive.workflows.requests import MergeOptions, request_merge
 from additive.workflows.training import Trained, train_domain
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
-from additive.workspace.scaffold import make_workspace
+from tests.benchmarks.workspaces import demo_workspace
 
 DEFAULT = {"recall": 0.3, "rate": 1e-3, "rank": 8}
 CHANGES: tuple[Mapping[str, float], ...] = (
@@ -48,17 +46,14 @@ HEAD = ("recall", "rate", "rank", "own score", "base's skills", "worst merged - 
 
 def setting_workspace(root: Path, setting: Mapping[str, float]) -> Workspace:
     """The demo's workspace with every domain at this setting and the same budget of steps."""
-    if not root.exists():
-        make_workspace(root, "tiny", (), start=root.parent)
-    yaml = YAML()
-    for name in DOMAINS:
-        path = root / "domains" / name / "domain.yaml"
-        spec = yaml.load(path)
+
+    def change(spec: dict[str, Any]) -> None:
         spec["adapt"]["rank"] = setting["rank"]
         spec["train"]["rate"] = setting["rate"]
         spec["recall"]["share"] = setting["recall"]
         spec["saturation"] = dict(BUDGET)
-        yaml.dump(spec, path)
+
+    demo_workspace(root, change)
     return Workspace(root)
 
 
