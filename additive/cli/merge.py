@@ -15,8 +15,8 @@ from additive.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from additive.types.progress import Listener
+    from additive.workflows.built import Built
     from additive.workflows.mergekit import KitRequest
-    from additive.workflows.merging import Built
     from additive.workflows.requests import MergeRequest
     from additive.workspace import Workspace
 

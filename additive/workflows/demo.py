@@ -13,8 +13,9 @@ from typing import Any
 
 from additive.errors import UsageError
 from additive.types.progress import Listener, silent
+from additive.workflows.built import Built
 from additive.workflows.checking import check_merge
-from additive.workflows.merging import Built, build_merge
+from additive.workflows.merging import build_merge
 from additive.workflows.requests import MergeOptions, request_merge
 from additive.workflows.training import Trained, train_domain
 from additive.workspace import MARKER, Workspace

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from additive.errors import UsageError
+from additive.workflows.built import find_merge
 from additive.workflows.composing import build_recipe
-from additive.workflows.merging import find_merge
 from additive.workflows.requests import MergeOptions, MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity

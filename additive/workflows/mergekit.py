@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
-from additive.artifacts.locks import lock
 from additive.artifacts.manifest import BaseIdentity, ManifestDraft, Parent
 from additive.errors import AdditiveError, CompatibilityError, UsageError
 from additive.types.digests import digest_json
-from additive.types.progress import Listener, Progress, silent
+from additive.types.progress import Listener, silent
 from additive.types.references import check_name
 from additive.workflows import provenance
-from additive.workflows.merging import Built, rounding_advice
+from additive.workflows.built import Built, build_once, find_merge
+from additive.workflows.merging import rounding_advice
 from additive.workflows.requests import MergeOptions, resolve_specialist
 from additive.workspace import Workspace
 from additive.workspace.models import find_model, is_base
@@ -115,7 +115,7 @@ def plan_text(document: Mapping[str, Any]) -> str:
 def plan_document(workspace: Workspace, request: KitRequest) -> dict[str, Any]:
     """`additive merge FILE --plan --json`: what would be read, written and needed."""
     made = plan_mergekit(workspace, request)
-    reused = _find_merge(workspace, request)
+    reused = find_merge(workspace, request)
     return {
         "schema": SCHEMA,
         "name": request.name,
@@ -137,27 +137,11 @@ def build_mergekit(
     Raises: LockedError; SpecError; CompatibilityError, IntegrityError, SecurityError for the
     sources; ResourceError.
     """
-    found = _find_merge(workspace, request)
-    if found is not None:
-        return Built(found, reused=True)
-    topic = f"merge {request.name}"
-    path = workspace.locks / f"merge-{digest_json(request.name)[:16]}.lock"
-    with lock(path, topic, None if wait else 0.0, lambda line: listen(Progress(topic, line))):
-        found = _find_merge(workspace, request)
-        if found is not None:
-            return Built(found, reused=True)
-        workspace.store.reclaim()
-        artifact = _execute(workspace, request, plan_mergekit(workspace, request), listen)
-    listen(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
-    return Built(artifact, reused=False)
 
+    def freeze() -> Artifact:
+        return _execute(workspace, request, plan_mergekit(workspace, request), listen)
 
-def _find_merge(workspace: Workspace, request: KitRequest) -> Artifact | None:
-    record = request.record()
-    for artifact in reversed(workspace.store.versions(request.name)):
-        if artifact.manifest.kind == "merge" and artifact.manifest.spec.get("request") == record:
-            return artifact
-    return None
+    return build_once(workspace, request, freeze, listen, wait=wait)
 
 
 def _execute(

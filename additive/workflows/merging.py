@@ -1,18 +1,17 @@
-"""Build a merge: scale, plan, streaming engine, store; or find the one that is there already."""
+"""Build a merge of specialists: scale, plan, streaming engine, store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
-from additive.artifacts.locks import lock
 from additive.artifacts.manifest import ManifestDraft, Parent
-from additive.types.digests import digest_json
-from additive.types.progress import Listener, Progress, silent
+from additive.types.progress import Listener, silent
 from additive.workflows import provenance
+from additive.workflows.built import Built, build_once
 from additive.workflows.composing import build_recipe
 from additive.workflows.grams import ensure_grams
 from additive.workflows.requests import MergeRequest
@@ -25,45 +24,6 @@ if TYPE_CHECKING:
 ROUNDED_AWAY_MUCH = 0.2
 
 
-@dataclass(frozen=True)
-class Built:
-    """A frozen merge, and whether it was there before."""
-
-    artifact: Artifact
-    reused: bool
-
-    def document(self) -> dict[str, Any]:
-        """As `additive merge --json` prints it, but for the verdict."""
-        manifest = self.artifact.manifest
-        recipe = manifest.spec
-        return {
-            "name": self.artifact.name,
-            "digest": self.artifact.digest,
-            "path": str(self.artifact.path),
-            "method": recipe["method"]["name"],
-            "scale": recipe["scale"],
-            "output": recipe["output"],
-            "sources": [
-                {"name": p.name, "digest": p.digest, "weight": p.weight} for p in manifest.parents
-            ],
-            "rounded_away": manifest.times.get("rounded_away"),
-            "reused": self.reused,
-            "notes": list(manifest.notes),
-        }
-
-    def line(self) -> str:
-        """What it is, in a line, with what there is to know about it."""
-        said = self.document()
-        state = "was there already" if self.reused else "built"
-        rounded = said["rounded_away"]
-        lost = f", {rounded:.1%} of the delta lost in rounding" if rounded is not None else ""
-        notes = "".join(f"\n  note: {note}" for note in said["notes"])
-        return (
-            f"{self.artifact.reference}  {said['method']}, scale {said['scale']:g}{lost}"
-            f"  {state}{notes}"
-        )
-
-
 def build_merge(
     workspace: Workspace, request: MergeRequest, listen: Listener = silent, *, wait: bool = False
 ) -> Built:
@@ -72,32 +32,14 @@ def build_merge(
     Raises: LockedError; UnknownName, UsageError, SpecError for method and parameters;
     CompatibilityError, IntegrityError, SecurityError for the sources; ResourceError.
     """
-    found = find_merge(workspace, request)
-    if found is not None:
-        return Built(found, reused=True)
-    topic = f"merge {request.name}"
-    path = workspace.locks / f"merge-{digest_json(request.name)[:16]}.lock"
-    with lock(path, topic, None if wait else 0.0, lambda line: listen(Progress(topic, line))):
-        found = find_merge(workspace, request)
-        if found is not None:
-            return Built(found, reused=True)
-        workspace.store.reclaim()
+
+    def freeze() -> Artifact:
         ensure_grams(workspace, request, listen)
         scale, tried = chosen_scale(workspace, request, listen)
         made = planned(workspace, build_recipe(workspace, request, scale))
-        artifact = _execute(workspace, request, made, tried, listen)
-    listen(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
-    return Built(artifact, reused=False)
+        return _execute(workspace, request, made, tried, listen)
 
-
-def find_merge(workspace: Workspace, request: MergeRequest) -> Artifact | None:
-    """The newest frozen merge with the same request; reads manifests only."""
-    record = request.record()
-    for artifact in reversed(workspace.store.versions(request.name)):
-        manifest = artifact.manifest
-        if manifest.kind == "merge" and manifest.spec.get("request") == record:
-            return artifact
-    return None
+    return build_once(workspace, request, freeze, listen, wait=wait)
 
 
 def planned(workspace: Workspace, recipe: Recipe) -> Plan:

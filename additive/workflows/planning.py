@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from additive.artifacts.artifact import Artifact
 from additive.spec.method import MethodSpec
 from additive.types.quantities import size_text
+from additive.workflows.built import find_merge
 from additive.workflows.composing import build_recipe
 from additive.workflows.grams import ROWS, gram_files
-from additive.workflows.merging import find_merge, planned
+from additive.workflows.merging import planned
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
 

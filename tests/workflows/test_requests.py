@@ -12,7 +12,7 @@ from additive.artifacts.manifest import BaseIdentity, DataEntry, ManifestDraft, 
 from additive.artifacts.seal import base_digest
 from additive.artifacts.store import Store
 from additive.errors import CompatibilityError, UnknownName, UsageError
-from additive.workflows.merging import find_merge
+from additive.workflows.built import find_merge
 from additive.workflows.reporting import find_checkable
 from additive.workflows.requests import MergeOptions, request_merge
 from additive.workspace import Workspace
