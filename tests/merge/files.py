@@ -124,6 +124,13 @@ def edit(directory: Path, change, file: str = "adapter_model.safetensors") -> No
     save_file(tensors, directory / file, {"format": "pt"})
 
 
+def configure(directory: Path, file: str = "adapter_config.json", **changes) -> Path:
+    """Change keys of a directory's config and return the directory."""
+    path = directory / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return directory
+
+
 def read_json(directory: Path | str, file: str = "manifest.json") -> dict:
     """A JSON file of a directory."""
     return json.loads((Path(directory) / file).read_text())

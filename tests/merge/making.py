@@ -6,7 +6,7 @@ from pathlib import Path
 
 from additive.merge.building import build_method
 from additive.merge.engine import execute
-from additive.merge.plan import plan
+from additive.merge.plan import Plan, plan
 from additive.merge.recipe import Recipe, SourceSpec
 from additive.merge.report import MergeReport
 from additive.types.digests import digest_json
@@ -22,6 +22,11 @@ def recipe(
 ) -> Recipe:
     """A recipe of these sources."""
     return Recipe(sources=sources, method=build_method(method, parameters), **fields)
+
+
+def plan_of(base: Path, *directories: Path, **fields) -> Plan:
+    """The plan that merges these folders."""
+    return plan(recipe(*map(source, directories), **fields), base)
 
 
 def merge(out: Path, base: Path, made: Recipe, **how) -> MergeReport:

@@ -35,11 +35,6 @@ def _copy(directory, of, change):
     return directory
 
 
-@pytest.fixture
-def base(tmp_path):
-    return files.write_base(tmp_path / "base")
-
-
 def test_numbers_are_those_of_the_dense_deltas(tmp_path, base):
     one, two = (files.write_lora(tmp_path / f"s{i}", i) for i in (1, 2))
     opened = open_sources(recipe(source(one), source(two)), open_base(base))

@@ -67,15 +67,11 @@ def a_pickle_instead(root):
 
 
 def configuration_of_ten_megabytes(root):
-    change(root / "adapter_config.json", r=4, note="x" * 10_000_000)
+    files.configure(root, r=4, note="x" * 10_000_000)
 
 
 def deep_configuration(root):
     (root / "adapter_config.json").write_text('{"a":' + "[" * 200_000 + "]" * 200_000 + "}")
-
-
-def change(path, **fields):
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
 ADAPTERS = (
@@ -90,11 +86,6 @@ ADAPTERS = (
     configuration_of_ten_megabytes,
     deep_configuration,
 )
-
-
-@pytest.fixture
-def base(tmp_path):
-    return files.write_base(tmp_path / "base")
 
 
 def refused(base, directory):
@@ -138,7 +129,7 @@ def test_an_index_that_leaves_its_directory(tmp_path, base, target):
 def test_a_configuration_that_names_code_is_never_copied(tmp_path, base, key):
     """The output has the base's config, whatever a source's says."""
     directory = files.write_fine_tune(tmp_path / "full", base, 1)
-    change(directory / "config.json", **{key: {"AutoModel": "evil.Model"}})
+    files.configure(directory, "config.json", **{key: {"AutoModel": "evil.Model"}})
     merge(tmp_path / "out", base, recipe(source(directory)))
     assert key not in (tmp_path / "out" / "config.json").read_text()
     assert not list((tmp_path / "out").glob("*.py"))

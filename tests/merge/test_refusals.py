@@ -16,22 +16,7 @@ from additive.errors import (
 from additive.merge.building import build_method
 from additive.merge.plan import plan
 from tests.merge import files
-from tests.merge.making import merge, recipe, source
-
-
-@pytest.fixture
-def base(tmp_path):
-    return files.write_base(tmp_path / "base")
-
-
-def _config(directory, **changes):
-    path = directory / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    return directory
-
-
-def _plan(base, *directories, **fields):
-    return plan(recipe(*map(source, directories), **fields), base)
+from tests.merge.making import merge, plan_of, recipe, source
 
 
 @pytest.mark.parametrize(
@@ -65,15 +50,17 @@ def _plan(base, *directories, **fields):
     ],
 )
 def test_kinds_of_adapters(tmp_path, base, changes, said):
-    adapter = _config(files.write_lora(tmp_path / "math", 1), **changes)
+    adapter = files.configure(files.write_lora(tmp_path / "math", 1), **changes)
     with pytest.raises(CompatibilityError, match=said.replace("[", r"\[")) as caught:
-        _plan(base, adapter)
+        plan_of(base, adapter)
     assert "math" in (caught.value.where or "")
 
 
 def test_a_field_that_is_switched_off_is_no_reason(tmp_path, base):
-    adapter = _config(files.write_lora(tmp_path / "math", 1), kasa_config=None, use_new_thing=False)
-    assert _plan(base, adapter).touched
+    adapter = files.configure(
+        files.write_lora(tmp_path / "math", 1), kasa_config=None, use_new_thing=False
+    )
+    assert plan_of(base, adapter).touched
 
 
 TOKENS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
@@ -126,15 +113,17 @@ def test_tensors_of_adapters(tmp_path, base, change, said):
     adapter = files.write_lora(tmp_path / "math", 1)
     files.edit(adapter, change)
     with pytest.raises(CompatibilityError, match=said):
-        _plan(base, adapter)
+        plan_of(base, adapter)
 
 
 def test_a_token_beyond_the_vocabulary(tmp_path, base):
-    adapter = _config(files.write_lora(tmp_path / "math", 1), trainable_token_indices=[3, 80])
+    adapter = files.configure(
+        files.write_lora(tmp_path / "math", 1), trainable_token_indices=[3, 80]
+    )
     name = TOKENS
     files.edit(adapter, lambda t: t.update({name: torch.ones(2, 24)}))
     with pytest.raises(CompatibilityError, match=r"trained token 80 when the base has 80 tokens"):
-        _plan(base, adapter)
+        plan_of(base, adapter)
 
 
 @pytest.mark.parametrize(
@@ -159,27 +148,27 @@ def test_full_fine_tunes(tmp_path, base, change, said):
     full = files.write_fine_tune(tmp_path / "full", base, 1)
     files.edit(full, change, "model.safetensors")
     with pytest.raises(CompatibilityError, match=said):
-        _plan(base, full)
+        plan_of(base, full)
 
 
 def test_folders_that_are_nothing(tmp_path, base):
     (tmp_path / "empty").mkdir()
     with pytest.raises(IntegrityError, match=r"neither adapter_config.json nor config.json"):
-        _plan(base, tmp_path / "empty")
+        plan_of(base, tmp_path / "empty")
     adapter = files.write_lora(tmp_path / "pickled", 1)
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(IntegrityError, match=r"missing"):
-        _plan(base, adapter)
+        plan_of(base, adapter)
 
 
 def test_bases_that_cannot_be_merged_into(tmp_path):
     adapter = files.write_lora(tmp_path / "math", 1)
     quantised = files.write_model(tmp_path / "q", files.values(0), quantization_config={"bits": 4})
     with pytest.raises(CompatibilityError, match=r"base is quantised"):
-        _plan(quantised, adapter)
+        plan_of(quantised, adapter)
     wide = files.write_base(tmp_path / "wide", torch.float64)
     with pytest.raises(CompatibilityError, match=r"is F64 in the base"):
-        _plan(wide, adapter)
+        plan_of(wide, adapter)
 
 
 def test_recipes(tmp_path, base):
@@ -252,9 +241,9 @@ def test_another_base_template_or_vocabulary(tmp_path, base):
     with pytest.raises(
         CompatibilityError, match=r"chat template is .* when the base has none"
     ) as caught:
-        _plan(base, full)
+        plan_of(base, full)
     assert "full@" in (caught.value.where or "")
     (full / "chat_template.jinja").unlink()
     (full / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"b": 0}}}))
     with pytest.raises(CompatibilityError, match=r"vocabulary is .* when the base has"):
-        _plan(base, full)
+        plan_of(base, full)

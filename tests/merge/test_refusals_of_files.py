@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from additive.artifacts.identity import identify_base
@@ -16,24 +14,9 @@ from additive.errors import (
 from additive.merge.engine import execute
 from additive.merge.plan import plan
 from tests.merge import files
-from tests.merge.making import recipe, source
+from tests.merge.making import plan_of, recipe, source
 
 Q = "base_model.model.model.layers.0.self_attn.q_proj"
-
-
-@pytest.fixture
-def base(tmp_path):
-    return files.write_base(tmp_path / "base")
-
-
-def _config(directory, **changes):
-    path = directory / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    return directory
-
-
-def _plan(base, *directories, **fields):
-    return plan(recipe(*map(source, directories), **fields), base)
 
 
 def test_a_frozen_source_belongs_to_its_base(tmp_path, base):
@@ -72,12 +55,12 @@ def test_hostile_files(tmp_path, base):
     adapter = files.write_lora(tmp_path / "math", 1)
     (adapter / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises((IntegrityError, SecurityError)):
-        _plan(base, adapter)
+        plan_of(base, adapter)
     full = files.write_fine_tune(tmp_path / "full", base, 1, shards=2)
     index = full / "model.safetensors.index.json"
     index.write_text(index.read_text().replace("model-00001", "../model-00001"))
     with pytest.raises(SecurityError):
-        _plan(base, full)
+        plan_of(base, full)
 
 
 def test_inputs_that_change_after_the_plan_are_seen(tmp_path, base):
