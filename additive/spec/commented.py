@@ -39,7 +39,7 @@ def _block(model: type[Spec], given: Mapping[str, Any], depth: int) -> Iterator[
         elif name in given:
             yield f"{indent}{name}: {_flow(value)}"
         else:
-            yield f"{indent}# {name}:{_placeholder(key)}"
+            yield f"{indent}# {name}:{_default_shown(key)}"
 
 
 def _chosen(key: Key, value: Mapping[str, Any]) -> type[Spec] | None:
@@ -48,7 +48,7 @@ def _chosen(key: Key, value: Mapping[str, Any]) -> type[Spec] | None:
     return fitting[0] if fitting else None
 
 
-def _placeholder(key: Key) -> str:
+def _default_shown(key: Key) -> str:
     if key.blocks and key.default in ("{}", "see text"):
         inner = [found for found in keys_of(key.blocks[0]) if len(found.path) == 1]
         pairs = [f"{found.path[0]}: {found.default}" for found in inner if _shown(found)]
