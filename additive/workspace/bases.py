@@ -116,25 +116,16 @@ def _from_hub(model: str, revision: str | None, *, offline: bool) -> ResolvedBas
 
 
 def _cached(model: str, revision: str | None) -> ResolvedBase | None:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        path = snapshot_download(
-            model,
-            revision=revision,
-            allow_patterns=list(ALLOWED_FILES),
-            ignore_patterns=list(_SKIPPED_FILES),
-            local_files_only=True,
-        )
+        found = _snapshot(model, revision, local=True)
     except LocalEntryNotFoundError:
         return None
-    found = Path(path)
     return None if missing_files(found) else ResolvedBase(model, found, found.name)
 
 
 def _fetch(model: str, revision: str | None) -> ResolvedBase:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -145,12 +136,7 @@ def _fetch(model: str, revision: str | None) -> ResolvedBase:
 
     at = f" at revision {revision!r}" if revision else ""
     try:
-        path = snapshot_download(
-            model,
-            revision=revision,
-            allow_patterns=list(ALLOWED_FILES),
-            ignore_patterns=list(_SKIPPED_FILES),
-        )
+        directory = _snapshot(model, revision, local=False)
     except GatedRepoError:
         raise ResourceError(
             f"base {model!r} needs its licence to be accepted on the Hub", help="hf auth login"
@@ -164,5 +150,19 @@ def _fetch(model: str, revision: str | None) -> ResolvedBase:
             f"base {model!r}{at} cannot be fetched: {str(error).splitlines()[0]}",
             help="try again when the network is there, or set base.model to a directory",
         ) from error
-    directory = Path(path)
     return ResolvedBase(model, _whole(directory, model), directory.name)
+
+
+def _snapshot(model: str, revision: str | None, *, local: bool) -> Path:
+    """The files that a base may have; `local` looks in the cache only."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            model,
+            revision=revision,
+            allow_patterns=list(ALLOWED_FILES),
+            ignore_patterns=list(_SKIPPED_FILES),
+            local_files_only=local,
+        )
+    )
