@@ -20,6 +20,7 @@ from additive.adopt.folder import Folder
 from additive.adopt.words import refuse_other_words
 from additive.deltas.adapter import AdapterSource
 from additive.deltas.base import Base, open_base
+from additive.deltas.initial import plain_size
 from additive.deltas.norms import delta_norms
 from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.tiles import matrix_shape, tiles
@@ -145,9 +146,11 @@ def _adapt(source: DeltaSource) -> dict[str, Any]:
     if not isinstance(source, AdapterSource):
         return {"kind": "full"}
     config = source.config
-    said: dict[str, Any] = {"kind": "lora", "rank": config.rank, "alpha": config.alpha}
+    rank, alpha = plain_size(config)
+    said: dict[str, Any] = {"kind": "lora", "rank": rank, "alpha": alpha}
     flags = {"rslora": config.rslora, "dora": config.dora}
-    return said | {flag: True for flag, on in flags.items() if on}
+    start = {"init": config.initial.parent.name.removesuffix("_init")} if config.initial else {}
+    return said | {flag: True for flag, on in flags.items() if on} | start
 
 
 def _modules(norms: dict[str, float]) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
 
-An adapter is two files. Trainers leave far more beside them: optimizer states, checkpoints, logs,
-`training_args.bin` (a pickle), a second `config.json`. A folder that holds none, or two things at
-once, is refused with the folder that was probably meant.
+An adapter is two files, or three where training started from a part of the base. Trainers leave
+far more beside them: optimizer states, checkpoints, logs, `training_args.bin` (a pickle), a second
+`config.json`. A folder that holds none, or two things at once, is refused with the folder that was
+probably meant.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from additive.adopt.trainers import trainer_of
+from additive.deltas.peft_config import initial_file
 from additive.errors import CompatibilityError, IntegrityError, SecurityError, UsageError
 from additive.tensors.index import find_shards
 from additive.tensors.strict_json import read_object
@@ -43,7 +45,8 @@ class Folder:
     """A recognised folder.
 
     trainer  who wrote it, by what lies there: PEFT, TRL, axolotl, LLaMA-Factory, Unsloth, …
-    kept     the files that are frozen; `left` what is not, directories with a final slash
+    kept     the files that are frozen, with those of initial factors (`pissa_init/…`); `left` what
+             is not, directories with a final slash
     config   adapter_config.json or config.json
     """
 
@@ -96,7 +99,10 @@ def _adapter(directory: Path) -> Folder:
     pickled = [name for name in _PICKLED if (directory / name).is_file()]
     if not (directory / ADAPTER_WEIGHTS).is_file():
         raise _pickle(directory, pickled[0]) if pickled else _no_weights(directory)
-    return _folder(directory, "adapter", (ADAPTER_CONFIG, ADAPTER_WEIGHTS, *_LEGAL), config)
+    start = initial_file(config.get("init_lora_weights"), directory)
+    beside = (start.relative_to(directory),) if start else ()
+    patterns = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, *_LEGAL)
+    return _folder(directory, "adapter", patterns, config, beside)
 
 
 def _model(directory: Path) -> Folder:
@@ -113,11 +119,14 @@ def _folder(
     kind: Literal["adapter", "model"],
     patterns: tuple[str, ...],
     config: Mapping[str, Any],
+    beside: tuple[Path, ...] = (),
 ) -> Folder:
     there = sorted(directory.iterdir(), key=lambda path: path.name)
     kept = [p.name for p in there if p.is_file() and any(p.match(each) for each in patterns)]
-    left = [f"{p.name}/" if p.is_dir() else p.name for p in there if p.name not in kept]
+    used = {*kept, *(path.parts[0] for path in beside)}
+    left = [f"{p.name}/" if p.is_dir() else p.name for p in there if p.name not in used]
     trainer = trainer_of(directory, kind, config)
+    kept += [path.as_posix() for path in beside]
     return Folder(directory, kind, trainer, tuple(kept), tuple(left), config)
 
 

@@ -1,4 +1,5 @@
-"""Adapters that started from a part of the base: PiSSA (arXiv:2404.02948), OLoRA (2406.01775).
+"""Adapters that started from a part of the base: PiSSA (arXiv:2404.02948), OLoRA (2406.01775),
+CorDA (2406.05223), LoRA-GA (2407.05000).
 
 Their initialisation takes s·B₀·A₀ out of the base's weight and trains it: the layer computes
 W − s·B₀·A₀ + s·B·A. So against the base as it was published the delta is
@@ -10,14 +11,18 @@ of twice the rank, exactly, if the factors that training started from were kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from additive.deltas.peft_config import AdapterConfig
+from additive.deltas.peft_config import AdapterConfig, read_adapter_config
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint, open_file
+from additive.tensors.strict_json import read_object
 
 
 def read_initial(config: AdapterConfig, checkpoint: Checkpoint, where: str) -> Mapping[str, Tensor]:
@@ -51,3 +56,47 @@ def without_initial(
     if start is None:
         return A, B
     return torch.cat([A, start[0]]), torch.cat([B, -start[1]], dim=1)
+
+
+def converted(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and configuration of the plain LoRA, of twice the rank, that such an adapter is on
+    the base as it was published: s·[B, −B₀]·[A; A₀], factors as they are stored.
+
+    Raises: as `read_adapter_config` and `read_initial`; CompatibilityError for an adapter that has
+    no initial factors.
+
+    Example: `tensors, config = converted(Path("saves/math-pissa"))`
+    """
+    config, raw = read_adapter_config(directory), read_object(directory / "adapter_config.json")
+    with open_file(directory / "adapter_model.safetensors") as trained:
+        initial = read_initial(config, trained, str(directory))
+        if not initial:
+            raise CompatibilityError("has no initial factors to convert", where=str(directory))
+        tensors = {
+            name: _joined(name, trained.tensor(name), initial[name]) for name in trained.names()
+        }
+    rank, alpha = plain_size(config)
+    grow = math.sqrt(2.0) if config.rslora else 2.0
+    patterns = {
+        "rank_pattern": {name: 2 * rank for name, rank in config.rank_pattern.items()},
+        "alpha_pattern": {name: grow * alpha for name, alpha in config.alpha_pattern.items()},
+    }
+    plain = {"init_lora_weights": True, "corda_config": None, "lora_ga_config": None}
+    return tensors, raw | patterns | plain | {"r": rank, "lora_alpha": alpha}
+
+
+def plain_size(config: AdapterConfig) -> tuple[int, float]:
+    """Rank and alpha as a plain LoRA on the published base: α/r stays when both are doubled, α/√r
+    when α grows by √2.
+    """
+    if config.initial is None:
+        return config.rank, config.alpha
+    return 2 * config.rank, config.alpha * (math.sqrt(2.0) if config.rslora else 2.0)
+
+
+def _joined(name: str, trained: Tensor, start: Tensor) -> Tensor:
+    if name.endswith((".lora_A.weight", ".lora_embedding_A")):
+        return torch.cat([trained, start])
+    if name.endswith((".lora_B.weight", ".lora_embedding_B")):
+        return torch.cat([trained, -start], dim=1)
+    return trained.clone()

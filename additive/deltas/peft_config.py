@@ -24,6 +24,7 @@ _HARMLESS = frozenset(
         "auto_mapping",
         "base_model_name_or_path",
         "bias",
+        "corda_config",
         "ensure_weight_tying",
         "eva_config",
         "exclude_modules",
@@ -35,6 +36,7 @@ _HARMLESS = frozenset(
         "lora_alpha",
         "lora_bias",
         "lora_dropout",
+        "lora_ga_config",
         "megatron_core",
         "modules_to_save",
         "peft_type",
@@ -62,13 +64,11 @@ _WHY = {
     "arrow_config": "it routes between adapters at run time",
     "kasa_config": "it changes the base",
     "monteclora_config": "its weights are random variables",
-    "corda_config": "it changes the base",
-    "lora_ga_config": "it changes the base",
     "loftq_config": "it changes the base",
 }
 _BASE_CHANGING = ("pissa", "olora", "corda", "loftq", "lora_ga")
 # Of these the base lost s·B₀·A₀ and nothing else, so that the initial factors give the delta back.
-_CONVERTIBLE = ("pissa", "olora")
+_CONVERTIBLE = ("pissa", "olora", "corda", "lora_ga")
 _SAFE_INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "default")
 
 
@@ -138,7 +138,7 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
             bias=str(raw.get("bias") or "none"),
             token_indices=_tokens(raw.get("trainable_token_indices")),
             base_id=raw.get("base_model_name_or_path"),
-            initial=_initial(raw.get("init_lora_weights"), directory),
+            initial=initial_file(raw.get("init_lora_weights"), directory),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"is no LoRA configuration ({error!r})", where=str(path)) from None
@@ -165,15 +165,13 @@ def _refuse_kinds(raw: Mapping[str, Any], path: Path) -> None:
 
 def _refuse_initialisation(init: Any, path: Path) -> None:
     if isinstance(init, str) and init.startswith(_BASE_CHANGING):
-        if _initial(init, path.parent) is not None:
+        if initial_file(init, path.parent) is not None:
             return
         raise CompatibilityError(
             f"init_lora_weights is {init!r}: the adapter belongs to a base that this initialisation"
             " changed, not to the base as it was published",
             where=str(path),
-            help="put the adapter that training started from into its folder"
-            f" {_folder(init)}/, or save it as a plain LoRA with PEFT's"
-            " path_initial_model_for_weight_conversion",
+            help=_mend(init),
         )
     if not any(init is known or init == known for known in _SAFE_INITS):
         raise CompatibilityError(
@@ -181,12 +179,24 @@ def _refuse_initialisation(init: Any, path: Path) -> None:
         )
 
 
+def _mend(init: str) -> str:
+    if not init.startswith(_CONVERTIBLE):
+        return "merge it into the base that it was trained on and take the full checkpoint"
+    return (
+        f"put the adapter that training started from into its folder {_folder(init)}/, or save it"
+        " as a plain LoRA with PEFT's path_initial_model_for_weight_conversion"
+    )
+
+
 def _folder(init: str) -> str:
     """`pissa_init` for `pissa` and `pissa_niter_16`: what the training scripts call it."""
     return next(kind for kind in _BASE_CHANGING if init.startswith(kind)) + "_init"
 
 
-def _initial(init: Any, directory: Path) -> Path | None:
+def initial_file(init: Any, directory: Path) -> Path | None:
+    """The factors that training started from, of an initialisation that took them out of the base;
+    None where there was no such, or where they are not there.
+    """
     if not isinstance(init, str) or not init.startswith(_CONVERTIBLE):
         return None
     file = directory / _folder(init) / "adapter_model.safetensors"

@@ -190,10 +190,7 @@ def _freeze(
 ) -> Artifact:
     _check_disk(workspace, folder)
     with workspace.store.staging("specialist", name) as staged:
-        for file in folder.kept:
-            shutil.copyfile(folder.directory / file, staged / file)
-        if folder.kind == "adapter":
-            _write_config(staged / "adapter_config.json", folder, base)
+        _stage(folder, base, staged)
         draft = ManifestDraft(
             kind="specialist",
             name=name,
@@ -222,10 +219,30 @@ def _freeze(
         return workspace.store.freeze(staged, draft)
 
 
-def _write_config(path: Path, folder: Folder, base: BaseIdentity) -> None:
+def _stage(folder: Folder, base: BaseIdentity, staged: Path) -> None:
+    """Copy what is kept; an adapter with initial factors becomes the plain LoRA that it is on this
+    base, which PEFT loads without its start.
+    """
+    from additive.deltas.initial import converted
+    from additive.tensors.writer import write_file
+
+    beside = [file for file in folder.kept if "/" in file]
+    for file in folder.kept:
+        if file not in beside:
+            shutil.copyfile(folder.directory / file, staged / file)
+    config = folder.config
+    if beside:
+        tensors, config = converted(folder.directory)
+        (staged / "adapter_model.safetensors").unlink()
+        write_file(staged / "adapter_model.safetensors", tensors, {"format": "pt"})
+    if folder.kind == "adapter":
+        _write_config(staged / "adapter_config.json", config, base)
+
+
+def _write_config(path: Path, config: Mapping[str, Any], base: BaseIdentity) -> None:
     """The adapter's configuration without paths of another machine and classes to import."""
     name = Path(base.id).name if Path(base.id).is_absolute() else base.id
-    config = {**folder.config, "base_model_name_or_path": name, "auto_mapping": None}
+    config = {**config, "base_model_name_or_path": name, "auto_mapping": None}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
