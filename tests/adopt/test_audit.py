@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from additive.adopt import audit, recognise
 from additive.deltas.base import open_base
 from additive.deltas.source import open_deltas
+from additive.deltas.tiles import tiles
 from additive.errors import CompatibilityError, IntegrityError, SecurityError
 from additive.types.digests import digest_json
 from tests.merge import files
@@ -53,6 +54,16 @@ def test_the_ratio_is_that_of_the_dense_deltas(base, lora):
     assert found.modules == ("down_proj", "up_proj", "q_proj")
 
 
+def test_the_ratio_of_a_large_matrix_is_estimated_from_a_few_tiles(tmp_path):
+    weights = torch.randn(4000, 700, generator=torch.Generator().manual_seed(0))
+    assert len(list(tiles(tuple(weights.shape)))) > 8
+    name = "model.layers.0.mlp.up_proj.weight"
+    large = files.write_model(tmp_path / "large", {name: weights})
+    moved = files.write_model(tmp_path / "moved", {name: weights + 0.01})
+    expected = 0.01 * math.sqrt(weights.numel()) / weights.norm().item()
+    assert _audit(moved, large).ratio == pytest.approx(expected, rel=5e-3)
+
+
 def test_a_full_fine_tune_is_audited_alike(tmp_path, base):
     full = files.write_fine_tune(tmp_path / "full", base, 2)
     found = _audit(full, base)
@@ -66,12 +77,14 @@ def test_what_was_not_trained_is_refused(base, lora):
         _audit(lora, base, "norm")
 
 
-def test_an_implausible_size_is_refused_or_accepted_by_name(base, lora):
-    _change(lora, lambda t: {n: x * 1e4 if "lora_B" in n else x for n, x in t.items()})
-    with pytest.raises(
-        IntegrityError, match=r"times as large as the weights it changes when 1e-06"
-    ):
-        _audit(lora, base)
+@pytest.mark.parametrize("factor", [1e4, 1e-6])
+def test_an_implausible_size_is_refused_or_accepted_by_name(base, lora, factor):
+    _change(lora, lambda t: {n: x * factor if "lora_B" in n else x for n, x in t.items()})
+    for others in ((), ("template", "vocabulary")):
+        with pytest.raises(
+            IntegrityError, match=r"times as large as the weights it changes when 1e-06"
+        ):
+            _audit(lora, base, *others)
     (note,) = _audit(lora, base, "norm").accepted
     assert "times as large" in note
 

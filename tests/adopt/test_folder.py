@@ -45,6 +45,14 @@ def test_unsloth_writes_itself_into_the_configuration(folder):
     assert recognise(folder).trainer == "Unsloth"
 
 
+def test_the_base_that_a_folder_claims_is_read_where_each_kind_says_it(folder, tmp_path):
+    assert recognise(folder).claims is None
+    files.configure(folder, base_model_name_or_path="org/base")
+    assert recognise(folder).claims == "org/base"
+    model = files.write_model(tmp_path / "m", files.values(0), _name_or_path="org/start")
+    assert recognise(model).claims == "org/start"
+
+
 def test_debris_is_left_out_and_licences_are_kept(folder):
     for name in ("optimizer.pt", "training_args.bin", "config.json", "tokenizer.json", "LICENSE"):
         (folder / name).write_text("{}")

@@ -33,6 +33,8 @@ def _read(tmp_path, *rows, **how):
         ([{"prompt": "p", "answer": 1}, {"prompt": "q", "answer": "Paris"}], "exact", "text"),
         ([{"instruction": "i", "input": "x", "output": "done"}], "exact", "text"),
         ([{"prompt": "p", "tests": ["assert f(1) == 2"]}], "code", "tests"),
+        ([{"prompt": "p", "answer": True}], "exact", "text"),
+        ([{"prompt": "p", "side": "refuse"}, {"prompt": "q", "answer": "x"}], "exact", "text"),
         ([{"prompt": "p", "choices": ["a", "b"], "answer": 1}], "choice", "choices"),
         ([{"prompt": "p", "side": "refuse"}, {"prompt": "q", "side": "comply"}], "refusal", "side"),
         ([{"prompt": "p", "answer": 1, "grader": "exact"}], "exact", "every row names it"),
@@ -67,6 +69,22 @@ def test_rows_become_items_with_everything_they_had(tmp_path):
     assert [item["answer"] for item in found] == ["5", "5", "5"]
     assert [item["id"] for item in found] == ["00001", "7", "w"]
     assert (found[0]["cluster"], found[2]["tolerance"]) == ("sums", 0.1)
+
+
+def test_a_conversation_keeps_all_that_came_before_its_last_answer(tmp_path):
+    said = [("system", "Be brief."), ("human", "2+3="), ("gpt", "5"), ("human", "+1"), ("gpt", "6")]
+    chat = {"conversations": [{"from": role, "value": text} for role, text in said]}
+    fields = _read(tmp_path, chat).rows[0].fields
+    roles = ("system", "user", "assistant", "user")
+    assert fields["prompt"] == [
+        {"role": role, "content": text} for role, (_, text) in zip(roles, said, strict=False)
+    ]
+    assert fields["answer"] == "6"
+
+
+def test_the_final_answer_is_what_the_last_mark_says(tmp_path):
+    worked = {"question": "q", "answer": "first #### 5, no: 2*3=6\n#### 6"}
+    assert _read(tmp_path, worked).rows[0].fields["answer"] == "6"
 
 
 def test_ids_that_occur_twice_are_numbered(tmp_path):

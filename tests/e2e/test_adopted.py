@@ -38,6 +38,7 @@ def test_three_folders_and_three_files_become_a_verdict(before, capsys):
         said = done.json
         assert said["schema"] == "additive.adopt/1"
         assert said["check"]["verdict"] == "pass"
+        assert said["check"]["suites"] == [f"{skill}-held-out"]
         assert said["base"]["state"] == "checked"
         assert said["left"] == [
             "README.md", "checkpoint-20/", "optimizer.pt", "runs/", "trainer_state.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from additive.deltas.source import open_deltas
 from additive.errors import (
     AdditiveError,
     CompatibilityError,
+    IntegrityError,
     ResourceError,
     SpecError,
     UsageError,
@@ -127,6 +129,24 @@ def test_the_same_folder_is_recognised_and_a_changed_one_is_a_new_version(
     assert len(workspace.store.versions("math")) == 2
 
 
+def test_the_same_folder_on_another_base_is_another_version(workspace, lora, tmp_path):
+    first = _adopt(workspace, lora)
+    files.write_base(tmp_path / "base", seed=5)
+    (workspace.root / "additive.lock").unlink()
+    again = _adopt(workspace, lora)
+    assert not again.reused
+    assert again.artifact.manifest.base == base_identity(Workspace(workspace.root))
+    assert again.artifact.digest != first.artifact.digest
+
+
+def test_a_full_disk_is_said_before_anything_is_written(workspace, lora, monkeypatch):
+    before, usage = _tree(workspace.root), shutil.disk_usage(workspace.root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ResourceError, match=r"disk has 0.00 GB free when the copy takes"):
+        _adopt(workspace, lora)
+    assert _tree(workspace.root) == before
+
+
 def test_what_is_refused_leaves_everything_as_it_was(workspace, lora, tmp_path):
     before = _tree(workspace.root)
     broken = tmp_path / "broken"
@@ -195,6 +215,15 @@ def test_questions_become_a_suite_that_lint_accepts(workspace, lora, tmp_path):
     assert report.counts["items"] == 5
 
 
+@pytest.mark.parametrize("place", [{}, {"text_config": {}}])
+def test_answers_get_a_quarter_of_what_the_base_can_read(workspace, lora, tmp_path, place):
+    longest = {"max_position_embeddings": 192}
+    said = dict.fromkeys(place, longest) or longest
+    files.configure(tmp_path / "base", "config.json", **said)
+    _adopt(workspace, lora, suite=_questions(tmp_path / "q.jsonl", [{"prompt": "p", "answer": 1}]))
+    assert Workspace(workspace.root).suite("math-held-out").tasks[0].max_tokens == 48
+
+
 def test_two_sides_of_questions_are_judged_apart(workspace, lora, tmp_path):
     rows = [{"prompt": "hurt", "side": "refuse"}, {"prompt": "help", "side": "comply"}]
     _adopt(workspace, lora, suite=_questions(tmp_path / "q.jsonl", rows))
@@ -227,6 +256,18 @@ def test_an_artifact_of_another_workspace_is_known_by_digest(workspace, lora, tm
     foreign = make_workspace(tmp_path / "foreign", "base2", ("law",), start=tmp_path)
     with pytest.raises(CompatibilityError, match=r"was frozen on .* when the workspace's base is"):
         _adopt(foreign, theirs, "law")
+
+
+def test_a_damaged_artifact_of_another_workspace_is_refused(workspace, lora, tmp_path):
+    theirs = _adopt(workspace, lora).artifact.path
+    weights = theirs / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(content)
+    mine = make_workspace(tmp_path / "mine", "base", ("law",), start=tmp_path)
+    with pytest.raises(IntegrityError, match=r"adapter_model\.safetensors"):
+        _adopt(mine, theirs, "law")
 
 
 def test_an_adopted_domain_is_not_trained_and_may_not_say_how(workspace, lora):
