@@ -129,8 +129,8 @@ def _on_tiles(stack: DeltaStack, positions: Sequence[int], count: int) -> Measur
 def _sample(stack: DeltaStack, most: int, elements: int | None = None) -> list[Tensor]:
     """The same few evenly spaced tiles of every delta, at most `elements` of each tile."""
     spans = list(tiles(stack.shape))
-    step = max(1, len(spans) // most)
-    chosen = spans[step // 2 :: step][:most]
+    count = min(most, len(spans))
+    chosen = [spans[(2 * k + 1) * len(spans) // (2 * count)] for k in range(count)]
     if elements is not None:
         rows = max(1, elements // max(stack.shape[-1], 1))
         chosen = [(start, min(stop, start + rows)) for start, stop in chosen]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
+from additive.deltas.tiles import tiles
 from additive.merge.diagnose import diagnose
-from additive.merge.measures import conflicts
+from additive.merge.findings import find
+from additive.merge.measures import Measures, Pair, conflicts
 from additive.merge.plan import open_sources
 from tests.merge import files
 from tests.merge.making import recipe, source
+
+UP = "model.layers.0.mlp.up_proj.weight"
 
 
 def _diagnosis(base, *directories):
@@ -36,8 +41,9 @@ def _copy(directory, of, change):
 
 
 def test_numbers_are_those_of_the_dense_deltas(tmp_path, base):
-    one, two = (files.write_lora(tmp_path / f"s{i}", i) for i in (1, 2))
+    one, two = (files.write_lora(tmp_path / f"s{i}", i, rank=2 + 2 * i) for i in (1, 2))
     opened = open_sources(recipe(source(one), source(two)), open_base(base))
+    ranks = [opened.sources[i].rank(UP) for i in (0, 1)]
     found = diagnose(opened, workers=2)
     for name, measures in found.parameters.items():
         first, second = (d.dense().double() for d in opened.stack(name, 0).deltas)
@@ -48,11 +54,75 @@ def test_numbers_are_those_of_the_dense_deltas(tmp_path, base):
         cosine = ((first * second).sum() / first.norm() / second.norm()).item()
         assert pair.cosine == pytest.approx(cosine, abs=1e-6)
         for side, x, y in (("left", first, second), ("right", first.T, second.T)):
-            Q, P = (torch.linalg.svd(m, full_matrices=False)[0][:, :4] for m in (x, y))
+            Q, P = (
+                torch.linalg.svd(m, full_matrices=False)[0][:, :rank]
+                for m, rank in zip((x, y), ranks, strict=True)
+            )
             expected = (Q.T @ P).square().sum().item() / 4
             assert getattr(pair, side) == pytest.approx(expected, abs=1e-5)
     total = sum(m.norms[0] ** 2 for m in found.parameters.values()) ** 0.5
     assert found.whole.norms[0] == pytest.approx(total)
+
+
+def test_the_whole_and_every_layer_are_weighted_means_of_their_parameters(tmp_path, base):
+    folders = [files.write_lora(tmp_path / f"s{i}", i, rank=i) for i in (1, 2, 3)]
+    found = _diagnosis(base, *folders)
+    groups = {"0": [], "1": [], None: list(found.parameters.values())}
+    for name, measures in found.parameters.items():
+        groups[name.split(".")[2]].append(measures)
+    for layer, members in groups.items():
+        whole = found.whole if layer is None else found.layers[layer]
+        for number, pair in enumerate(whole.pairs):
+            weights = [m.norms[pair.first] * m.norms[pair.second] for m in members]
+            for what in ("cosine", "left", "right", "conflicts"):
+                values = [getattr(m.pairs[number], what) for m in members]
+                mean = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+                assert getattr(pair, what) == pytest.approx(mean)
+        sizes = [sum(m.norms) for m in members]
+        mean = sum(s * m.interference for s, m in zip(sizes, members, strict=True)) / sum(sizes)
+        assert whole.interference == pytest.approx(mean)
+        assert whole.piled == max(m.piled for m in members)
+
+
+def test_a_few_tiles_stand_for_a_large_matrix(tmp_path):
+    shape = (4000, 700)
+    assert len(list(tiles(shape))) > 8
+    weights, one, two = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    growing = torch.linspace(0, 0.02, shape[0]).unsqueeze(1)
+    deltas = [growing * one, growing * (one + two)]
+    base = files.write_model(tmp_path / "base", {UP: weights})
+    folders = [
+        files.write_model(tmp_path / f"s{i}", {UP: weights + delta})
+        for i, delta in enumerate(deltas)
+    ]
+    opened = open_sources(recipe(*map(source, folders)), open_base(base))
+    order = [int(s.name[1]) for s in opened.sources]
+    found = diagnose(opened, workers=1).parameters[UP]
+    assert found.norms == pytest.approx([deltas[i].norm().item() for i in order], rel=0.05)
+    assert found.pairs[0].cosine == pytest.approx(0.5**0.5, abs=0.01)
+    assert found.pairs[0].conflicts == pytest.approx(conflicts(deltas)[0, 1].item(), abs=0.01)
+
+
+def _pair(cosine=0.0, left=0.0, right=0.0, conflicts=0.5):
+    return Measures((1.0, 1.0), (Pair(0, 1, cosine, left, right, conflicts),), 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("whole", "kind"),
+    [
+        (_pair(), "quiet"),
+        (_pair(cosine=0.3), "alike"),
+        (_pair(cosine=-0.2), "opposed"),
+        (_pair(left=0.4), "shared"),
+        (_pair(conflicts=0.57), "signs"),
+        (_pair(cosine=0.2, left=0.2, right=0.2, conflicts=0.4), "quiet"),
+        (replace(_pair(), norms=(4.0, 1.0)), "norms"),
+        (replace(_pair(), piled=1.9), "piled"),
+    ],
+)
+def test_a_trouble_alone_is_named_alone(whole, kind):
+    (finding,) = find(("a", "b"), whole, {UP: whole}, {"0": whole})
+    assert finding.kind == kind
 
 
 def test_unrelated_sources_are_quiet(tmp_path, base):
@@ -146,9 +216,12 @@ def test_layers_add_up_to_the_whole_and_a_finding_names_the_worst_one(tmp_path, 
     assert [norm**2 for norm in found.whole.norms] == pytest.approx(squares)
     full = files.write_fine_tune(tmp_path / "full", base, 3)
     assert "outside" in _diagnosis(base, one, full).layers
-    quiet = [files.write_lora(tmp_path / f"q{i}", i, rank=1) for i in (3, 4)]
-    planted = _copy(tmp_path / "planted", quiet[0], lambda n, t: -t if "lora_B" in n else t.clone())
-    (said,) = [
-        f.sentence for f in _diagnosis(base, quiet[0], planted).findings if f.kind == "opposed"
-    ]
-    assert "most in layer" in said
+    for layer in ("0", "1"):
+
+        def undone(name, tensor, layer=layer):
+            inside = f".layers.{layer}." in name
+            return theirs[name] * (-30.0 if "lora_B" in name else 1.0) if inside else tensor
+
+        planted = _diagnosis(base, one, _copy(tmp_path / f"planted{layer}", other, undone))
+        (said,) = [f.sentence for f in planted.findings if f.kind == "opposed"]
+        assert f"most in layer {layer})" in said

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from additive.artifacts.manifest import ManifestDraft, Snapshot
 from additive.cli.main import run
 from additive.errors import UnknownName
 from additive.workflows.diagnosing import diagnose_sources, known_diagnosis
@@ -64,3 +65,22 @@ def test_the_report_of_a_merge_finds_the_diagnosis_of_its_sources(workspace):
     assert known_diagnosis(workspace, merge) is None
     document = diagnose_sources(workspace, ["code", "math"])
     assert known_diagnosis(workspace, merge) == document
+
+
+def test_a_snapshot_is_diagnosed_apart_from_its_plateau(workspace):
+    base = base_identity(workspace)
+    with workspace.store.staging("specialist", "law") as staged:
+        files.write_lora(staged, 7)
+        files.write_lora(staged / "snapshots" / "0.5", 8)
+        half = Snapshot(fraction=0.5, step=10, path="snapshots/0.5")
+        draft = ManifestDraft(kind="specialist", name="law", base=base, snapshots=(half,))
+        workspace.store.freeze(staged, draft)
+    merges = {
+        name: build_merge(
+            workspace, request_merge(workspace, [name, "math"], MergeOptions(scale=0.7), base)
+        ).artifact.manifest
+        for name in ("law", "law#0.5")
+    }
+    document = diagnose_sources(workspace, ["math", "law#0.5"])
+    assert known_diagnosis(workspace, merges["law#0.5"]) == document
+    assert known_diagnosis(workspace, merges["law"]) is None
