@@ -78,7 +78,7 @@ def interval(correct: Sequence[float]) -> tuple[float, float]:
 
     >>> low, high = interval([1.0] * 90 + [0.0] * 10)
     >>> round(low, 3), round(high, 3)
-    (0.839, 0.939)
+    (0.84, 0.939)
     """
     n, mean = len(correct), math.fsum(correct) / len(correct)
     centre = (mean + _Z90**2 / (2 * n)) / (1 + _Z90**2 / n)
