@@ -15,7 +15,7 @@ from additive.merge.stack import MergeMethod
 
 EMBEDDINGS = ("*embed*.weight", "*wte.weight", "*wpe.weight")
 HEADS = ("*lm_head.*",)
-NORMS = ("*norm*", "*.ln_*")
+NORMS = ("*norm*", "ln_*", "*.ln_*")
 
 
 def default_rules(method: MergeMethod) -> tuple[Rule, ...]:

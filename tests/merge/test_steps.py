@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,14 +12,17 @@ from additive.deltas.model import Dense
 from additive.merge.building import build_method, build_step
 from additive.merge.compose import calibrated, merged_part
 from additive.merge.core import core_of
+from additive.merge.layers import layers_of
 from additive.merge.recipe import Part
 from additive.merge.rules import default_rules
 from additive.merge.survey import stack_of, survey_model
 from additive.testing import random_stack
+from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 from tests.oracles import papers
 
+COUNTS = {"text": 5, "vision": 3, "adapter": 1}
 UP = "model.layers.0.mlp.up_proj.weight"
 
 
@@ -67,9 +70,10 @@ def _method(name, deltas, stack):
     return papers.tsv_m(deltas, stack.weights, [4, 4, 4], 1e-3)
 
 
+@pytest.mark.parametrize("weights", [(1.0, 0.5, 2.0), (1.0, -0.5, 2.0)])
 @pytest.mark.parametrize("name", ["task_arithmetic", "tsv_m"])
-def test_steps_in_core_space_are_the_dense_steps(name):
-    stack, deltas = _stack()
+def test_steps_in_core_space_are_the_dense_steps(name, weights):
+    stack, deltas = _stack(weights=weights)
     damped = _damped(deltas)
     merged = _at_mean_norm(_method(name, damped, stack), deltas, stack.weights)
     expected = 0.7 * _calibrated(merged, damped, stack.weights)
@@ -103,6 +107,31 @@ def test_the_methods_pico_and_svc_are_sums_with_one_step():
         composed = merged_part(_part("task_arithmetic", **{place: [name]}), stack).dense()
         alone = merged_part(_part(name), stack).dense()
         torch.testing.assert_close(composed, alone, rtol=1e-5, atol=1e-8)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """A step that marks its place: halves the sources before, adds its number after."""
+
+    number: float
+
+    def before_core(self, core):
+        return replace(core, matrices=tuple(m * 0.5 for m in core.matrices))
+
+    def after_core(self, merged, core):
+        return self.number * merged + 1.0
+
+
+def test_steps_before_a_method_end_in_reverse_and_steps_after_it_follow():
+    stack, _ = _stack()
+    dense = replace(stack, deltas=tuple(Dense(delta.dense()) for delta in stack.deltas))
+    plain = merged_part(_part("task_arithmetic"), dense).dense()
+    steps = {"before": (_Around(2.0), _Around(3.0)), "after": (_Around(5.0), _Around(7.0))}
+    for method in ("task_arithmetic", "linear"):
+        merged = plain if method == "task_arithmetic" else plain / sum(stack.weights)
+        found = merged_part(replace(_part(method), **steps), dense).dense()
+        expected = 7 * (5 * (2 * (3 * 0.25 * merged + 1) + 1) + 1) + 1
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_vector_has_no_spectrum_and_is_left_to_the_method():
@@ -174,6 +203,37 @@ def test_default_rules_average_embeddings_norms_and_heads(tmp_path, method):
     averaged = {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
     for name in files.SHAPES:
         assert torch.equal(found[name], (mean if name in averaged else own)[name]), name
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen", "gemma", "gpt2"])
+@pytest.mark.parametrize("inside", ["", "model", "transformer"])
+def test_default_rules_know_a_familys_embeddings_norms_and_head(family, inside):
+    """By what the modules are, whether or not the files name the model around them."""
+    model = tiny.build(family)
+    made = replace(recipe(method="ties"), rules=default_rules(build_method("ties")))
+    for name, module in model.named_modules():
+        if next(module.parameters(recurse=False), None) is None:
+            continue
+        loose = isinstance(module, torch.nn.Embedding) or "Norm" in type(module).__name__
+        stem = ".".join(filter(None, [inside, name.partition(".")[2] or name]))
+        for parameter, _ in module.named_parameters(recurse=False):
+            expected = loose or name == "lm_head"
+            assert made.part(f"{stem}.{parameter}").ruled == expected, f"{stem}.{parameter}"
+
+
+def test_lines_go_straight_from_the_first_layer_to_the_last():
+    """In every tower of a model by itself; what has no number keeps its size."""
+    names = [f"{tower}.layers.{n}.w" for tower, count in COUNTS.items() for n in range(count)]
+    found = layers_of([*names, "norm.weight"])
+    lines = build_step("lines", {"first": 0.25, "last": 2.0})
+    stack, _ = _stack()
+    for tower, count in COUNTS.items():
+        factors = [
+            lines.factor(replace(stack, layer=found[f"{tower}.layers.{n}.w"])) for n in range(count)
+        ]
+        expected = np.linspace(0.25, 2.0, count) if count > 1 else [0.25]
+        np.testing.assert_allclose(factors, expected)
+    assert lines.factor(replace(stack, layer=found.get("norm.weight"))) == 1.0
 
 
 def test_sums_and_mergekits_methods_have_no_default_rules():
