@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.deltas.model import Dense, LowRank
@@ -52,6 +54,19 @@ def test_compress_is_the_best_approximation(rank):
         assert made.energy == pytest.approx(energy, abs=1e-7)
 
 
+def _check_energies(report, exact, rank):
+    """What a report says was left out is what the singular values beyond the rank hold."""
+    squares = {n: torch.linalg.svdvals(exact[n].double()).square() for n in report.norms}
+    lost = {name: (s[rank:].sum() / s.sum()).item() for name, s in squares.items()}
+    total = sum(s.sum().item() for s in squares.values())
+    all_lost = sum(s[rank:].sum().item() for s in squares.values()) / total
+    assert report.rounded_away == pytest.approx(all_lost**0.5, rel=1e-3)
+    assert report.by_parameter == pytest.approx({n: x**0.5 for n, x in lost.items()}, rel=1e-3)
+    worst = max(lost, key=lost.__getitem__)
+    said = f"keeps {1 - all_lost:.1%} of ‖Δ‖², least in {worst}: {1 - lost[worst]:.1%}"
+    assert report.notes == (f"rank {rank} {said}",)
+
+
 def test_an_adapter_of_a_given_rank(world):
     tmp, base, sources = world
     whole = recipe(*sources)
@@ -62,6 +77,8 @@ def test_an_adapter_of_a_given_rank(world):
         report = merge(tmp / method, base, made)
         assert "rank 6 keeps" in report.notes[0]
         assert 0 < report.rounded_away < 1
+        if method == "task_arithmetic":
+            _check_energies(report, exact, 6)
     factors = files.read(tmp / "task_arithmetic")
     A, B = (factors[f"base_model.model.{UP[:-7]}.lora_{x}.weight"] for x in "AB")
     assert A.shape[0] == 6
@@ -73,6 +90,34 @@ def test_an_adapter_of_a_given_rank(world):
         plan(replace(whole, rank=6), base)
     with pytest.raises(UsageError, match="rank is 0"):
         plan(replace(whole, output="adapter", rank=0), base)
+
+
+def test_a_rank_of_its_own_is_that_of_one_module_alone(tmp_path):
+    """PEFT matches the keys of rank_pattern at the end of a module's name; dots match anything."""
+    modules = ("up", "a.up", "a_up", "b.up")
+    base = files.write_model(tmp_path / "base", {f"{m}.weight": torch.zeros(9, 9) for m in modules})
+    sources = [_of_ranks(tmp_path / f"s{n}", n, dict(zip(modules, (1, 2, 2, 2), strict=True)))
+               for n in (1, 2)]  # fmt: skip
+    merge(tmp_path / "adapter", base, recipe(*sources, output="adapter"))
+    merge(tmp_path / "whole", base, recipe(*sources))
+    merge(tmp_path / "again", base, recipe(source(tmp_path / "adapter")))
+    whole, again = files.read(tmp_path / "whole"), files.read(tmp_path / "again")
+    for name, expected in whole.items():
+        torch.testing.assert_close(again[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def _of_ranks(directory, seed, ranks):
+    """A LoRA whose modules have ranks and scales of their own."""
+    shapes = {}
+    for module, rank in ranks.items():
+        shapes[f"base_model.model.{module}.lora_A.weight"] = (rank, 9)
+        shapes[f"base_model.model.{module}.lora_B.weight"] = (9, rank)
+    directory.mkdir()
+    save_file(files.values(seed, shapes, 0.3), directory / "adapter_model.safetensors")
+    patterns = {f"^{module.replace('.', chr(92) + '.')}": rank for module, rank in ranks.items()}
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "rank_pattern": patterns}
+    (directory / "adapter_config.json").write_text(json.dumps(config))
+    return source(directory)
 
 
 def test_the_first_rule_that_matches_wins(world):

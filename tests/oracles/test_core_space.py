@@ -68,6 +68,16 @@ def test_core_space_equals_the_dense_form(rows, columns, ranks, shared, name):
     np.testing.assert_allclose(found, oracle, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("floor", [0.05, 0.5, 2.0])
+def test_svc_stretches_what_cancels_down_to_its_floor(floor):
+    stack, dense = _low_rank(14, 12, (5, 4, 6))
+    stack = replace(stack, weights=(1.0, -0.5, 2.0))
+    core = core_of(stack)
+    found = core.left @ build_method("svc", {"floor": floor}).merge_core(core) @ core.right.T
+    oracle = papers.svc(dense, stack.weights, floor)
+    np.testing.assert_allclose(found.numpy(), oracle, rtol=0, atol=1e-9 * np.abs(oracle).max())
+
+
 @pytest.mark.parametrize("name", ORACLES)
 def test_full_fine_tunes_take_the_dense_form(name):
     stack, dense = _low_rank(14, 12, (5, 4, 6))

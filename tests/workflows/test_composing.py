@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from additive.artifacts.manifest import ManifestDraft
+from additive.artifacts.manifest import ManifestDraft, Snapshot
 from additive.deltas.base import open_base
 from additive.deltas.norms import delta_norms
 from additive.deltas.source import open_deltas
@@ -64,6 +64,27 @@ def test_balance_takes_norms_from_manifests_or_computes_them(root):
     assert [found[name] for name in SIZES] == pytest.approx(expected)
     assert found["safety"] < 0.1 and found["math"] == found["code"] == 1.0
     assert made.before == ()
+
+
+def test_balance_of_a_snapshot_takes_the_snapshots_own_norm(root):
+    workspace = Workspace(root)
+    base = workspace.base_directory()
+    with workspace.store.staging("specialist", "law") as staged:
+        files.write_lora(staged, 7, size=SIZES["math"])
+        files.write_lora(staged / "snapshots" / "0.5", 7, size=SIZES["safety"])
+        norms = delta_norms(open_deltas(staged, open_base(base), "law", "0" * 64))
+        half = Snapshot(fraction=0.5, step=10, path="snapshots/0.5")
+        draft = ManifestDraft(
+            kind="specialist", name="law", base=base_identity(workspace), norms=norms,
+            snapshots=(half,),
+        )  # fmt: skip
+        workspace.store.freeze(staged, draft)
+    weights = [
+        {s.name: s.weight for s in _recipe(root, f"{text}\nbefore: [balance]\n").sources}["law"]
+        for text in ("sources: [math, code, law]", "sources: [math, code, {domain: 'law#0.5'}]")
+    ]
+    assert weights[0] == 1.0
+    assert weights[1] < 0.1
 
 
 def test_a_composition_from_a_recipe_is_that_of_the_command_line(root, capsys):
