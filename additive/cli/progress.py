@@ -1,7 +1,7 @@
 """Progress on stderr: one live line per topic on a terminal, plain lines elsewhere.
 
-Plain output prints a topic's lasting lines and at most one passing line every few seconds, so that
-a log of an hour's training stays readable.
+Lasting lines stay in both: above the live lines, and in the log. Plain output prints at most one
+passing line of a topic every few seconds, so that a log of an hour's training stays readable.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from additive.types.progress import Listener, Progress, silent
+from additive.types.quantities import size_text
 
 PLAIN_EVERY_S = 10.0
 
@@ -34,25 +35,27 @@ def show_progress(*, quiet: bool, color: bool = True) -> Iterator[Listener]:
 
 
 class _LiveLines:
-    """One line per topic; the newest text of each wins."""
+    """One line per topic, the newest; what lasts moves above them."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
         self._lines: dict[str, Progress] = {}
 
     def __call__(self, progress: Progress) -> None:
-        self._lines[progress.topic] = progress
+        self._lines.pop(progress.topic, None)
+        if not progress.lasting:
+            self._lines[progress.topic] = progress
         self._live.update(self._table())
+        if progress.lasting:
+            self._live.console.print(_line(progress), soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for line in self._lines.values():
-            count = f"{line.done}/{line.of}" if line.of else str(line.done or "")
-            style = "" if line.lasting else "cyan"
             table.add_row(
                 Text(line.topic, style="bold"),
-                Text(count, justify="right"),
-                Text(line.text, style=style),
+                Text(count_text(line), justify="right"),
+                Text(line.text, style="cyan"),
             )
         return table
 
@@ -72,9 +75,28 @@ class _PlainLines:
         ):
             return
         self._last[progress.topic] = now
-        step = (
-            f" {progress.done}{f'/{progress.of}' if progress.of else ''}"
-            if progress.done is not None
-            else ""
-        )
-        self._console.print(Text(f"{progress.topic}{step}  {progress.text}"), soft_wrap=True)
+        self._console.print(_line(progress), soft_wrap=True)
+
+
+def _line(progress: Progress) -> Text:
+    count = count_text(progress)
+    return Text(f"{progress.topic}{f' {count}' if count else ''}  {progress.text}")
+
+
+def count_text(progress: Progress) -> str:
+    """How far a work is, as people read it.
+
+    >>> count_text(Progress("merge", "", 1_200_000_000, 14_500_000_000, unit="byte"))
+    '1.2 GB of 14 GB, 8 %'
+    >>> count_text(Progress("train math", "", 8, 600, unit="step")), count_text(Progress("a", ""))
+    ('step 8/600', '')
+    """
+    if progress.done is None:
+        return ""
+    if progress.unit == "byte":
+        done = size_text(progress.done)
+        if not progress.of:
+            return done
+        return f"{done} of {size_text(progress.of)}, {100 * progress.done // progress.of} %"
+    count = f"{progress.done}/{progress.of}" if progress.of else str(progress.done)
+    return f"{progress.unit} {count}".lstrip()

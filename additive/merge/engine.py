@@ -130,4 +130,4 @@ class _Run:
         done = sum(t.nbytes for t in self.plan.tensors[: len(written)])
         total = self.plan.written
         text = f"{tensor.action} {tensor.name}"
-        self.progress(Progress("merge", text, done, total))
+        self.progress(Progress("merge", text, done, total, unit="byte"))

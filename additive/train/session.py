@@ -224,11 +224,11 @@ class Session:
     def _report(self, evaluation: Evaluation, verdict: Saturation) -> None:
         low, high = interval(evaluation.correct)
         text = (
-            f"step {evaluation.step}  validation {evaluation.score:.3f} [{low:.3f}, {high:.3f}]"
+            f"validation {evaluation.score:.3f} [{low:.3f}, {high:.3f}]"
             f"  loss {evaluation.loss:.4f}  {standing(verdict, self.now)}"
         )
         budget = self.job.spec.saturation.max_steps
-        self.say(Progress(self._topic(), text, evaluation.step, budget))
+        self.say(Progress(self._topic(), text, evaluation.step, budget, unit="step"))
 
 
 def _from_main(

@@ -7,15 +7,16 @@ is the caller's choice, so that no package below the command line prints.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Progress:
     """One thing to say: `topic` names its line ("train math"), `text` what that says now.
 
-    `done` and `of` count steps, where they are known; `lasting` marks a line that stays when the
-    next one comes.
+    `done` and `of` count what `unit` says, where they are known: steps of training, bytes, or
+    things that the text names; `lasting` marks a line that stays when the next one comes.
     """
 
     topic: str
@@ -23,6 +24,7 @@ class Progress:
     done: int | None = None
     of: int | None = None
     lasting: bool = False
+    unit: Literal["", "step", "byte"] = ""
 
 
 Listener = Callable[[Progress], None]
@@ -33,3 +35,8 @@ def silent(progress: Progress) -> None:
 
     >>> silent(Progress("merge", "reading headers"))
     """
+
+
+def under(topic: str, listen: Listener) -> Listener:
+    """A listener that puts all it is told on the line of one topic."""
+    return lambda progress: listen(replace(progress, topic=topic))

@@ -11,7 +11,7 @@ from additive.artifacts.artifact import Artifact
 from additive.artifacts.manifest import BaseIdentity, ManifestDraft, Parent
 from additive.errors import AdditiveError, CompatibilityError, UsageError
 from additive.types.digests import digest_json
-from additive.types.progress import Listener, silent
+from additive.types.progress import Listener, silent, under
 from additive.types.references import check_name
 from additive.workflows import provenance
 from additive.workflows.built import Built, build_once, find_merge
@@ -138,8 +138,10 @@ def build_mergekit(
     sources; ResourceError.
     """
 
+    told = under(f"merge {request.name}", listen)
+
     def freeze() -> Artifact:
-        return _execute(workspace, request, plan_mergekit(workspace, request), listen)
+        return _execute(workspace, request, plan_mergekit(workspace, request), told)
 
     return build_once(workspace, request, freeze, listen, wait=wait)
 

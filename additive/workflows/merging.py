@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
 from additive.artifacts.manifest import ManifestDraft, Parent
-from additive.types.progress import Listener, silent
+from additive.types.progress import Listener, silent, under
 from additive.workflows import provenance
 from additive.workflows.built import Built, build_once
 from additive.workflows.composing import build_recipe
@@ -33,11 +33,13 @@ def build_merge(
     CompatibilityError, IntegrityError, SecurityError for the sources; ResourceError.
     """
 
+    told = under(f"merge {request.name}", listen)
+
     def freeze() -> Artifact:
         ensure_grams(workspace, request, listen)
         scale, tried = chosen_scale(workspace, request, listen)
         made = planned(workspace, build_recipe(workspace, request, scale))
-        return _execute(workspace, request, made, tried, listen)
+        return _execute(workspace, request, made, tried, told)
 
     return build_once(workspace, request, freeze, listen, wait=wait)
 

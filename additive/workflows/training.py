@@ -59,10 +59,10 @@ class Trained:
         }
 
     def line(self) -> str:
-        """What it is, in one line."""
+        """What it is, in one line, and a line for each note."""
         said = self.document()
         state = "was there already" if self.reused else "frozen"
-        notes = "".join(f"  note: {note}" for note in said["notes"])
+        notes = "".join(f"\n  note: {note}" for note in said["notes"])
         return (
             f"{self.artifact.reference}  {said['outcome']}, plateau at step {said['plateau_step']},"
             f" validation {said['validation']:.3f}  {state}{notes}"

@@ -138,7 +138,7 @@ def _write_all(
             written.append(result)
             done = sum(tensor.nbytes for tensor in plan.planned[: len(written)])
             text = f"merge {result.leaf.name}"
-            progress(Progress("merge", text, done, plan.written))
+            progress(Progress("merge", text, done, plan.written, unit="byte"))
     write_index(plan.planned, out)
     return written
 
