@@ -47,7 +47,10 @@ def rule_of(margin: float | None, retain: float | None, alpha: float = 0.05) -> 
     Raises: UsageError when both or impossible values are given.
     """
     if margin is not None and retain is not None:
-        raise UsageError("margin and retain are both given when one of them should be")
+        raise UsageError(
+            "margin and retain are both given when one of them should be",
+            help="--margin allows a loss, --retain keeps a share of the reference's gain",
+        )
     for name, value in (("margin", margin), ("retain", retain)):
         if value is not None and not 0 < value <= 1:
             raise UsageError(f"{name} is {value} when it should be a fraction in (0, 1]")

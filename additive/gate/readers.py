@@ -21,6 +21,7 @@ from additive.types.result_json import read_document, read_item, read_score, uni
 from additive.types.results import ItemScore, SuiteResult
 
 Row = tuple[str, Mapping[str, Any]]
+KINDS = "give a result of `additive check`, lm-eval samples, or rows with id and score"
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT[\d.:-]+")
 
 
@@ -40,7 +41,7 @@ def read_result(path: Path, *, metric: str | None = None, filter: str | None = N
         raise IntegrityError(
             "there are no results in this file",
             where=str(path),
-            help="give a result of `additive check`, lm-eval samples, or rows with id and score",
+            help=KINDS,
         )
     if "doc_id" in rows[0][1] and "id" not in rows[0][1]:
         return _samples(rows, path, metric, filter)
@@ -54,9 +55,14 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError("there is no such file", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"file cannot be read as text: {error}", where=str(path)) from error
+        raise UsageError("there is no such file", where=str(path), help=KINDS) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise IntegrityError(f"cannot be read: {reason}", where=str(path), help=KINDS) from error
+    except UnicodeDecodeError as error:
+        raise IntegrityError(
+            f"byte {error.start} is not UTF-8 text", where=str(path), help=KINDS
+        ) from error
 
 
 def _parsed(text: str) -> Any:
@@ -78,7 +84,11 @@ def _lines(text: str, path: Path) -> Iterator[Row]:
             try:
                 yield _row(json.loads(line), where)
             except (ValueError, RecursionError) as error:
-                raise IntegrityError(f"line is not JSON: {error}", where=where) from None
+                raise IntegrityError(
+                    f"line is not JSON: {error}",
+                    where=where,
+                    help="a file cut short has to be written again; else " + KINDS,
+                ) from None
 
 
 def _row(row: Any, where: str) -> Row:

@@ -126,11 +126,16 @@ def test_faults_are_named(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path):
-    with pytest.raises(UsageError, match="there is no such file"):
-        read_result(tmp_path / "none.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(IntegrityError, match="cannot be read as text"):
-        read_result(tmp_path / "binary")
+    (tmp_path / "folder").mkdir()
+    for name, kind, said in (
+        ("none.json", UsageError, "there is no such file"),
+        ("binary", IntegrityError, "byte 0 is not UTF-8"),
+        ("folder", IntegrityError, "cannot be read: is a directory"),
+    ):
+        with pytest.raises(kind, match=said) as caught:
+            read_result(tmp_path / name)
+        assert "rows with id and score" in str(caught.value.help)
 
 
 def test_rules_of_the_command_line():
