@@ -73,7 +73,7 @@ def report_check(output: Output, workspace: Workspace, document: Mapping[str, An
 
         Console().print(rich_table(check, columns))
     else:
-        output.print(plain_table(check, max(columns, 80)))
+        output.print(plain_table(check, max(columns, 80)).rstrip("\n"))
     output.print(f"\n{verdict_line(document)}")
     for suggestion in evidence.suggestions():
         output.print(

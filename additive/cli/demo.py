@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -60,15 +61,25 @@ def _tell(session: Session, demo: Demo, broken: bool) -> None:
     say(f"{demo.built.line()}\n")
     report_check(session.output, demo.workspace, demo.document)
     if broken:
-        mean = demo.averages()
-        lost = mean["specialist"] - mean["merged"]
-        say(
-            f"\nmean over the target suites:"
-            f" {mean['specialist']:.3f} -> {mean['merged']:.3f} (−{lost:.3f})."
-        )
-        say(
-            "An average would have let this merge out;"
-            " the worst suite decides, so the gate stops it."
-        )
+        say(f"\n{moral(demo.averages(), demo.document['verdict'])}")
     elif demo.reused:
         say("\nnothing to do: everything was there already")
+
+
+def moral(averages: Mapping[str, float], verdict: str) -> str:
+    """What the broken merge shows: the average beside the gate. It says only what happened.
+
+    >>> print(moral({"specialist": 0.9, "merged": 0.8}, "fail"))
+    mean over the target suites: 0.900 -> 0.800 (−0.100).
+    An average shows this loss too; the worst suite decides, so the gate stops it.
+    """
+    from additive.spec.gate import DEFAULT_MARGIN
+
+    specialist, merged = averages["specialist"], averages["merged"]
+    change = f"{merged - specialist:+.3f}".replace("-", "−")
+    mean = f"mean over the target suites: {specialist:.3f} -> {merged:.3f} ({change})."
+    if verdict == "pass":
+        return f"{mean}\nNothing was lost here: the gate lets this merge out, as an average would."
+    shown = specialist - merged >= DEFAULT_MARGIN
+    average = "shows this loss too" if shown else "would have let this merge out"
+    return f"{mean}\nAn average {average}; the worst suite decides, so the gate stops it."

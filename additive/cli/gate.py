@@ -77,6 +77,6 @@ def command(
         session.output.result(document)
     else:
         worst = document["suites"][0]
-        session.output.print(plain_table(read_check(document), 100))
+        session.output.print(plain_table(read_check(document), 100).rstrip("\n"))
         session.output.print(f"\n{document['verdict'].upper()}  {worst['reason']}")
     return exit_code(document)

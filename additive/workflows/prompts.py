@@ -17,10 +17,7 @@ def training_prompts(
 
     Raises: UsageError for a specialist that has none in this workspace.
     """
-    from additive.merge.methods import METHODS
-
-    known = [METHODS.get(name) for name in methods if name in METHODS]
-    if not any(getattr(method, "needs_grams", False) for method in known):
+    if not any(map(_needs_prompts, methods)):
         return {}
     found = {}
     for artifact in specialists:
@@ -34,3 +31,13 @@ def training_prompts(
             )
         found |= {f"{name}/{path.name}": digest_file(path) for path in files}
     return dict(sorted(found.items()))
+
+
+def _needs_prompts(method: str) -> bool:
+    """Whether a method has `needs_grams`; known of the built-ins without importing torch."""
+    from additive.merge.methods import METHODS
+    from additive.merge.methods.catalogue import about
+
+    if method in METHODS.builtins:
+        return "prompts" in about(method).needs
+    return method in METHODS and getattr(METHODS.get(method), "needs_grams", False)
