@@ -44,6 +44,20 @@ def test_ctm(shape, parameters):
     assert np.linalg.matrix_rank(found, tol=1e-9) <= rank
 
 
+def test_ctm_without_a_rank_takes_the_largest_of_a_source():
+    stack, _ = _stack()
+    generator = torch.Generator().manual_seed(4)
+    deltas = tuple(
+        LowRank(torch.randn(24, r, generator=generator), torch.randn(r, 16, generator=generator))
+        for r in (2, 5, 3)
+    )
+    dense = [delta.B.double().numpy() @ delta.A.double().numpy() for delta in deltas]
+    method = build_method("ctm")
+    expected = papers.ctm(dense, WEIGHTS, 5, method.density, method.beta)
+    found = _lifted(method, replace(stack, deltas=deltas))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
 def test_ctm_of_one_source_without_trim_is_the_source():
     stack, dense = _stack(weights=(1.0,))
     found = _lifted(build_method("ctm", {"density": 1.0}), stack)

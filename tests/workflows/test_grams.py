@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from additive.artifacts.manifest import ManifestDraft
+from additive.deltas.base import open_base
+from additive.errors import UsageError
+from additive.merge.plan import open_sources
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.template import encode
+from additive.workflows.grams import input_directions
 from additive.workspace import Workspace
-from additive.workspace.inputs import base_identity
 from tests.deltas import tiny
-from tests.e2e.bases import build_base
 from tests.e2e.command import run_here
 from tests.merge import files
+from tests.merge.making import recipe, source
 from tests.oracles import papers
+from tests.workflows.making import make_adapters, system_of
 
 MODULE = "model.layers.1.mlp.up_proj"
+STEM = f"base_model.model.{MODULE}"
+SAID = ("--method", "regmean", "--scale", "1", "--output", "adapter", "--no-check")
 ROWS = {
     "math": [{"prompt": f"{n}+{n}=", "completion": str(2 * n)} for n in range(9)],
     "code": [{"prompt": f"upper('a{n}')", "completion": f"'A{n}'"} for n in range(7)],
@@ -27,77 +32,77 @@ ROWS = {
 
 
 @pytest.fixture
-def root(tmp_path):
-    """A workspace with a small base and two frozen adapters with training rows."""
-    base, root = build_base("llama", tmp_path / "base"), tmp_path / "work"
-    root.mkdir()
-    (root / "additive.yaml").write_text(
-        f"version: 1\nbase: {{model: {base}}}\nmerge: {{scale: 1.0}}\n"
-    )
-    workspace = Workspace(root)
-    identity = base_identity(workspace)
-    for seed, (name, rows) in enumerate(ROWS.items(), start=1):
-        domain = root / "domains" / name
-        domain.mkdir(parents=True)
-        (domain / "domain.yaml").write_text("version: 1\n")
-        (domain / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (domain / "validation.jsonl").write_text(json.dumps(rows[0]) + "\n")
-        with workspace.store.staging("specialist", name) as staged:
-            tiny.save_adapter(staged, base, seed=seed, r=3, target_modules=["q_proj", "up_proj"])
-            (staged / "README.md").unlink(missing_ok=True)
-            draft = ManifestDraft(kind="specialist", name=name, base=identity)
-            workspace.store.freeze(staged, draft)
-    return root
+def root(tmp_path, bases):
+    return make_adapters(tmp_path / "work", bases(), ROWS).root
 
 
-def _seen(workspace, name):
+def _seen(workspace, name, directory):
     """The inputs of one module on a domain's rows, token by token, by hand."""
-    artifact = workspace.store.resolve(name)
     base = workspace.base_directory()
-    model, tokenizer = load_specialist(base, artifact.path), load_tokenizer(base)
+    model, tokenizer = load_specialist(base, directory), load_tokenizer(base)
     rows, inputs = ROWS[name], []
     model.get_submodule(MODULE).register_forward_pre_hook(
         lambda module, given: inputs.append(given[0][0].double())
     )
     prompts, answers = ([row[key] for row in rows] for key in ("prompt", "completion"))
     with torch.no_grad():
-        for example in encode(tokenizer, prompts, answers, None):
+        for example in encode(tokenizer, prompts, answers, system_of(name)):
             model(input_ids=torch.tensor([list(example.ids)]))
     return torch.cat(inputs).numpy()
 
 
-def test_a_merge_computes_its_grams_once_and_is_the_least_squares_solution(root, capsys):
-    said = ("merge", "math", "code", "--method", "regmean", "--output", "adapter", "--no-check")
-    plan = run_here(capsys, root, *said, "--plan")
+def _expected(workspace, snapshot):
+    """The least-squares solution of one module; of math its snapshot, where one is meant."""
+    artifacts = sorted((workspace.store.resolve(name) for name in ROWS), key=lambda a: a.digest)
+    places = [a.snapshot_path(snapshot if a.name == "math" else None) for a in artifacts]
+    inputs = [_seen(workspace, a.name, p) for a, p in zip(artifacts, places, strict=True)]
+    factors = [files.read(place) for place in places]
+    A, B = ([f[f"{STEM}.lora_{x}.weight"].double().numpy() for f in factors] for x in ("A", "B"))
+    dense = [8 / 3 * b @ a for a, b in zip(A, B, strict=True)]
+    basis = np.linalg.qr(np.vstack(A).T)[0]
+    return papers.regmean(dense, (1.0, 1.0), inputs, basis, 0.9, 1e-6)
+
+
+def _merged(document):
+    made = files.read(files.Path(document["path"]))
+    return (made[f"{STEM}.lora_B.weight"].double() @ made[f"{STEM}.lora_A.weight"].double()).numpy()
+
+
+def test_a_merge_is_the_least_squares_solution_on_the_domains_own_rows(root, capsys):
+    plan = run_here(capsys, root, "merge", "math", "code", *SAID, "--plan")
     assert plan.code == 0, plan.err
     assert "2 sources would read up to 256 of their training prompts first" in plan.out
-    built = run_here(capsys, root, *said, "--json")
-    assert built.code == 0, built.err
-    assert "sees on its training prompts" in built.err
-    workspace = Workspace(root)
-    artifacts = sorted((workspace.store.resolve(name) for name in ROWS), key=lambda a: a.digest)
-    inputs = [_seen(workspace, artifact.name) for artifact in artifacts]
-    factors = [files.read(artifact.path) for artifact in artifacts]
-    stem = f"base_model.model.{MODULE}"
-    A, B = ([f[f"{stem}.lora_{x}.weight"].double().numpy() for f in factors] for x in ("A", "B"))
-    scale = 8 / 3
-    dense = [scale * b @ a for a, b in zip(A, B, strict=True)]
-    basis = np.linalg.qr(np.vstack(A).T)[0]
-    expected = papers.regmean(dense, (1.0, 1.0), inputs, basis, 0.9, 1e-6)
-    made = files.read(files.Path(built.json["path"]))
-    found = made[f"{stem}.lora_B.weight"].double() @ made[f"{stem}.lora_A.weight"].double()
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4 * np.abs(expected).max())
+    for name, snapshot in (("math", None), ("math#0.5", 0.5)):
+        built = run_here(capsys, root, "merge", name, "code", *SAID, "--json")
+        assert built.code == 0, built.err
+        assert "sees on its training prompts" in built.err, "a snapshot has Grams of its own"
+        expected = _expected(Workspace(root), snapshot)
+        found = _merged(built.json)
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
-    other = (*said, "--set", "ridge=0.1", "--json")
-    again = run_here(capsys, root, *other)
+
+def test_grams_are_computed_once_and_again_for_other_rows(root, capsys):
+    said = ("merge", "math", "code", *SAID, "--json")
+    built = run_here(capsys, root, *said)
+    again = run_here(capsys, root, *said, "--set", "ridge=0.1")
     assert "sees on its training prompts" not in again.err, "the Grams are there already"
     assert again.json["digest"] != built.json["digest"]
     (root / "domains" / "math" / "train.jsonl").write_text(
         json.dumps({"prompt": "1+1=", "completion": "2"}) + "\n"
     )
-    changed = run_here(capsys, root, *said, "--json")
+    changed = run_here(capsys, root, *said)
     assert "sees on its training prompts" in changed.err, "other rows, other Grams"
     assert not changed.json["reused"] and changed.json["digest"] != built.json["digest"]
+
+
+@pytest.mark.parametrize("target", ["c_attn", "wte"])
+def test_a_weight_whose_inputs_are_not_its_columns_is_refused(tmp_path, target):
+    base = tiny.save_base(tmp_path / "base", "gpt2")
+    adapter = tiny.save_adapter(tmp_path / "one", base, r=3, target_modules=[target])
+    opened = open_sources(recipe(source(adapter)), open_base(base))
+    with pytest.raises(UsageError, match="when Grams are those of linear modules") as caught:
+        input_directions(opened)
+    assert "--rule" in (caught.value.help or "")
 
 
 def test_a_source_without_rows_is_refused(root, capsys):

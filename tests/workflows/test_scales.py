@@ -1,10 +1,20 @@
-"""The search for a scale: a pure walk over trials."""
+"""The search for a scale: a pure walk over trials, and what a trial is."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from additive.workflows.scales import COARSE, STEP, ScaleChoice, Trial, search
+from additive.models.loading import load_model, load_tokenizer
+from additive.train.data import Row
+from additive.train.validation import completion_score
+from additive.types.progress import silent
+from additive.workflows.merging import build_merge
+from additive.workflows.requests import MergeOptions, request_merge
+from additive.workflows.scales import COARSE, STEP, ScaleChoice, Trial, choose_scale, search
+from additive.workspace.inputs import base_identity
+from tests.workflows.making import HALF, PLATEAU, make_adapters, score_of, system_of
 
 
 def peak_at(best: float, tried: list[float]):
@@ -47,6 +57,17 @@ def test_as_good_within_one_standard_error_is_the_scale_nearest_to_one(error, ch
     assert search(attempt).scale == chosen
 
 
+def test_the_standard_error_is_that_of_the_best_scale():
+    """One that is uncertain itself is not for that as good as the best."""
+
+    def attempt(scale: float) -> Trial:
+        gap = abs(scale - 0.6) / 2
+        error = 0.05 if scale == 0.6 else 1.0
+        return Trial(scale, {"math": 0.9 - gap}, {"math": gap}, -gap, error)
+
+    assert search(attempt).scale == 0.7
+
+
 @pytest.mark.parametrize(("better", "chosen"), [(0.8, 0.8), (1.2, 1.2)])
 def test_of_two_as_near_the_lower_loss(better, chosen):
     def attempt(scale: float) -> Trial:
@@ -55,3 +76,36 @@ def test_of_two_as_near_the_lower_loss(better, chosen):
 
     choice: ScaleChoice = search(attempt)
     assert choice.scale == chosen
+
+
+ROWS = {
+    "math": [{"prompt": f"{n}+1=", "completion": str(n + 1)} for n in range(5)],
+    "code": [{"prompt": f"upper('a{n}')", "completion": f"'A{n}'"} for n in range(3)],
+}
+
+
+@pytest.mark.parametrize("name", ["math", "math#0.5"])
+def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
+    tmp_path, bases, name
+):
+    workspace = make_adapters(tmp_path / "work", bases(), ROWS)
+    base, tokenizer = base_identity(workspace), load_tokenizer(bases())
+    request = request_merge(workspace, [name, "code"], MergeOptions(), base)
+    choice = choose_scale(workspace, request, silent)
+    step = HALF if "#" in name else PLATEAU
+    reference = {"math": score_of(1, step), "code": score_of(2, PLATEAU)}
+    for trial in (choice.trials[0], choice.trials[-1]):
+        fixed = request_merge(workspace, [name, "code"], MergeOptions(scale=trial.scale), base)
+        model = load_model(build_merge(workspace, fixed).artifact.path)
+        found = {}
+        for domain, rows in ROWS.items():
+            given = [Row(row["prompt"], row["completion"]) for row in rows]
+            found[domain] = completion_score(tokenizer, given, system=system_of(domain))(model, 0)
+        assert trial.scores == {domain: f.score for domain, f in found.items()}
+        assert trial.losses == pytest.approx({domain: f.loss for domain, f in found.items()})
+        change = {domain: f.score - reference[domain] for domain, f in found.items()}
+        worst = min(change, key=change.__getitem__)
+        assert trial.worst == pytest.approx(change[worst])
+        right, asked = sum(found[worst].correct), len(ROWS[worst])
+        share = Fraction(int(right) + 1, asked + 2)
+        assert trial.error**2 == pytest.approx(float(share * (1 - share) / asked))
