@@ -124,7 +124,15 @@ def test_a_start_that_is_not_there_is_named_with_the_mend(tmp_path, init):
 def test_without_or_with_another_start_it_is_refused(tmp_path):
     base, adapter, _ = _train(tmp_path, "pissa")
     start = adapter / "pissa_init"
-    files.edit(start, lambda t: t.pop(next(iter(t))))
+    files.configure(adapter, use_dora=True)
+    with pytest.raises(CompatibilityError, match="DoRA on an initialisation that changes the base"):
+        open_deltas(adapter, open_base(base), "a", "0" * 64)
+    files.configure(adapter, use_dora=False)
+    first = next(iter(files.read(start)))
+    files.edit(start, lambda t: t.update({first: t[first][:2].clone()}))
+    with pytest.raises(CompatibilityError, match="initial factors have other names or shapes"):
+        open_deltas(adapter, open_base(base), "a", "0" * 64)
+    files.edit(start, lambda t: t.pop(first))
     with pytest.raises(CompatibilityError, match="initial factors have other names"):
         open_deltas(adapter, open_base(base), "a", "0" * 64)
     start.rename(adapter / "elsewhere")

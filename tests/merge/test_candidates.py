@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from additive.errors import CompatibilityError
+from additive.merge.building import build_method
 from additive.merge.candidates import resident
+from additive.merge.recipe import Rule
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS, ONE_SIDED
 from tests.merge.making import merge, recipe, source
@@ -32,6 +36,26 @@ def test_every_scale_is_what_the_engine_writes(tmp_path, method, dtype):
             written = tiny.load(tmp_path / str(scale)).state_dict()
             assert all(torch.equal(tensor, written[n]) for n, tensor in model.state_dict().items())
     assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_rules_and_the_outputs_numbers_are_shown_as_they_are_written(tmp_path, dtype):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    tuned = [source(tiny.save_fine_tune(tmp_path / f"s{i}", base, seed=i)) for i in (1, 2)]
+    rules = (
+        Rule("*.q_proj.weight", build_method("linear"), 0.5),
+        Rule("*.down_proj.weight", None),
+        Rule("*.up_proj.weight", build_method("ties")),
+    )
+    made = replace(recipe(*tuned, dtype=dtype), rules=rules)
+    model = tiny.load(base)
+    with resident(model, base, made) as switch:
+        for scale in (1.0, 0.3):
+            switch(scale)
+            merge(tmp_path / str(scale), base, replace(made, scale=scale))
+            written = tiny.load(tmp_path / str(scale)).state_dict()
+            for name, tensor in model.state_dict().items():
+                assert torch.equal(tensor, written[name]), name
 
 
 @pytest.mark.parametrize("kind", ["head", "gpt2 embedding"])
