@@ -116,6 +116,12 @@ slices:
   - sources:
       - {{{{model: {{base}}+{{lora}}, layer_range: [2, 4], parameters: {{{{weight: 1}}}}}}}}
     parameters: {{{{normalize: false}}}}""",
+    "a slice of one layer": f"""merge_method: linear
+slices:
+  - sources:
+      - {{{{model: {{a}}, layer_range: [1, 2], parameters: {{{{weight: {GRADIENT}}}}}}}}}
+      - {{{{model: {{b}}, layer_range: [3, 4], parameters: {{{{weight: 0.7}}}}}}}}
+  - sources: [{{{{model: {{base}}, layer_range: [1, 4], parameters: {{{{weight: 1}}}}}}}}]""",
     "scaled modules": """merge_method: passthrough
 slices:
   - sources:

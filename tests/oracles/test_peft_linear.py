@@ -85,6 +85,14 @@ def test_its_error_is_the_cross_terms():
     assert cross.norm() > exact.norm(), "for random factors the error is larger than the sum"
 
 
+def test_a_source_of_weight_zero_is_not_there():
+    stack = replace(random_stack((24, 16), 3, seed=3), weights=(1.0, 0.0, 2.0))
+    kept = (stack.deltas[0], stack.deltas[2])
+    without = replace(stack, deltas=kept, weights=(1.0, 2.0), sources=("s0", "s2"))
+    method = build_method("peft_linear")
+    torch.testing.assert_close(method.merge(stack).dense(), method.merge(without).dense())
+
+
 def test_an_adapter_holds_it_at_the_rank_of_one_source(tmp_path):
     base = tiny.save_base(tmp_path / "base", "llama")
     adapters = _adapters(tmp_path, base, "llama", target_modules=["q_proj"])

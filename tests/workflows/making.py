@@ -14,7 +14,11 @@ from tests.deltas import tiny
 
 Row = dict[str, str]
 TARGETS = ["q_proj", "up_proj"]
-PLATEAU, HALF = 20, 10
+PLATEAU, HALF, QUARTER = 20, 10, 5
+SNAPSHOTS = (
+    Snapshot(fraction=0.25, step=QUARTER, path="snapshots/0.25"),
+    Snapshot(fraction=0.5, step=HALF, path="snapshots/0.5"),
+)
 
 
 def make_adapters(root: Path, base: Path, rows: Mapping[str, Sequence[Row]]) -> Workspace:
@@ -40,12 +44,14 @@ def system_of(name: str) -> str:
 
 def score_of(seed: int, step: int) -> float:
     """What the specialist of a seed is recorded to have scored on its validation rows."""
-    return (0.9 if step == PLATEAU else 0.6) / seed
+    return (0.3 + 0.03 * step) / seed
 
 
 def _freeze(workspace: Workspace, base: Path, name: str, seed: int) -> None:
     with workspace.store.staging("specialist", name) as staged:
-        for directory, moved in ((staged, seed), (staged / "snapshots" / "0.5", seed + 5)):
+        snapshots = [staged / snapshot.path for snapshot in SNAPSHOTS]
+        for number, directory in enumerate((staged, *snapshots)):
+            moved = seed + 5 * number
             tiny.save_adapter(directory, base, seed=moved, r=3, target_modules=TARGETS)
             (directory / "README.md").unlink(missing_ok=True)
         draft = ManifestDraft(
@@ -61,11 +67,11 @@ def _trained(seed: int) -> dict[str, Any]:
     """What training records: a curve with another suite beside its own, and a snapshot."""
     points = [
         CurvePoint(step=step, suite=suite, score=score)
-        for step in (HALF, PLATEAU)
+        for step in (QUARTER, HALF, PLATEAU)
         for suite, score in (("general", 0.05), ("validation", score_of(seed, step)), ("x", 1.0))
     ]
     return {
         "curve": tuple(points),
         "saturation": {"outcome": "saturated", "plateau_step": PLATEAU, "score": 0.99},
-        "snapshots": (Snapshot(fraction=0.5, step=HALF, path="snapshots/0.5"),),
+        "snapshots": SNAPSHOTS,
     }

@@ -6,11 +6,13 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from additive.artifacts.identity import identify_base
 from additive.artifacts.manifest import ManifestDraft
 from additive.cli.main import run
 from additive.errors import CompatibilityError, SpecError, UsageError
+from additive.merge.kit.export import to_mergekit
 from additive.workflows.exporting import export_mergekit
 from additive.workflows.mergekit import build_mergekit, mergekit_name, request_mergekit
 from additive.workflows.merging import build_merge
@@ -18,6 +20,7 @@ from additive.workflows.requests import MergeOptions, request_merge
 from additive.workspace import Workspace
 from tests.merge import files
 from tests.merge.conformance import by_mergekit, distance, make_zoo
+from tests.merge.making import recipe, source
 
 CLOSE = 1e-5
 
@@ -129,6 +132,67 @@ def test_a_foreign_base_and_a_missing_model_are_refused_at_their_place(workspace
     (workspace.root / "merges" / "bad.yaml").unlink()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "option"),
+    [
+        ("method", "ties", "--method"),
+        ("weights", {"math": 0.5}, "--weight"),
+        ("scale", 0.5, "--scale"),
+        ("parameters", {"density": 0.5}, "--set"),
+        ("output", "adapter", "--output"),
+        ("dtype", "float32", "--dtype"),
+        ("rank", 4, "--rank"),
+        ("before", ("pico",), "--before"),
+        ("after", ("svc",), "--after"),
+        ("rules", ("*=linear",), "--rule"),
+    ],
+)
+def test_what_the_file_says_itself_is_no_option(workspace, base, field, value, option):
+    write(workspace, "asked", "merge_method: linear\nmodels: [{model: math}]\n")
+    with pytest.raises(UsageError, match=f"{option} is given when a mergekit file says"):
+        request_mergekit(workspace, "asked", MergeOptions(**{field: value}), base)
+
+
+def test_a_copy_of_the_base_is_the_base(workspace, base, zoo):
+    shutil.copytree(zoo.places["base"], workspace.root / "saves" / "copy")
+    text = "merge_method: linear\nmodels: [{model: math}, {model: saves/copy}]\n"
+    write(workspace, "copied", text)
+    request = request_mergekit(workspace, "copied", MergeOptions(), base)
+    assert request.recipe.models["saves/copy"] is None
+    assert [parent.name for parent in request.parents] == ["math"]
+
+
+def test_a_domains_name_is_the_domain_and_a_path_is_the_file(tmp_path):
+    (tmp_path / "merges").mkdir()
+    (tmp_path / "domains" / "math").mkdir(parents=True)
+    (tmp_path / "additive.yaml").write_text("version: 1\nbase: {model: org/base}\n")
+    (tmp_path / "domains" / "math" / "domain.yaml").write_text("version: 1\n")
+    for name in ("math", "both"):
+        (tmp_path / "merges" / f"{name}.yaml").write_text("merge_method: linear\nmodels: []\n")
+    found = Workspace(tmp_path)
+    assert mergekit_name(found, ["math"]) is None
+    assert mergekit_name(found, ["merges/math.yaml"]) == "math"
+    assert mergekit_name(found, ["both"]) == "both"
+    assert mergekit_name(found, ["both", "math"]) is None
+
+
+def test_an_export_has_the_bases_numbers_and_no_path_that_mergekit_would_split(tmp_path):
+    tensors = files.values(0)
+    for few, many in (("float32", "bfloat16"), ("bfloat16", "float32")):
+        mixed = {
+            name: tensor.to(getattr(torch, few if "norm" in name else many))
+            for name, tensor in tensors.items()
+        }
+        base = files.write_model(tmp_path / many, mixed)
+        adapter = files.write_lora(tmp_path / "lora", 1)
+        text = to_mergekit(recipe(source(adapter), scale=0.5), base)
+        assert f"out_dtype: {many}\n" in text
+        assert f'"{base}+{adapter}"' in text
+        split = files.write_lora(tmp_path / "a+b", 1)
+        with pytest.raises(UsageError, match=r"path of a\+b has a \+ when mergekit splits"):
+            to_mergekit(recipe(source(split)), base)
+
+
 RECIPES = {
     "sum": "{method: task_arithmetic, scale: 0.7, dtype: float32",
     "mean": "{method: linear, scale: 0.9, dtype: float32",
@@ -168,6 +232,9 @@ def test_there_and_back(workspace, base, zoo, tmp_path, name):
         ("output: adapter", "output is adapter", "output: checkpoint"),
         ("scale: validation", "scale of no is chosen on validation rows", "additive merge no"),
         ("method: mergekit/multislerp, scale: 0.5", "scale is 0.5 when", "scale: 1"),
+        ("rules: [{match: '*norm*', method: base}]", "rules are given when mergekit", "None"),
+        ("before: [pico]", "steps are given when mergekit", "None"),
+        ("after: [svc]", "steps are given when mergekit", "None"),
     ],
 )
 def test_what_mergekit_computes_otherwise_is_not_exported(workspace, recipe, message, help_):
