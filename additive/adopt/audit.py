@@ -146,6 +146,8 @@ def _adapt(source: DeltaSource) -> dict[str, Any]:
     if not isinstance(source, AdapterSource):
         return {"kind": "full"}
     config = source.config
+    if config.kind == "ia3":
+        return {"kind": "ia3"}
     rank, alpha = plain_size(config)
     said: dict[str, Any] = {"kind": "lora", "rank": rank, "alpha": alpha}
     flags = {"rslora": config.rslora, "dora": config.dora}

@@ -95,7 +95,7 @@ def _what(adopted: Adopted) -> str:
     adapt, audit = manifest.spec["adapt"], manifest.times["audit"]
     modules = audit["modules"]
     some = ", ".join(modules[:_SHOWN]) + (", …" if len(modules) > _SHOWN else "")
-    kind = "full fine-tune"
+    kind = f"IA3 on {some}" if adapt["kind"] == "ia3" else "full fine-tune"
     if adapt["kind"] == "lora":
         flags = "".join(f" {flag}" for flag in ("rslora", "dora") if adapt.get(flag))
         kind = f"LoRA{flags} r={adapt['rank']} α={adapt['alpha']:g} on {some}"

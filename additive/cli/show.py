@@ -102,7 +102,8 @@ def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:
 def _adaptation(adapt: dict[str, Any]) -> str:
     """`lora, rank 8, alpha 16, all-linear`; what is as it usually is is left out."""
     if adapt.get("kind") != "lora":
-        return "full fine-tune" if adapt.get("kind") == "full" else _inline(adapt)
+        names = {"full": "full fine-tune", "ia3": "IA3"}
+        return names.get(str(adapt.get("kind")), _inline(adapt))
     parts = ["lora", *(f"{key} {_inline(adapt[key])}" for key in ("rank", "alpha") if key in adapt)]
     parts += [_inline(adapt["targets"])] if adapt.get("targets") else []
     parts += ["rsLoRA"] if adapt.get("rslora") else []

@@ -38,6 +38,10 @@ class Base:
         """Every stored tensor's name in file order, then the aliases."""
         return (*self.checkpoint.names(), *self.aliases)
 
+    def has(self, name: str) -> bool:
+        """Whether it has a parameter of exactly this name."""
+        return name in self.checkpoint or name in self.aliases
+
     def stored(self, name: str) -> str:
         """The name under which a parameter is stored: itself, unless it is an alias."""
         return self.aliases.get(name, name)

@@ -6,12 +6,16 @@
     base_model.model.model.embed_tokens.base_layer.weight               a copy of the base's weight
     base_model.model.lm_head.weight                                     a module saved whole
     base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta
+    base_model.model.model.layers.0.self_attn.k_proj.ia3_l              the scales of IA3
+    base_model.model.model.layers.0.mlp.experts.base_layer.lora_A.weight
 
-Everything else is refused by name.
+The last is a factor of a parameter that `target_parameters` names: PEFT nests one wrapper per
+parameter, see `parameters`. Everything else is refused by name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -29,7 +33,10 @@ _PARTS = {
     "token_adapter.trainable_tokens_delta": "tokens",
     "base_layer.weight": "base_copy",
     "base_layer.bias": "trained_bias",
+    "ia3_l": "scales",
 }
+# What lies below a module that PEFT wrapped too: the wrappers' names are in the middle.
+_WRAPPERS = re.compile(r"(?:\.base_layer)+\.(?!base_layer|lora_|weight$|bias$)")
 _NEEDS = {"A": "B", "B": "A", "embedding_A": "embedding_B", "embedding_B": "embedding_A"}
 
 
@@ -57,7 +64,7 @@ def parse_keys(names: Iterable[str], where: str) -> AdapterKeys:
                 where=where,
                 help="save the adapter with PEFT's save_pretrained",
             )
-        short = name.removeprefix(_PREFIX)
+        short = _WRAPPERS.sub(".", name.removeprefix(_PREFIX))
         module, part = _split(short, where)
         if part == "saved":
             saved[module] = name

@@ -3,6 +3,7 @@
 `Difference`  θ_ft − θ_0 of a full fine-tune or of a module that was saved whole
 `Dora`        m/‖W + s·B·A‖·(W + s·B·A) − W, exactly as the layer computes it
 `TokenRows`   some rows of an embedding replaced by trained ones
+`Scaled`      W times a trained vector, the delta of IA3
 
 All know the trained values, so one of them at weight 1 gives these, bit for bit.
 """
@@ -120,6 +121,37 @@ class TokenRows:
             if start <= index < stop:
                 out[index - start] = self.values[position]
         return out
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole delta."""
+        return assemble(self, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """The weight delta of IA3 (Liu et al., 2022, arXiv:2205.05638): l ⊙ W − W.
+
+    `scales` multiplies the columns of the matrix view (`by_column`), or its rows; a bias is one
+    row.
+    """
+
+    base: Tensor
+    scales: Tensor
+    by_column: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return tuple(self.base.shape)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of l ⊙ W − W, float32."""
+        return Dense(self.trained_rows(start, stop).sub_(_rows(self.base, start, stop)))
+
+    def trained_rows(self, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of l ⊙ W, float32."""
+        scales = self.scales if self.by_column else self.scales[start:stop].unsqueeze(1)
+        return _rows(self.base, start, stop).to(torch.float32, copy=True).mul_(scales)
 
     def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The whole delta."""

@@ -1,8 +1,9 @@
 """Deltas: what one training, or one merge, adds to one parameter.
 
-`Dense` is a tensor, `LowRank` is s·B·A. A method may match on these two and stay in factor space;
-`dense()` always works. The other kinds (`lazy.py`) are computed from mapped files, block by block:
-`rows(start, stop)` gives a block of the matrix view (see `tiles`) as `Dense` or `LowRank`.
+`Dense` is a tensor, `LowRank` is s·B·A, `Experts` one s·B·A per expert. A method may match on the
+first two and stay in factor space; `dense()` always works. The other kinds (`lazy.py`) are computed
+from mapped files, block by block: `rows(start, stop)` gives a block of the matrix view (see
+`tiles`) as `Dense` or `LowRank`.
 """
 
 from __future__ import annotations
@@ -100,6 +101,40 @@ class LowRank:
 
 
 @dataclass(frozen=True, eq=False)
+class Experts:
+    """One s·Bₑ·Aₑ per expert: B is (experts, rows, rank), A is (experts, rank, columns), float32;
+    the parameter is (experts, rows, columns).
+    """
+
+    B: Tensor
+    A: Tensor
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The parameter's shape."""
+        return (*self.B.shape[:2], self.A.shape[2])
+
+    def expert(self, index: int) -> LowRank:
+        """What was added to one expert."""
+        return LowRank(self.B[index], self.A[index], self.scale)
+
+    def rows(self, start: int, stop: int) -> Dense:
+        """Rows [start, stop) of the matrix view, in which the experts lie below each other."""
+        height = self.B.shape[1]
+        blocks = []
+        for index in range(start // height, -(-stop // height)):
+            first = index * height
+            low = self.expert(index).rows(max(start - first, 0), min(stop - first, height))
+            blocks.append((low.B * low.scale) @ low.A)
+        return Dense(torch.cat(blocks))
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The whole delta."""
+        return assemble(self, dtype)
+
+
+@dataclass(frozen=True, eq=False)
 class Sum:
     """Σ cᵢ·δᵢ of deltas of one shape, summed in the order given. Made by `combine`."""
 
@@ -125,7 +160,7 @@ class Sum:
 
 def combine(terms: Sequence[tuple[float, Delta]]) -> Delta:
     """Σ cᵢ·δᵢ in factor space as far as it goes: all `LowRank` terms become one with stacked
-    factors.
+    factors, and so do all `Experts`.
 
     A single term with coefficient 1 is returned as it is, so that it keeps its exact values.
 
@@ -135,9 +170,12 @@ def combine(terms: Sequence[tuple[float, Delta]]) -> Delta:
     """
     flat = [pair for coefficient, delta in terms for pair in _flatten(coefficient, delta)]
     low = [(c, d) for c, d in flat if isinstance(d, LowRank)]
-    other = [(c, d) for c, d in flat if not isinstance(d, LowRank)]
+    experts = [(c, d) for c, d in flat if isinstance(d, Experts)]
+    other = [(c, d) for c, d in flat if not isinstance(d, LowRank | Experts)]
     if low:
         other.insert(0, (1.0, _stack(low)))
+    if experts:
+        other.insert(0, (1.0, _stack_experts(experts)))
     if len(other) == 1 and other[0][0] == 1.0:
         return other[0][1]
     return Sum(tuple(other))
@@ -155,6 +193,14 @@ def _stack(terms: Sequence[tuple[float, LowRank]]) -> LowRank:
         return LowRank(delta.B, delta.A, coefficient * delta.scale)
     B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=1)
     return LowRank(B, torch.cat([delta.A for _, delta in terms], dim=0))
+
+
+def _stack_experts(terms: Sequence[tuple[float, Experts]]) -> Experts:
+    if len(terms) == 1:
+        coefficient, delta = terms[0]
+        return Experts(delta.B, delta.A, coefficient * delta.scale)
+    B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=2)
+    return Experts(B, torch.cat([delta.A for _, delta in terms], dim=1))
 
 
 def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:

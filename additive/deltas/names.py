@@ -5,31 +5,52 @@ from __future__ import annotations
 from additive.deltas.base import Base
 from additive.errors import CompatibilityError, did_you_mean
 
+# What transformers calls a module where the files of some models have another name for it.
+_RENAMED = (("mlp", "block_sparse_moe"),)
+
 
 def resolve(name: str, base: Base, where: str) -> str:
-    """The base's name of a parameter that an adapter or a fine-tune calls `name`.
-
-    The name itself; else without its first component (`transformer.wte.weight` in a base that
-    stores `wte.weight`); else the one base name that ends with it
-    (`language_model.model.norm.weight`).
+    """The base's name of a parameter that an adapter or a fine-tune calls `name`; see `find`.
 
     Raises: CompatibilityError when the base has no such parameter.
     """
-    known = base.names()
-    names = set(known)
-    if name in names:
-        return name
-    without = name.partition(".")[2]
-    if without in names:
-        return without
-    longer = [candidate for candidate in known if candidate.endswith(f".{name}")]
-    if len(longer) == 1:
-        return longer[0]
+    found = find(name, base)
+    if found is not None:
+        return found
     raise CompatibilityError(
-        f"{name} is changed and the base has no such parameter{did_you_mean(name, known)}",
+        f"{name} is changed and the base has no such parameter{did_you_mean(name, base.names())}",
         where=where,
         help=f"merge it into the base it was trained on; this base is {base.directory}",
     )
+
+
+def find(name: str, base: Base) -> str | None:
+    """The base's name of a parameter that is elsewhere called `name`; None when it has none.
+
+    The name itself; else without its first component (`transformer.wte.weight` in a base that
+    stores `wte.weight`); else the one base name that ends with it
+    (`language_model.model.norm.weight`); else one of these under another name of the module
+    (`block_sparse_moe.gate.weight` in Mixtral's files is `mlp.gate.weight` in transformers).
+    """
+    for spelled in (name, *_respelled(name)):
+        if base.has(spelled):
+            return spelled
+        without = spelled.partition(".")[2]
+        if base.has(without):
+            return without
+        longer = [known for known in base.names() if known.endswith(f".{spelled}")]
+        if len(longer) == 1:
+            return longer[0]
+    return None
+
+
+def _respelled(name: str) -> list[str]:
+    parts = name.split(".")
+    return [
+        ".".join(theirs if part == ours else part for part in parts)
+        for ours, theirs in _RENAMED
+        if ours in parts
+    ]
 
 
 def check_shape(name: str, found: tuple[int, ...], base: Base, where: str) -> None:

@@ -47,6 +47,7 @@ _HARMLESS = frozenset(
         "revision",
         "runtime_config",
         "target_modules",
+        "target_parameters",
         "task_type",
         "trainable_token_indices",
         "use_dora",
@@ -54,8 +55,24 @@ _HARMLESS = frozenset(
         "velora_config",
     }
 )
+_HARMLESS_IN_IA3 = frozenset(
+    {
+        "auto_mapping",
+        "base_model_name_or_path",
+        "exclude_modules",
+        "fan_in_fan_out",
+        "feedforward_modules",
+        "inference_mode",
+        "init_ia3_weights",
+        "modules_to_save",
+        "peft_type",
+        "peft_version",
+        "revision",
+        "target_modules",
+        "task_type",
+    }
+)
 _WHY = {
-    "target_parameters": "adapters on mixture-of-experts parameters are not supported yet",
     "layer_replication": "the adapted model has other layers than the base",
     "megatron_config": "tensor-parallel adapters have to be gathered first",
     "use_qalora": "its A sees pooled inputs",
@@ -76,6 +93,8 @@ _SAFE_INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "defa
 class AdapterConfig:
     """The part of an adapter's configuration that its delta depends on.
 
+    kind     `lora` or `ia3`; of IA3 only the orientation and the name of the base mean anything
+    parameters  `target_parameters`: ends of names of parameters that are adapted without a module
     initial  where the factors lie that training started from, of an initialisation that took them
              out of the base (PiSSA, OLoRA, CorDA, LoRA-GA); None for all others
     """
@@ -92,6 +111,8 @@ class AdapterConfig:
     token_indices: tuple[int, ...] | Mapping[str, tuple[int, ...]]
     base_id: str | None
     initial: Path | None = None
+    kind: str = "lora"
+    parameters: tuple[str, ...] = ()
 
     def rank_of(self, module: str) -> int:
         """The rank that the configuration gives a module."""
@@ -125,6 +146,8 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
     path = directory / "adapter_config.json"
     raw = read_object(path)
     _refuse_kinds(raw, path)
+    if raw["peft_type"] == "IA3":
+        return _ia3(raw, path)
     try:
         return AdapterConfig(
             path=path,
@@ -139,21 +162,41 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
             token_indices=_tokens(raw.get("trainable_token_indices")),
             base_id=raw.get("base_model_name_or_path"),
             initial=initial_file(raw.get("init_lora_weights"), directory),
+            parameters=tuple(str(name) for name in raw.get("target_parameters") or ()),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"is no LoRA configuration ({error!r})", where=str(path)) from None
 
 
+def _ia3(raw: Mapping[str, Any], path: Path) -> AdapterConfig:
+    return AdapterConfig(
+        path=path,
+        rank=0,
+        alpha=0.0,
+        rank_pattern={},
+        alpha_pattern={},
+        rslora=False,
+        dora=False,
+        fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
+        bias="none",
+        token_indices=(),
+        base_id=raw.get("base_model_name_or_path"),
+        kind="ia3",
+    )
+
+
 def _refuse_kinds(raw: Mapping[str, Any], path: Path) -> None:
     kind = raw.get("peft_type")
-    if kind != "LORA":
+    if kind not in ("LORA", "IA3"):
         raise CompatibilityError(
-            f"adapter is {kind} when it should be LORA: its delta is not s·B·A",
+            f"adapter is {kind} when it should be LORA or IA3: what it adds to a weight is not"
+            " known here",
             where=str(path),
             help="train with LoRA or DoRA, or merge it into its base and take the full checkpoint",
         )
+    harmless = _HARMLESS if kind == "LORA" else _HARMLESS_IN_IA3
     for field in sorted(raw):
-        if field not in _HARMLESS and raw[field]:
+        if field not in harmless and raw[field]:
             why = _WHY.get(field, "what it does to the weights is not known here")
             raise CompatibilityError(
                 f"{field} is set: {why}",

@@ -11,17 +11,39 @@ from additive.deltas.model import Delta
 from additive.errors import IntegrityError
 from additive.types.digests import Digest
 
-Orientation = Literal["linear", "conv1d", "embedding"]
+Orientation = Literal["linear", "conv1d", "embedding", "parameter"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a parameter that PEFT adapts by `target_parameters`.
+
+    parameter   what PEFT calls it, without its module: `gate_up_proj`
+    depth       how many wrappers of the same module PEFT puts around this one's
+    experts     how many experts it holds, 1 for a matrix
+    expert      the one that lies here; None where the base stores all of them in one tensor
+    part, parts  of its outputs, which share lies here: gate is 0 and up is 1 of 2
+    transposed  whether the base stores (experts, inputs, outputs)
+    """
+
+    parameter: str
+    depth: int
+    experts: int = 1
+    expert: int | None = None
+    part: int = 0
+    parts: int = 1
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
 class AdapterTarget:
     """Where PEFT would put the factors of a parameter: the module's name and which way its weight
-    lies.
+    lies; of `target_parameters`, also which parameter of the module.
     """
 
     module: str
     orientation: Orientation
+    slot: Slot | None = None
 
 
 class DeltaSource(Protocol):
@@ -43,7 +65,7 @@ class DeltaSource(Protocol):
 
     @property
     def kind(self) -> str:
-        """`lora`, `dora` or `full`."""
+        """`lora`, `dora`, `ia3` or `full`."""
         ...
 
     def parameters(self) -> tuple[str, ...]:

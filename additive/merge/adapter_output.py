@@ -4,18 +4,16 @@ read.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from additive.deltas.model import LowRank
+from additive.deltas.model import Experts, LowRank
 from additive.deltas.norms import delta_norm
-from additive.deltas.source import AdapterTarget, DeltaSource
+from additive.deltas.source import DeltaSource
 from additive.errors import CompatibilityError, UsageError
+from additive.merge.adapter_places import adapter_config, check_places, place
 from additive.merge.building import method_name
 from additive.merge.compose import merged_part
 from additive.merge.compress import Compressed, compress
@@ -32,7 +30,6 @@ from additive.tensors.writer import write_file
 from additive.types.digests import TensorLeaf, weights_digest
 
 FILE = "adapter_model.safetensors"
-_PREFIX = "base_model.model."
 
 
 def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
@@ -53,6 +50,7 @@ def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
             )
         for position in opened.touching(name):
             _check_source(name, opened.sources[position], recipe.rank)
+    check_places(opened, _merged(recipe, opened))
 
 
 def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
@@ -69,29 +67,27 @@ def write_adapter(plan: Plan, opened: Sources, out: Path, workers: int) -> Merge
     """Write adapter_model.safetensors (float32) and adapter_config.json into `out`."""
     recipe = plan.recipe
     conclusion = survey_model(recipe, opened, workers)
-    names = [name for name in opened.parameters() if recipe.part(name).method is not None]
+    names = _merged(recipe, opened)
     made = each(lambda name: _factors(recipe, opened, name, conclusion), names, workers)
-    tensors: dict[str, Tensor] = {}
-    modules: dict[str, _Module] = {}
-    for name, found in zip(names, made, strict=True):
-        target = _target(opened, name)
-        tensors |= _tensors(target, found.delta)
-        modules[name] = _Module(target, found.delta.rank, delta_norm(found.delta), found.energy)
+    found = dict(zip(names, made, strict=True))
+    placed = place(opened, {name: one.delta for name, one in found.items()})
+    tensors = {key: tensor for each_place in placed for key, tensor in each_place.tensors.items()}
     write_file(out / FILE, tensors, {"format": "pt"})
-    write_json(out / "adapter_config.json", _config(plan, list(modules.values())))
+    write_json(out / "adapter_config.json", adapter_config(placed, plan.base_id))
     with open_file(out / FILE) as written:
         leaves = leaves_of(written)
+    modules = {n: _Module(delta_norm(one.delta), one.energy) for n, one in found.items()}
     return _report(leaves, modules, sum(tensor.nbytes for tensor in tensors.values()), recipe)
+
+
+def _merged(recipe: Recipe, opened: Sources) -> list[str]:
+    return [name for name in opened.parameters() if recipe.part(name).method is not None]
 
 
 @dataclass(frozen=True)
 class _Module:
-    """What was written for one parameter: its place, rank, norm, and the share of ‖Δ‖² that is in
-    it.
-    """
+    """Of what was written for one parameter: its norm, and the share of ‖Δ‖² that is in it."""
 
-    target: AdapterTarget
-    rank: int
     norm: float
     energy: float
 
@@ -121,59 +117,13 @@ def _report(
     )
 
 
-def _target(opened: Sources, name: str) -> AdapterTarget:
-    targets = [opened.sources[i].target(name) for i in opened.touching(name)]
-    return next(target for target in targets if target is not None)
-
-
 def _factors(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> Compressed:
     delta = merged_part(recipe.part(name), stack_of(recipe, opened, name, conclusion))
     if recipe.rank is not None:
         return compress(delta, recipe.rank)
-    if not isinstance(delta, LowRank):
+    if not isinstance(delta, LowRank | Experts):
         raise CompatibilityError(
             f"{name} is not low-rank after the merge", help="use --output checkpoint"
         )
-    return Compressed(LowRank(delta.B * delta.scale, delta.A), 1.0)
-
-
-def _tensors(target: AdapterTarget, delta: LowRank) -> dict[str, Tensor]:
-    stem = f"{_PREFIX}{target.module}"
-    if target.orientation == "linear":
-        return {f"{stem}.lora_A.weight": delta.A, f"{stem}.lora_B.weight": delta.B}
-    A, B = delta.B.T.contiguous(), delta.A.T.contiguous()
-    if target.orientation == "embedding":
-        return {f"{stem}.lora_embedding_A": A, f"{stem}.lora_embedding_B": B}
-    return {f"{stem}.lora_A.weight": A, f"{stem}.lora_B.weight": B}
-
-
-def _config(plan: Plan, modules: list[_Module]) -> dict[str, Any]:
-    """The commonest rank is `r`, others are in rank_pattern; alpha = rank everywhere: s is 1."""
-    common = Counter(module.rank for module in modules).most_common(1)[0][0]
-    others = {
-        _anchored(module.target.module): module.rank
-        for module in sorted(modules, key=lambda module: module.target.module)
-        if module.rank != common
-    }
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": plan.base_id,
-        "r": common,
-        "lora_alpha": common,
-        "rank_pattern": others,
-        "alpha_pattern": others,
-        "target_modules": sorted(module.target.module for module in modules),
-        "fan_in_fan_out": any(m.target.orientation == "conv1d" for m in modules),
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "use_rslora": False,
-        "use_dora": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-    }
-
-
-def _anchored(module: str) -> str:
-    # PEFT matches keys as regular expressions at the end of the module's name.
-    return "^" + module.replace(".", r"\.")
+    kind = type(delta)
+    return Compressed(kind(delta.B * delta.scale, delta.A), 1.0)

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, LowRank
+from additive.deltas.model import Delta, Dense, Experts, LowRank
 from additive.deltas.tiles import matrix_shape
 
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
-    """A delta cut to a rank; `energy` is the share of ‖Δ‖² that is left, [0, 1]."""
+    """A delta cut to a rank, stacked experts each to that rank; `energy` is the share of ‖Δ‖² that
+    is left, [0, 1].
+    """
 
-    delta: LowRank
+    delta: LowRank | Experts
     energy: float
 
 
@@ -29,13 +31,33 @@ def compress(delta: Delta, rank: int) -> Compressed:
     >>> compress(LowRank(torch.eye(3), torch.diag(torch.tensor([2.0, 1.0, 0.0]))), 1).energy
     0.8
     """
+    if len(delta.shape) == 3:
+        return _each_expert(delta, rank)
+    low, kept, total = _cut(delta, rank)
+    return Compressed(low, min(kept / total, 1.0) if total > 0 else 1.0)
+
+
+def _cut(delta: Delta, rank: int) -> tuple[LowRank, float, float]:
+    """The best factors of that rank, ‖·‖² of them and of the whole."""
     U, sigma, V = _triples(delta)
     total = sigma.square().sum().item()
     kept = max(1, min(rank, sigma.numel()))
     root = sigma[:kept].sqrt()
     B, A = (U[:, :kept] * root).float(), (V[:, :kept] * root).T.float().contiguous()
-    energy = sigma[:kept].square().sum().item() / total if total > 0 else 1.0
-    return Compressed(LowRank(B, A), min(energy, 1.0))
+    return LowRank(B, A), sigma[:kept].square().sum().item(), total
+
+
+def _each_expert(delta: Delta, rank: int) -> Compressed:
+    experts = (
+        [delta.expert(index) for index in range(delta.shape[0])]
+        if isinstance(delta, Experts)
+        else [Dense(matrix) for matrix in delta.dense()]
+    )
+    cut = [_cut(expert, rank) for expert in experts]
+    kept, total = sum(each[1] for each in cut), sum(each[2] for each in cut)
+    stacked = Experts(torch.stack([low.B for low, _, _ in cut]),
+                      torch.stack([low.A for low, _, _ in cut]))  # fmt: skip
+    return Compressed(stacked, min(kept / total, 1.0) if total > 0 else 1.0)
 
 
 def _triples(delta: Delta) -> tuple[Tensor, Tensor, Tensor]:

@@ -85,9 +85,9 @@ def _source(parent: Parent, manifest: Manifest | None, standing: str | None) -> 
 def _adapt(manifest: Manifest) -> tuple[str, ...]:
     adapt = manifest.spec.get("adapt", {})
     kind = adapt.get("kind") if isinstance(adapt, Mapping) else None
-    words = (
-        {"full": "full fine-tune", "lora": f"LoRA rank {adapt.get('rank', '?')}"} if kind else {}
-    )
+    words = {"full": "full fine-tune", "ia3": "IA3"}
+    if kind == "lora":
+        words["lora"] = f"LoRA rank {adapt.get('rank', '?')}"
     return tuple(filter(None, [words.get(str(kind)), _seed(manifest)]))
 
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 PLAIN = {"r": 4, "lora_alpha": 10, "target_modules": ["q_proj", "v_proj", "up_proj"]}
 CONV = {"r": 4, "lora_alpha": 10, "target_modules": ["c_attn", "c_proj", "c_fc"]}
+SCALES = {"target_modules": ["k_proj", "v_proj", "down_proj"], "feedforward_modules": ["down_proj"]}
+EXPERTS = {
+    "r": 2,
+    "lora_alpha": 6,
+    "target_modules": [],
+    "target_parameters": ["experts.gate_up_proj", "experts.down_proj"],
+}
 
 KINDS: dict[str, tuple[str, dict, dict]] = {
     "lora": ("llama", {}, PLAIN),
@@ -54,6 +61,75 @@ KINDS: dict[str, tuple[str, dict, dict]] = {
     "conv1d lora bias": ("gpt2", {}, {**CONV, "lora_bias": True}),
     "conv1d bias of all": ("gpt2", {}, {**CONV, "bias": "all"}),
     "conv1d whole modules": ("gpt2", {}, {**CONV, "modules_to_save": ["ln_1", "ln_f"]}),
+    "ia3": ("qwen", {}, SCALES),
+    "ia3 conv1d": (
+        "gpt2",
+        {},
+        {"target_modules": ["c_attn", "mlp.c_proj"], "feedforward_modules": ["mlp.c_proj"]},
+    ),
+    "ia3 whole modules": ("llama", {}, {**SCALES, "modules_to_save": ["lm_head"]}),
+    "mixtral": ("mixtral", {}, {**PLAIN, "target_modules": ["q_proj", "o_proj"]}),
+    "mamba": ("mamba", {}, {"r": 4, "target_modules": ["in_proj", "x_proj"]}),
+    "mamba dora": (
+        "mamba",
+        {},
+        {"r": 4, "target_modules": ["x_proj"], "use_dora": True, "bias": "all"},
+    ),
+    "mamba's own parameters": (
+        "mamba",
+        {},
+        {"r": 2, "target_modules": [], "target_parameters": ["mixer.A_log"]},
+    ),
+    "one matrix by name": (
+        "gpt2",
+        {},
+        {"r": 4, "target_modules": [], "target_parameters": ["attn.c_proj.weight"]},
+    ),
+    "experts": ("mixtral", {}, {**EXPERTS, "target_modules": ["q_proj"]}),
+    "experts with patterns": (
+        "mixtral",
+        {},
+        {
+            **EXPERTS,
+            "use_rslora": True,
+            "rank_pattern": {"experts.down_proj": 3},
+            "alpha_pattern": {"layers.1.mlp.experts.gate_up_proj": 5},
+        },
+    ),
+    "experts and router": (
+        "qwen_moe",
+        {},
+        {
+            "r": 2,
+            "target_modules": [],
+            "target_parameters": ["mlp.experts.down_proj", "mlp.gate.weight"],
+        },
+    ),
+    "router of mixtral": (
+        "mixtral",
+        {},
+        {"r": 2, "target_modules": ["v_proj"], "target_parameters": ["gate.weight"]},
+    ),
+    "stacked experts": ("gpt_oss", {}, {**EXPERTS, "target_modules": ["q_proj"]}),
+    "stacked experts, one parameter": (
+        "gpt_oss",
+        {},
+        {"r": 3, "target_modules": [], "target_parameters": ["experts.down_proj"]},
+    ),
+    "stacked experts, bias of all": (
+        "gpt_oss",
+        {},
+        {"r": 2, "target_modules": [], "target_parameters": ["experts.down_proj"], "bias": "all"},
+    ),
+    "stacked experts and their biases": (
+        "gpt_oss",
+        {},
+        {
+            "r": 2,
+            "target_modules": [],
+            "target_parameters": ["experts.gate_up_proj", "experts.gate_up_proj_bias"],
+        },
+    ),
 }
 
 # Adapters that train one side of a tied pair. The merge must split it: PEFT's own merge keeps the

@@ -83,7 +83,22 @@ def test_peft_itself_applies_a_tied_delta_twice(tmp_path):
     assert (before - after).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_what_lies_inside_of_a_wrapped_module_is_merged_too(tmp_path):
+    """Mamba's mixer has a parameter and modules of its own; PEFT's own merge leaves the latter as
+    they were.
+    """
+    config = {"r": 2, "target_modules": ["in_proj"], "target_parameters": ["mixer.A_log"]}
+    base, adapter = _make(tmp_path, ("mamba", {}, config))
+    expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
+    merge(tmp_path / "out", base, recipe(source(adapter)))
+    torch.testing.assert_close(
+        tiny.logits(tiny.load(tmp_path / "out")), expected, rtol=1e-4, atol=1e-5
+    )
+    left = tiny.merged_by_peft(base, adapter).state_dict()
+    assert any("lora_A" in name for name in left)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "mamba"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_one_full_fine_tune_gives_its_bytes(tmp_path, family, dtype):
     base = tiny.save_base(tmp_path / "base", family, dtype=dtype)

@@ -7,18 +7,26 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -33,13 +41,34 @@ _SIZES = {
     "vocab_size": 80,
     "max_position_embeddings": 64,
 }
+_ROUTED = {"num_experts_per_tok": 2}
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 
 
 def build(family: str, seed: int = 0, tied: bool | None = None) -> PreTrainedModel:
-    """A random `llama`, `qwen` (biases), `gemma` (tied, head_dim) or `gpt2` (Conv1D)."""
+    """A random `llama`, `qwen` (biases), `gemma` (tied, head_dim), `gpt2` (Conv1D), `mixtral` and
+    `qwen_moe` (experts apart in the file), `gpt_oss` (experts stacked, inputs first) or `mamba`
+    (tied, a state-space model).
+    """
     torch.manual_seed(seed)
     if family == "llama":
         return LlamaForCausalLM(LlamaConfig(**_SIZES, tie_word_embeddings=bool(tied)))
+    if family == "mixtral":
+        return MixtralForCausalLM(MixtralConfig(**_SIZES, **_ROUTED, num_local_experts=4))
+    if family == "qwen_moe":
+        return Qwen3MoeForCausalLM(
+            Qwen3MoeConfig(**_SIZES, **_ROUTED, head_dim=8, moe_intermediate_size=24, num_experts=4)
+        )
+    if family == "gpt_oss":
+        return GptOssForCausalLM(
+            GptOssConfig(
+                **_SIZES, **_ROUTED, head_dim=8, num_local_experts=4, rope_parameters=_ROPE
+            )
+        )
+    if family == "mamba":
+        return MambaForCausalLM(
+            MambaConfig(hidden_size=32, num_hidden_layers=2, vocab_size=80, state_size=8)
+        )
     if family == "qwen":
         model = Qwen2ForCausalLM(Qwen2Config(**_SIZES, tie_word_embeddings=bool(tied)))
     elif family == "gemma":
@@ -61,10 +90,13 @@ def save_base(directory: Path, family: str, dtype=torch.float32, tied=None, seed
 
 
 def save_adapter(directory: Path, base: Path, seed: int = 1, size: float = 0.05, **config) -> Path:
-    """Save an adapter whose every trained tensor has moved away from its initial value."""
+    """Save an adapter whose every trained tensor has moved away from its initial value; of IA3
+    where the settings name `feedforward_modules`.
+    """
     model = load(base)
     torch.manual_seed(seed)
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config))
+    kind = IA3Config if "feedforward_modules" in config else LoraConfig
+    adapted = get_peft_model(model, kind(task_type="CAUSAL_LM", **config))
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data += size * torch.randn_like(parameter)

@@ -9,6 +9,7 @@ import torch
 
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.plan import plan
+from additive.merge.recipe import Rule
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS
 from tests.merge.making import merge, recipe, source
@@ -22,6 +23,12 @@ ADAPTABLE += [
     "tied",
     "conv1d",
     "conv1d rslora",
+    "mamba",
+    "one matrix by name",
+    "experts",
+    "experts with patterns",
+    "experts and router",
+    "stacked experts",
 ]
 
 
@@ -51,10 +58,44 @@ def test_an_adapter_equals_the_checkpoint(tmp_path, kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["experts", "stacked experts"])
+@pytest.mark.parametrize(("method", "rank"), [("tsv_m", None), ("ties", 60)])
+def test_experts_of_any_method_fit_into_an_adapter(tmp_path, kind, method, rank):
+    """Gate and up then have factors of their own each, and PEFT's one parameter has both."""
+    base = tiny.save_base(tmp_path / "base", KINDS[kind][0])
+    one = tiny.save_adapter(tmp_path / "one", base, seed=1, **KINDS[kind][2])
+    two = tiny.save_adapter(tmp_path / "two", base, seed=2, **KINDS[kind][2])
+    made = {"method": method, "rules": (Rule("*.layers.1.*", None),)}
+    merge(tmp_path / "whole", base, recipe(source(one), source(two), **made))
+    merge(
+        tmp_path / "adapter",
+        base,
+        recipe(source(one), source(two), output="adapter", rank=rank, **made),
+    )
+    expected = tiny.logits(tiny.load(tmp_path / "whole"))
+    loaded = tiny.logits(tiny.adapted_by_peft(base, tmp_path / "adapter"))
+    torch.testing.assert_close(loaded, expected, rtol=1e-4, atol=1e-4)
+    assert (expected - tiny.logits(tiny.load(base))).abs().max() > 1e-3
+
+
+def test_the_order_of_experts_parameters_is_never_guessed(tmp_path):
+    base = tiny.save_base(tmp_path / "base", "mixtral")
+    halves = [
+        tiny.save_adapter(
+            tmp_path / name, base, r=2, target_modules=[], target_parameters=[f"experts.{name}"]
+        )
+        for name in ("gate_up_proj", "down_proj")
+    ]
+    sources = [source(half) for half in halves]
+    plan(recipe(*sources), base)
+    with pytest.raises(CompatibilityError, match="in which order PEFT nests them"):
+        plan(recipe(*sources, output="adapter"), base)
+
+
 def test_what_no_adapter_can_hold(tmp_path):
     base = tiny.save_base(tmp_path / "base", "llama")
     plain = tiny.save_adapter(tmp_path / "plain", base, **KINDS["lora"][2])
-    for kind in ("dora", "whole modules", "tokens"):
+    for kind in ("dora", "whole modules", "tokens", "ia3 whole modules"):
         adapter = tiny.save_adapter(tmp_path / kind.replace(" ", "_"), base, **KINDS[kind][2])
         with pytest.raises(CompatibilityError, match="no LoRA adapter can hold exactly"):
             plan(recipe(source(plain), source(adapter), output="adapter"), base)

@@ -23,7 +23,7 @@ from tests.merge.making import merge, plan_of, recipe, source
     ("changes", "said"),
     [
         ({"peft_type": "LOHA"}, "adapter is LOHA when it should be LORA"),
-        ({"peft_type": "IA3"}, "adapter is IA3"),
+        ({"peft_type": "IA3"}, "lora_alpha is set"),
         ({"peft_type": None}, "adapter is None"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa'"),
         ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights is 'pissa_niter_4'"),
@@ -34,7 +34,7 @@ from tests.merge.making import merge, plan_of, recipe, source
         ({"init_lora_weights": "tomorrow"}, "init_lora_weights is 'tomorrow', which is not known"),
         (
             {"target_parameters": ["experts.gate_up_proj"]},
-            "target_parameters is set: adapters on mixture",
+            "target_parameters names experts.gate_up_proj when the file has no factors of it",
         ),
         ({"layer_replication": [[0, 1]]}, "layer_replication is set"),
         ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens is set"),

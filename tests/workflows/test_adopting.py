@@ -7,11 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from additive.artifacts.verify import verify_directory
-from additive.deltas.base import open_base
-from additive.deltas.source import open_deltas
 from additive.errors import (
     AdditiveError,
     CompatibilityError,
@@ -54,29 +51,6 @@ def test_it_is_frozen_without_debris_and_merges_like_a_trained_one(workspace, lo
     assert not fresh.data_files("math", "train")
     request = request_merge(fresh, ["math"], MergeOptions(), base_identity(fresh))
     assert (request.scale, request.notes) == (1.0, (NO_ROWS,))
-
-
-@pytest.mark.parametrize("init", ["pissa", "olora", "corda", "lora_ga"])
-def test_initial_factors_are_frozen_as_the_plain_lora_that_they_make(
-    workspace, lora, tmp_path, init
-):
-    """The adopted domain has the delta of the folder; its own folder needs no other."""
-    start = files.write_lora(lora / f"{init}_init", 7, size=0.03)
-    config = files.read_json(lora, "adapter_config.json") | {"init_lora_weights": init}
-    (lora / "adapter_config.json").write_text(json.dumps(config))
-    base = open_base(tmp_path / "base")
-    before = open_deltas(lora, base, "a", "0" * 64)
-    adopted = adopt_into(workspace, lora)
-    artifact, folder = adopted.artifact, adopted.folder
-    assert (folder.kept[-1], folder.left) == (f"{init}_init/adapter_model.safetensors", ())
-    assert {p.name for p in artifact.path.iterdir() if p.is_dir()} == set()
-    assert artifact.manifest.spec["adapt"]["init"] == init
-    after = open_deltas(artifact.path, base, "a", "0" * 64)
-    for name in before.parameters():
-        torch.testing.assert_close(after.delta(name).dense(), before.delta(name).dense())
-    assert adopt_into(workspace, lora).reused
-    files.write_lora(start, 8, size=0.03)
-    assert adopt_into(workspace, lora).artifact.digest != artifact.digest
 
 
 def test_the_frozen_config_names_no_path_and_no_class(workspace, lora):
