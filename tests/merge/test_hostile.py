@@ -74,18 +74,18 @@ def deep_configuration(root):
     (root / "adapter_config.json").write_text('{"a":' + "[" * 200_000 + "]" * 200_000 + "}")
 
 
-ADAPTERS = (
-    overlapping,
-    duplicated,
-    huge_header,
-    deep_header,
-    huge_shape,
-    control_characters,
-    truncated,
-    a_pickle_instead,
-    configuration_of_ten_megabytes,
-    deep_configuration,
-)
+ADAPTERS = {
+    overlapping: "overlaps what is before it",
+    duplicated: "tensor 'a' is there twice",
+    huge_header: "header says 1099511627776 bytes when the file has 10",
+    deep_header: "is not a small JSON object",
+    huge_shape: "has 8 bytes when it should have",
+    control_characters: "when it should be 1 to 256 of A-Z a-z 0-9",
+    truncated: "tensors end at byte",
+    a_pickle_instead: "adapter_model.safetensors: file is missing",
+    configuration_of_ten_megabytes: "note is set",
+    deep_configuration: "JSON is nested too deeply",
+}
 
 
 def refused(base, directory):
@@ -106,6 +106,7 @@ def test_adapters(tmp_path, base, poison):
     directory = files.write_lora(tmp_path / "math", 1)
     poison(directory)
     message, seconds, megabytes = refused(base, directory)
+    assert ADAPTERS[poison] in message
     assert "\x1b" not in message
     assert "\u202e" not in message
     assert seconds < SECONDS
@@ -121,8 +122,22 @@ def test_an_index_that_leaves_its_directory(tmp_path, base, target):
     index["weight_map"][name] = target
     path.write_text(json.dumps(index))
     message, seconds, _ = refused(base, directory)
+    assert "no plain file name" in message
     assert "\x1b" not in message
     assert seconds < SECONDS
+
+
+@pytest.mark.parametrize("outside", ["../other.safetensors", "below/other.safetensors"])
+def test_a_shard_of_another_directory_is_not_read_though_it_is_there_and_fits(
+    tmp_path, base, outside
+):
+    directory = files.write_fine_tune(tmp_path / "full", base, 1, shards=2)
+    path = directory / "model.safetensors.index.json"
+    shard = sorted(directory.glob("*.safetensors"))[0]
+    (directory / "below").mkdir()
+    shard.rename(directory / outside)
+    path.write_text(path.read_text().replace(shard.name, outside))
+    assert "no plain file name" in refused(base, directory)[0]
 
 
 @pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
