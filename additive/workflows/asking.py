@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from additive.artifacts.artifact import Artifact
+from additive.artifacts.intact import require_unchanged
 from additive.errors import UnknownName
 from additive.types.references import parse_reference
 from additive.workspace import Workspace
@@ -86,6 +87,7 @@ def load_named(
     base = workspace.base_directory()
     if artifact is None:
         return load_model(base)
+    require_unchanged(artifact, workspace.cache)
     directory = artifact.snapshot_path(snapshot)
     if (directory / "adapter_config.json").is_file():
         return load_specialist(base, directory)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from additive.artifacts.artifact import Artifact
+from additive.artifacts.intact import is_intact
 from additive.artifacts.locks import lock
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, Progress
@@ -62,12 +63,12 @@ class Built:
 
 
 def find_merge(workspace: Workspace, request: Asked) -> Artifact | None:
-    """The newest frozen merge with the same request; reads manifests only."""
+    """The newest frozen merge with the same request; a damaged one is made again."""
     record = request.record()
     for artifact in reversed(workspace.store.versions(request.name)):
         manifest = artifact.manifest
         if manifest.kind == "merge" and manifest.spec.get("request") == record:
-            return artifact
+            return artifact if is_intact(artifact, workspace.cache) else None
     return None
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
 from additive.artifacts.atomic import write_json
+from additive.artifacts.intact import require_unchanged
 from additive.errors import UnknownName
 from additive.evaluate import Setting, Subject, evaluate
 from additive.evaluate.items import read_items
@@ -28,7 +29,7 @@ from additive.types.progress import Listener, Progress, silent
 from additive.types.results import SuiteResult
 from additive.workflows import provenance
 from additive.workflows.functional import settle
-from additive.workflows.reporting import check_path, last_check, write_pages
+from additive.workflows.reporting import check_path, last_check, pages_stand, write_pages
 from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
 
@@ -55,6 +56,7 @@ def check_merge(
 
     Raises: SpecError for suites, LeakError, IntegrityError, ResourceError.
     """
+    require_unchanged(artifact, workspace.cache)
     domains = [parent.name for parent in artifact.manifest.parents]
     uses = workspace.suites(domains)
     if not any(use.role == "target" for use in uses):
@@ -63,7 +65,9 @@ def check_merge(
     key = check_key(workspace, artifact, uses)
     known = last_check(workspace, artifact)
     if known is not None and known.get("key") == key:
-        return known
+        if pages_stand(workspace, known):
+            return known
+        return _keep(workspace, artifact, known, flips_between(workspace, artifact, known))
     for name in workspace.unwritten_suites(domains):
         listen(Progress(f"check {artifact.name}", f"{name} left out: no items", lasting=True))
     contestants = contestants_of(workspace, artifact, uses)

@@ -52,6 +52,21 @@ def write_pages(
     return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
 
 
+def pages_stand(workspace: Workspace, document: Mapping[str, Any]) -> bool:
+    """Whether a check's pages are where they belong, and are of this check.
+
+    They may have been removed, left behind when the workspace was moved, or written over by a check
+    of another merge of the same name.
+    """
+    from additive.report.write import render_json
+
+    page = workspace.reports / f"{document['name']}.html"
+    if document.get("report") != str(page) or not page.is_file():
+        return False
+    beside = page.with_name(f"{document['name']}.json")
+    return beside.is_file() and beside.read_bytes() == render_json(document).encode()
+
+
 def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
     """The newest check of an artifact, as `check_merge` keeps it; None when there was none."""
     path = check_path(workspace, artifact)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.artifact import Artifact
+from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import BaseIdentity
 from additive.artifacts.standing import is_adopted
 from additive.errors import CompatibilityError, UnknownName, UsageError
@@ -171,7 +172,7 @@ def _default(said: bool | None, otherwise: bool) -> bool:
 def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float | None]:
     """The specialist that a reference means, and its snapshot.
 
-    Raises: UsageError, UnknownName saying how to train it.
+    Raises: UsageError, UnknownName saying how to train it; IntegrityError when its bytes changed.
     """
     reference = parse_reference(text)
     if not workspace.store.versions(reference.name):
@@ -183,6 +184,7 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
             " when it should be a specialist",
             help="name the domains that went into it instead",
         )
+    require_unchanged(artifact, workspace.cache)
     return artifact, reference.snapshot
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
+from additive.artifacts.intact import is_intact
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import (
     BaseIdentity,
@@ -133,11 +134,11 @@ def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dic
 def find_trained(
     workspace: Workspace, name: str, base: BaseIdentity, request: Mapping[str, Any]
 ) -> Artifact | None:
-    """The newest frozen specialist that answers a request; reads manifests only."""
+    """The newest frozen specialist that answers a request; a damaged one is made again."""
     for artifact in reversed(workspace.store.versions(name)):
         manifest = artifact.manifest
         if manifest.kind == "specialist" and manifest.spec == request:
-            return artifact
+            return artifact if is_intact(artifact, workspace.cache) else None
     return None
 
 

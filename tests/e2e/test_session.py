@@ -184,3 +184,26 @@ def test_a_changed_byte_is_found_and_named(work):
     found = run(work, "verify", str(path))
     assert found.code == 3
     assert "adapter_model.safetensors" in found.out + found.err
+
+
+def test_changed_bytes_are_never_used_as_the_old_ones_and_training_mends_them(work):
+    """Runs after the byte was changed above."""
+    merged = run(work, "list", "--json").json["merges"]
+    for arguments in (["merge", "code", "safety", "--no-check"], ["ask", "code", "3+4="]):
+        refused = run(work, *arguments)
+        assert refused.code == 3, refused.out
+        assert "adapter_model.safetensors: bytes are not the ones that were frozen" in refused.err
+        assert "help: additive train code" in refused.err
+    assert run(work, "list", "--json").json["merges"] == merged
+    again = run(work, "train", "code", "--json")
+    assert again.code == 0, again.err
+    assert again.json["domains"][0]["reused"] is False
+    assert run(work, "verify", "code").code == 0
+
+
+def test_a_report_is_written_again_where_it_is_missed(work):
+    page = work / "reports" / f"{MERGE}.html"
+    page.unlink()
+    checked = run(work, "check", MERGE, "--json")
+    assert checked.json["report"] == str(page)
+    assert page.is_file()
