@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from additive.cli.session import Session
+from additive.errors import UsageError
 
 SCHEMA = "additive.ask/1"
 
@@ -26,10 +27,16 @@ def command(session: Session, names: tuple[str, ...], max_tokens: int, system: s
     \b
       additive ask tiny math math+code+safety "Tom has 12 apples, buys 7, eats 5. How many?"
     """
-    from additive.workflows.asking import ask
+    from additive.workflows.asking import BASE, ask
 
     *models, prompt = names
-    answers = ask(session.workspace, models, prompt, max_tokens=max_tokens, system=system)
+    workspace = session.workspace
+    if not models and prompt in (BASE, workspace.spec.base.model, *workspace.store.names()):
+        raise UsageError(
+            f"{prompt} is a model when a question is missing",
+            help=f'additive ask {prompt} "your question"',
+        )
+    answers = ask(workspace, models, prompt, max_tokens=max_tokens, system=system)
     document = {
         "schema": SCHEMA,
         "prompt": prompt,

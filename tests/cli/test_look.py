@@ -269,3 +269,9 @@ def test_reading_a_workspace_writes_nothing_into_it_but_the_cache(workspace):
     after = {path for path in workspace.root.rglob("*") if ".additive" not in path.parts}
     assert after == before
     assert isinstance(workspace, Workspace)
+
+
+@pytest.mark.parametrize("name", ["sums", "base", "sums+other"])
+def test_a_model_alone_is_no_question(frozen, name, capsys):
+    assert run(["ask", name]) == 2
+    assert f'help: additive ask {name} "your question"' in capsys.readouterr().err
