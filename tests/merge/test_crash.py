@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,31 @@ def test_death_at_a_score_of_calls(tmp_path, prepared, digest, calls):
 
 def test_a_full_or_failing_disk_at_a_score_of_calls(tmp_path, prepared, digest, calls):
     check_full_disks(spread(calls), tmp_path, prepared, digest)
+
+
+def test_all_is_on_disk_before_the_rename_that_shows_it_and_so_is_its_place_after(
+    tmp_path, prepared, monkeypatch
+):
+    """A process that dies cannot tell; a machine that loses power can."""
+    fsync, rename = os.fsync, os.rename
+    synced: set[int] = set()
+    unsynced: list[str] = []
+
+    def recorded(descriptor):
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def checked(staged, target):
+        below = [Path(staged), *Path(staged).rglob("*")]
+        unsynced.extend(path.name for path in below if path.stat().st_ino not in synced)
+        synced.clear()
+        rename(staged, target)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    monkeypatch.setattr(os, "rename", checked)
+    place = merge_prepared(tmp_path, prepared).path
+    assert unsynced == []
+    assert {place.parent.stat().st_ino, place.parent.parent.stat().st_ino} <= synced
 
 
 def test_an_interrupt_cleans_up_behind_itself(tmp_path, prepared, digest, calls):
