@@ -24,6 +24,7 @@ from additive.deltas.initial import plain_size
 from additive.deltas.norms import delta_norms
 from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.tiles import matrix_shape, tiles
+from additive.deltas.vocabulary import source_rows, with_vocabulary
 from additive.errors import IntegrityError
 from additive.models.safety import check_model_directory, check_weight_files
 from additive.types.digests import digest_json
@@ -60,10 +61,18 @@ def audit(folder: Folder, base_directory: Path, name: str, accept: Collection[st
     Raises: SecurityError, CompatibilityError, IntegrityError, each with what mends it.
     """
     _check_files(folder)
-    base = open_base(base_directory)
+    base, padded = open_base(base_directory), ()
+    if "vocabulary" in accept:
+        base = with_vocabulary(base, "extend", [folder.directory])
+        rows = source_rows(folder.directory, base) - {base.vocabulary_rows()}
+        padded = tuple(
+            f"embedding has {count} rows when the base has {base.vocabulary_rows()}:"
+            " merge it with --vocabulary trim or extend"
+            for count in sorted(rows)
+        )
     source = open_deltas(folder.directory, base, name, digest_json(name))
     try:
-        accepted = refuse_other_words(folder.directory, base_directory, accept)
+        accepted = refuse_other_words(folder.directory, base_directory, accept) + padded
         _refuse_non_finite(source, folder.directory)
         norms = delta_norms(source)
         ratio = _ratio(norms, base)

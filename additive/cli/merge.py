@@ -60,6 +60,11 @@ _SCALES = ("validation",)
     help="Rank of an adapter as output: the best approximation, for any method.",
 )
 @click.option(
+    "--vocabulary",
+    type=click.Choice(["same", "trim", "extend"]),
+    help="Embeddings of other sizes: refuse (same), leave the fewest rows, take the most.",
+)
+@click.option(
     "--before",
     multiple=True,
     metavar="STEP",
@@ -103,6 +108,7 @@ def command(
     output: str | None,
     dtype: str | None,
     rank: int | None,
+    vocabulary: str | None,
     before: tuple[str, ...],
     after: tuple[str, ...],
     rules: tuple[str, ...],
@@ -138,6 +144,7 @@ def command(
         rules=tuple(parse_rule(text) for text in rules),
         default_rules=default_rules,
         rank=rank,
+        vocabulary=vocabulary,
     )
     from additive.workflows.mergekit import mergekit_name, request_mergekit
 

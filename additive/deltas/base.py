@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from additive.errors import CompatibilityError
@@ -23,11 +24,15 @@ _HEAD = "lm_head.weight"
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A base checkpoint: mapped tensors, config.json, and its aliases (head name → stored name)."""
+    """A base checkpoint: mapped tensors, config.json, and its aliases (head name → stored name).
+
+    rows  how many rows its embedding and head shall seem to have; None for as many as they have
+    """
 
     checkpoint: Checkpoint
     config: Mapping[str, Any]
     aliases: Mapping[str, str]
+    rows: int | None = None
 
     @property
     def directory(self) -> Path:
@@ -48,15 +53,44 @@ class Base:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A parameter's shape."""
-        return self.checkpoint.info(self.stored(name)).shape
+        shape = self.checkpoint.info(self.stored(name)).shape
+        return (self.rows, *shape[1:]) if self.is_resized(name) and self.rows else shape
+
+    def vocabulary_rows(self) -> int | None:
+        """How many rows its files have for tokens, as config.json says."""
+        rows = (self.config.get("text_config") or self.config).get("vocab_size")
+        return rows if isinstance(rows, int) else None
+
+    def is_vocabulary(self, name: str) -> bool:
+        """Whether a parameter has one row per token: an embedding, a head, or a head's bias."""
+        shape = self.checkpoint.info(self.stored(name)).shape
+        text, rows = self.config.get("text_config") or self.config, self.vocabulary_rows()
+        wide = shape == (rows, text.get("hidden_size") or text.get("n_embd"))
+        inside = any(part.isdigit() for part in name.split("."))
+        return not inside and (wide or (name.endswith("head.bias") and shape == (rows,)))
+
+    @property
+    def resized(self) -> bool:
+        """Whether it shall seem to have another number of rows than its files have."""
+        return self.rows not in (None, self.vocabulary_rows())
+
+    def is_resized(self, name: str) -> bool:
+        """Whether a parameter is one whose number of rows is another than in the files."""
+        return self.resized and self.is_vocabulary(name)
 
     def dtype(self, name: str) -> str:
         """A parameter's dtype as safetensors names it."""
         return self.checkpoint.info(self.stored(name)).dtype
 
     def tensor(self, name: str) -> Tensor:
-        """A parameter, mapped, in its own dtype."""
-        return self.checkpoint.tensor(self.stored(name))
+        """A parameter in its own dtype, mapped; rows that the files do not have are zero."""
+        tensor = self.checkpoint.tensor(self.stored(name))
+        if not self.is_resized(name) or self.rows is None:
+            return tensor
+        missing = self.rows - len(tensor)
+        if missing <= 0:
+            return tensor[: self.rows]
+        return torch.cat([tensor, tensor.new_zeros(missing, *tensor.shape[1:])])
 
     def close(self) -> None:
         """Let go of the files."""

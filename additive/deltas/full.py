@@ -11,8 +11,9 @@ from additive.deltas.base import FLOATS, Base
 from additive.deltas.finite import non_finite_tensors
 from additive.deltas.lazy import Difference
 from additive.deltas.model import Delta
-from additive.deltas.names import check_shape, resolve
+from additive.deltas.names import check_rows, resolve
 from additive.deltas.source import AdapterTarget
+from additive.deltas.vocabulary import fitted
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint, open_checkpoint
 from additive.types.digests import Digest
@@ -39,7 +40,8 @@ class FullSource:
 
     def delta(self, name: str) -> Delta:
         """θ_ft − θ_0, computed when asked for."""
-        return Difference(self.checkpoint.tensor(self.stored_as[name]), self.base.tensor(name))
+        trained = self.checkpoint.tensor(self.stored_as[name])
+        return Difference(fitted(trained, name, self.base), self.base.tensor(name))
 
     def shares(self, alias: str, stored: str) -> bool:
         """Whether head and embedding are one tensor, or two with the same bytes."""
@@ -80,7 +82,7 @@ def open_full(directory: Path, base: Base, name: str, digest: Digest) -> FullSou
     stored_as: dict[str, str] = {}
     for own in checkpoint.names():
         parameter = resolve(own, base, where)
-        check_shape(parameter, checkpoint.info(own).shape, base, where)
+        check_rows(parameter, checkpoint.info(own).shape, base, where)
         if _is_float(checkpoint, own, base, parameter, where):
             stored_as[parameter] = own
     missing = [n for n in base.checkpoint.names() if base.dtype(n) in FLOATS and n not in stored_as]

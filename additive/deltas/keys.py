@@ -32,6 +32,7 @@ _PARTS = {
     "lora_magnitude_vector.weight": "magnitude",
     "token_adapter.trainable_tokens_delta": "tokens",
     "base_layer.weight": "base_copy",
+    "original_module.weight": "base_copy",
     "base_layer.bias": "trained_bias",
     "ia3_l": "scales",
 }

@@ -61,15 +61,26 @@ def check_shape(name: str, found: tuple[int, ...], base: Base, where: str) -> No
     expected = base.shape(name)
     if found == expected:
         return
-    vocabulary = len(found) == 2 and len(expected) == 2 and found[1] == expected[1]
-    if vocabulary and max(found[0], expected[0]) > 2 * found[1]:
+    if base.is_vocabulary(name) and found[1:] == expected[1:]:
         raise CompatibilityError(
-            f"{name} has {found[0]} tokens when the base has {expected[0]}: another vocabulary",
+            f"{name} has {found[0]} tokens when the base has {expected[0]}: another vocabulary, or"
+            " one that is padded to another size",
             where=where,
-            help="train on the base's own tokenizer, or give the base the same added tokens first",
+            help="merge with --vocabulary trim or --vocabulary extend where it is padding"
+            " (adopt: --accept vocabulary); else train on the base's own tokenizer",
         )
     raise CompatibilityError(
         f"{name} has shape {list(found)} when the base has {list(expected)}",
         where=where,
         help="merge it into the base it was trained on",
     )
+
+
+def check_rows(name: str, found: tuple[int, ...], base: Base, where: str) -> None:
+    """As `check_shape`, for whole tensors, which can be given the rows that somebody chose.
+
+    Raises: CompatibilityError.
+    """
+    chosen = base.rows is not None and base.is_vocabulary(name)
+    if not (chosen and found[1:] == base.shape(name)[1:]):
+        check_shape(name, found, base, where)

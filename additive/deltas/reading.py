@@ -14,12 +14,13 @@ from additive.deltas.initial import without_initial
 from additive.deltas.keys import AdapterKeys
 from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows
 from additive.deltas.model import Dense, LowRank
-from additive.deltas.names import check_shape, resolve
+from additive.deltas.names import check_rows, check_shape, resolve
 from additive.deltas.orientation import is_transposed
 from additive.deltas.parameters import check_named, parameter_pieces, split_wrapped
 from additive.deltas.peft_config import AdapterConfig
 from additive.deltas.piece import Piece
 from additive.deltas.source import AdapterTarget
+from additive.deltas.vocabulary import fitted
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint
 
@@ -122,6 +123,13 @@ class AdapterReader:
 
     def _factors(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
         embedding = "embedding_A" in parts
+        if self.base.is_resized(weight):
+            raise CompatibilityError(
+                f"{module} has factors when its rows become {self.base.rows}: what they add to rows"
+                " that the base lacks is not known",
+                where=self.where,
+                help="merge it into its base with PEFT in float32 and take the full checkpoint",
+            )
         key_A, key_B = (parts[f"embedding_{x}" if embedding else x] for x in "AB")
         transposed = self._check_factors(module, weight, key_A, key_B, embedding)
         scale, orientation = self.config.scale_of(module), "conv1d" if transposed else "linear"
@@ -200,16 +208,21 @@ class AdapterReader:
         )
 
     def _saved(self, parameter: str, key: str) -> Piece:
-        check_shape(parameter, self._shape(key), self.base, self.where)
-        return Piece(lambda: Difference(self.checkpoint.tensor(key), self.base.tensor(parameter)))
+        check_rows(parameter, self._shape(key), self.base, self.where)
+        return Piece(lambda: self._difference(parameter, key))
+
+    def _difference(self, parameter: str, key: str) -> Difference:
+        trained = fitted(self.checkpoint.tensor(key), parameter, self.base)
+        return Difference(trained, self.base.tensor(parameter))
 
     def _check_base_copy(self, module: str, parts: Mapping[str, str]) -> None:
         if "base_copy" not in parts:
             return
         weight = resolve(f"{module}.weight", self.base, self.where)
-        check_shape(weight, self._shape(parts["base_copy"]), self.base, self.where)
+        check_rows(weight, self._shape(parts["base_copy"]), self.base, self.where)
         copy = self.checkpoint.tensor(parts["base_copy"])
-        if not torch.equal(self.base.tensor(weight).to(copy.dtype), copy):
+        known = self.base.checkpoint.tensor(self.base.stored(weight))[: len(copy)]
+        if not torch.equal(known.to(copy.dtype), copy[: len(known)]):
             raise CompatibilityError(
                 f"its own copy of {weight} is not the base's: it was trained on another base",
                 where=self.where,

@@ -38,6 +38,11 @@ def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
     Raises: UsageError for a method that leaves factor space, CompatibilityError for a parameter
     that LoRA has no factors for.
     """
+    if opened.base.resized:
+        raise CompatibilityError(
+            f"embedding and head get {opened.base.rows} rows, which no adapter can say",
+            help="use --output checkpoint",
+        )
     for name in opened.parameters():
         method = recipe.part(name).method
         if method is None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from additive.deltas.base import Base, open_base
 from additive.deltas.model import Delta, combine
 from additive.deltas.tiles import matrix_shape
-from additive.errors import CompatibilityError
+from additive.errors import CompatibilityError, UsageError
 from additive.merge.compose import merged_part
 from additive.merge.parameter import landed
 from additive.merge.plan import DTYPES, open_sources
@@ -71,6 +71,11 @@ def resident(
                 scores[scale] = score(model)
     """
     opened = open_sources(recipe, open_base(base_directory))
+    if opened.base.resized:
+        raise UsageError(
+            "a loaded base cannot be given other rows when its scale is chosen",
+            help="say the scale: --scale 1",
+        )
     parameters = _parameters(model, opened.base)
     split = [_split(model, parameters, alias) for alias in opened.untied]
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from additive.artifacts.identity import BaseIdentity, template_digest
 from additive.artifacts.manifest import read_manifest
 from additive.artifacts.vocabulary import vocabulary
+from additive.deltas.base import Base
 from additive.errors import CompatibilityError
 from additive.merge.recipe import SourceSpec
 from additive.types.digests import Digest, digest_json, short
@@ -32,6 +33,20 @@ def check_lineage(spec: SourceSpec, base_directory: Path, base: BaseIdentity | N
             )
             return
     _compare_files(spec, base_directory)
+
+
+def check_tokens(base: Base) -> None:
+    """Refuse a base that shall lose rows of tokens that its tokenizer has.
+
+    Raises: CompatibilityError.
+    """
+    ids = (vocabulary(base.directory) or {}).values() if base.resized else ()
+    if base.rows is not None and base.rows <= max(ids, default=-1):
+        raise CompatibilityError(
+            f"tokenizer has a token {max(ids)} when trim would leave {base.rows} rows",
+            where=str(base.directory),
+            help="--vocabulary extend keeps the rows of all",
+        )
 
 
 def _frozen_home(directory: Path) -> Path | None:

@@ -12,8 +12,9 @@ from typing import Any
 from additive.artifacts.identity import BaseIdentity
 from additive.deltas.base import FLOATS, Base, open_base
 from additive.deltas.source import DeltaSource, open_deltas
+from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
-from additive.merge.lineage import check_lineage
+from additive.merge.lineage import check_lineage, check_tokens
 from additive.merge.recipe import Recipe
 from additive.merge.stacks import Sources, gather
 from additive.tensors.dtypes import ITEM_BYTES
@@ -27,7 +28,7 @@ DTYPES = {"auto": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """One tensor of the output: copied when no source trained it and its dtype stays."""
+    """One tensor of the output: copied when no source trained it, and dtype and rows stay."""
 
     name: str
     shard: str
@@ -35,6 +36,7 @@ class PlannedTensor:
     base_dtype: str
     dtype: str
     sources: tuple[str, ...]
+    resized: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -44,7 +46,9 @@ class PlannedTensor:
     @property
     def action(self) -> str:
         """`copy`, `cast` or `merge`."""
-        return "merge" if self.sources else "copy" if self.dtype == self.base_dtype else "cast"
+        if self.sources:
+            return "merge"
+        return "copy" if self.dtype == self.base_dtype and not self.resized else "cast"
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def plan(
         check_lineage(spec, base_directory, base_identity)
     opened = open_sources(recipe, base)
     try:
+        check_tokens(opened.base)
         return _plan(recipe, opened, base_identity, disk)
     finally:
         opened.close()
@@ -108,6 +113,7 @@ def open_sources(recipe: Recipe, base: Base) -> Sources:
     Raises: CompatibilityError, IntegrityError, SecurityError; see `open_deltas`.
     """
     specs = recipe.ordered()
+    base = with_vocabulary(base, recipe.vocabulary, [spec.directory for spec in specs])
     sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
     grams = {spec.digest: spec.grams for spec in specs if spec.grams and spec.grams.exists()}
     whole = grams if len(grams) == len(specs) else None
@@ -166,6 +172,8 @@ def _check_recipe(recipe: Recipe) -> None:
         raise UnknownName("dtype", recipe.dtype, DTYPES)
     if recipe.output not in ("checkpoint", "adapter"):
         raise UnknownName("output", recipe.output, ("checkpoint", "adapter"))
+    if recipe.vocabulary not in CHOICES:
+        raise UnknownName("vocabulary", recipe.vocabulary, CHOICES)
     _check_rank(recipe)
     _check_rules(recipe)
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
@@ -238,6 +246,7 @@ def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[Pla
             sources=tuple(opened.sources[i].name for i in opened.touching(name))
             if name in touched
             else (),
+            resized=base.is_resized(name),
         )
 
 
@@ -279,6 +288,7 @@ def _ruled(recipe: Recipe, opened: Sources) -> tuple[int, ...]:
 
 
 def _notes(opened: Sources) -> Iterable[str]:
+    yield from resized_notes(opened.base)
     for alias in opened.untied:
         yield (
             f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them"

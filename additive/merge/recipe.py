@@ -75,6 +75,8 @@ class Recipe:
     rules    for single parameters, by name; the first that matches replaces method, scale and steps
     before   steps on the sources' deltas, in this order; see `additive.merge.steps`
     after    steps on the merged delta, in this order
+    vocabulary  what to do where embeddings have another number of rows: refuse (`same`), `trim`,
+             `extend`
     """
 
     sources: tuple[SourceSpec, ...]
@@ -88,6 +90,7 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
     before: tuple[Any, ...] = ()
     after: tuple[Any, ...] = ()
+    vocabulary: str = "same"
 
     def part(self, parameter: str) -> Part:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe
@@ -121,6 +124,8 @@ class Recipe:
             fields["grams"] = grams
         if self.rank is not None:
             fields["rank"] = self.rank
+        if self.vocabulary != "same":
+            fields["vocabulary"] = self.vocabulary
         for key, steps in (("before", self.before), ("after", self.after)):
             if steps:
                 fields[key] = [named_step(step) for step in steps]

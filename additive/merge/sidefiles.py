@@ -38,7 +38,8 @@ def write_side_files(plan: Plan, out: Path) -> None:
     """
     config = read_object(plan.base_directory / "config.json")
     dtype = plan.recipe.dtype if plan.recipe.dtype != "auto" else None
-    write_json(out / "config.json", output_config(config, plan.tensors, dtype, bool(plan.untied)))
+    changed = output_config(config, plan.tensors, dtype, bool(plan.untied))
+    write_json(out / "config.json", _resized(changed, plan.tensors))
     copy_side_files(plan.base_directory, out)
 
 
@@ -83,6 +84,16 @@ def output_config(
         if isinstance(config.get("text_config"), dict):
             changed["text_config"] = {**config["text_config"], "tie_word_embeddings": False}
     return changed
+
+
+def _resized(config: dict[str, Any], tensors: Sequence[PlannedTensor]) -> dict[str, Any]:
+    """The config with the number of rows that the embedding got, where that is another one."""
+    rows = next((tensor.shape[0] for tensor in tensors if tensor.resized), None)
+    if rows is None:
+        return config
+    if isinstance(config.get("text_config"), dict):
+        config = {**config, "text_config": {**config["text_config"], "vocab_size": rows}}
+    return {**config, "vocab_size": rows} if "vocab_size" in config else config
 
 
 def _files(directory: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from additive.spec.model import (
     Spec,
     Text,
     Version,
+    Vocabulary,
     should,
     wrong,
 )
@@ -78,6 +79,10 @@ class MergeSpec(Spec):
     rank: Count | None = None
     """Rank of an adapter as output: the best approximation of that rank. Without it the adapter is
     exact, of the sum of the sources' ranks."""
+
+    vocabulary: Vocabulary = "same"
+    """Where embeddings have other numbers of rows: `same` refuses, `trim` leaves the fewest,
+    `extend` takes the most."""
 
 
 class RecipeSpec(MergeSpec):

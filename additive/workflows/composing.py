@@ -74,6 +74,7 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> R
         seed=request.seed,
         name=request.name,
         rank=request.rank,
+        vocabulary=request.vocabulary,
         rules=build_rules(request, method),
         before=tuple(step for step in before if not hasattr(step, "balance")),
         after=build_steps(request.after, "after"),

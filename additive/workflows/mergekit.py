@@ -180,6 +180,7 @@ def _check_options(options: MergeOptions) -> None:
         "--output": options.output,
         "--dtype": options.dtype,
         "--rank": options.rank,
+        "--vocabulary": options.vocabulary,
         "--before": options.before,
         "--after": options.after,
         "--rule": options.rules,

@@ -55,6 +55,7 @@ class MergePlan:
             "after": [step.resolved() for step in self.request.after],
             "rules": [{"rule": rule, "parameters": count} for rule, count in self.rules],
             "rank": self.request.rank,
+            "vocabulary": self.request.vocabulary,
             "output": self.request.output,
             "dtype": self.request.dtype,
             "tensors": {"copied": self.copied, "merged": self.merged},

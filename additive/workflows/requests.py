@@ -49,6 +49,7 @@ class MergeOptions:
     rules: tuple[RuleSpec, ...] = ()
     default_rules: bool | None = None
     rank: int | None = None
+    vocabulary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class MergeRequest:
     rules: tuple[RuleSpec, ...] = ()
     default_rules: bool = True
     rank: int | None = None
+    vocabulary: str = "same"
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
@@ -119,6 +121,7 @@ class MergeRequest:
             "rules": [rule.resolved() for rule in self.rules],
             "default_rules": None if self.default_rules else False,
             "rank": self.rank,
+            "vocabulary": None if self.vocabulary == "same" else self.vocabulary,
             "prompts": dict(self.prompts),
         }
         return {key: value for key, value in said.items() if value not in (None, [], {})}
@@ -157,6 +160,7 @@ def request_merge(
         rules=rules,
         default_rules=_default(options.default_rules, recipe.default_rules),
         rank=recipe.rank if options.rank is None else options.rank,
+        vocabulary=options.vocabulary or recipe.vocabulary,
         prompts=training_prompts(
             workspace,
             [source.artifact for source in ordered],
@@ -225,6 +229,7 @@ def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
             "rules": defaults.rules,
             "default_rules": defaults.default_rules,
             "rank": defaults.rank,
+            "vocabulary": defaults.vocabulary,
         }
     )
 

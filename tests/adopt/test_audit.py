@@ -116,6 +116,15 @@ def test_a_factor_alone_another_shape_and_another_vocabulary_are_refused(tmp_pat
         _audit(lora, base)
 
 
+def test_padding_is_accepted_by_name_and_said(tmp_path, base):
+    padded = {"model.embed_tokens.weight": (96, 24), "lm_head.weight": (96, 24)}
+    tensors = files.values(0) | files.values(3, padded)
+    other = files.write_model(tmp_path / "other", tensors, vocab_size=96)
+    (note,) = _audit(other, base, "vocabulary").accepted
+    assert note.startswith("embedding has 96 rows when the base has 80")
+    assert _audit(files.write_fine_tune(tmp_path / "f", base, 1), base, "vocabulary").accepted == ()
+
+
 def test_code_in_a_models_config_is_refused(tmp_path, base):
     full = files.write_fine_tune(tmp_path / "full", base, 2)
     config = json.loads((full / "config.json").read_text())
