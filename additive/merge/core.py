@@ -34,7 +34,9 @@ class Core:
     noise        singular values below this share of the largest are rounding of the inputs
     sizes        ‖τᵢ‖ as the sources gave them, before any step
     weights, count, total  as in the stack
-    grams        per source VᵀXᵀXV/n of the inputs that it saw, (k, k); none where nobody asked
+    grams        per source the second moments of the inputs that it saw, (k, k), in the basis on
+                 the inputs' side; none where nobody asked
+    inputs       that side: `columns`, whose basis is `right`, or `rows`, whose basis is `left`
     """
 
     left: Tensor | None
@@ -47,6 +49,7 @@ class Core:
     count: int
     total: float
     grams: tuple[Tensor, ...] = ()
+    inputs: str = "columns"
 
     @property
     def low_rank(self) -> bool:
@@ -87,7 +90,10 @@ def core_of(stack: DeltaStack) -> Core:
         matrices.append(delta.scale * upper_B[:, part] @ upper_A[:, part].T)
         start += delta.rank
     core = core_with(stack, left, right, matrices)
-    return replace(core, grams=_on_basis(stack.grams, upper_A)) if stack.grams else core
+    if not stack.grams:
+        return core
+    upper = upper_B if stack.inputs == "rows" else upper_A
+    return replace(core, grams=_on_basis(stack.grams, upper), inputs=stack.inputs)
 
 
 def core_with(stack: DeltaStack, left: Tensor, right: Tensor, matrices: Sequence[Tensor]) -> Core:
@@ -97,9 +103,9 @@ def core_with(stack: DeltaStack, left: Tensor, right: Tensor, matrices: Sequence
     return _made(stack, left, right, list(matrices), ranks, _NOISE_OF_FACTORS)
 
 
-def _on_basis(grams: tuple[Tensor, ...], upper_A: Tensor) -> tuple[Tensor, ...]:
-    """From the coordinates of the stacked A, Aᵀ = V·R, to those of V: R⁻ᵀ·G·R⁻¹."""
-    inverse = torch.linalg.pinv(upper_A)
+def _on_basis(grams: tuple[Tensor, ...], upper: Tensor) -> tuple[Tensor, ...]:
+    """From the coordinates of the stacked factors, Aᵀ = V·R, to those of V: R⁻ᵀ·G·R⁻¹."""
+    inverse = torch.linalg.pinv(upper)
     return tuple(inverse.T @ gram.double() @ inverse for gram in grams)
 
 

@@ -16,7 +16,7 @@ from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens
 from additive.merge.recipe import Recipe
-from additive.merge.stacks import Sources, gather
+from additive.merge.stacks import Sources, check_inputs, gather
 from additive.tensors.dtypes import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
 
@@ -230,6 +230,7 @@ def _check_methods(recipe: Recipe, opened: Sources) -> None:
     for name, method in used.items():
         if hasattr(method, "check_ranks"):
             method.check_ranks(name, opened.ranks(name))
+        check_inputs(name, method, opened)
 
 
 def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:

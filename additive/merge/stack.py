@@ -29,8 +29,10 @@ class DeltaStack:
     total     the sum of all the recipe's weights
     survey    what the method's own `survey` found, or None
     layer     (index, number of layers) where the parameter lies in a numbered layer
-    grams     per source the second moments of its inputs along all sources' stacked A, (R, R); none
-              unless the method has `needs_grams`
+    grams     per source the second moments of its inputs along all sources' stacked factors on the
+              inputs' side, (R, R); none unless the method has `needs_grams`
+    inputs    which side of the parameter its module's inputs meet: `columns` of a linear weight, so
+              A; `rows` of Conv1D and of an embedding, so Bᵀ
     """
 
     name: str
@@ -44,6 +46,7 @@ class DeltaStack:
     survey: Any = None
     layer: tuple[int, int] | None = None
     grams: tuple[Tensor, ...] = ()
+    inputs: Literal["columns", "rows"] = "columns"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from additive.deltas.base import Base
 from additive.deltas.source import DeltaSource
+from additive.errors import CompatibilityError
 from additive.merge.draws import Draws
 from additive.merge.layers import layers_of
 from additive.merge.stack import DeltaStack
@@ -62,7 +63,13 @@ class Sources:
             total=sum(self.weights),
             layer=self.layers.get(name),
             grams=self._grams(name),
+            inputs="rows" if self.orientation(name) in ("conv1d", "embedding") else "columns",
         )
+
+    def orientation(self, name: str) -> str | None:
+        """How a parameter lies in its module, as PEFT sees it; None where no source has factors."""
+        targets = (self.sources[i].target(self.owned[i][name]) for i in self.touching(name))
+        return next((target.orientation for target in targets if target is not None), None)
 
     def _grams(self, name: str) -> tuple[Tensor, ...]:
         touching = [self.grams[i] for i in self.touching(name)] if self.grams else []
@@ -110,3 +117,16 @@ def _owned(
         elif shared[alias] and stored in owned:
             owned[alias] = stored
     return owned
+
+
+def check_inputs(name: str, method: object, opened: Sources) -> None:
+    """Refuse a method that weighs inputs on a parameter whose inputs nobody can see.
+
+    Raises: CompatibilityError with the rule that mends it.
+    """
+    if getattr(method, "needs_grams", False) and opened.orientation(name) == "parameter":
+        raise CompatibilityError(
+            f"{name} is read by no module of its own, so that nobody sees its inputs, which"
+            f" {type(method).__name__} weighs",
+            help=f"give it another method: --rule '{name}=linear'",
+        )

@@ -16,9 +16,10 @@ def input_grams(
 ) -> dict[str, Tensor]:
     """(X·Dᵀ)ᵀ(X·Dᵀ)/n for every module, X its n input rows over all tokens of all sequences.
 
-    `directions` has a module's name and D, (k, inputs): the rows of the adapters' A. Only k×k
-    numbers are kept of what may be thousands of inputs. One sequence at a time, so that no padding
-    is counted. Gives (k, k) float64.
+    `directions` has a module's name and D, (k, inputs): the rows of the adapters' A. An embedding's
+    inputs are tokens, each a row of the identity, so that X·Dᵀ picks columns of D. Only k×k numbers
+    are kept of what may be thousands of inputs. One sequence at a time, so that no padding is
+    counted. Gives (k, k) float64.
 
     Raises: CompatibilityError for a module that the model does not have.
 
@@ -46,7 +47,9 @@ def input_grams(
 
 def _adder(total: Tensor, D: Tensor) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     def add(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen = inputs[0].reshape(-1, D.shape[1]).double() @ D.T
+        given = inputs[0]
+        ids = not given.is_floating_point()
+        seen = D.T[given.reshape(-1)] if ids else given.reshape(-1, D.shape[1]).double() @ D.T
         total.add_(seen.T @ seen)
 
     return add

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from additive.errors import UsageError
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress
 from additive.workflows.requests import MergeRequest, RequestedSource
@@ -85,9 +84,11 @@ def _write(workspace: Workspace, opened: Sources, source: RequestedSource, path:
 
 
 def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:
-    """Per parameter its module and all sources' A on top of each other, in the stack's order.
+    """Per parameter its module and all sources' factors on the side of its inputs, on top of each
+    other in the stack's order: A, or Bᵀ where inputs are rows (Conv1D, embeddings).
 
-    Raises: UsageError for a weight whose inputs are not its columns (Conv1D, embeddings).
+    Parameters that no module of their own reads (`target_parameters`) have none; a plan refuses
+    methods that would need them.
     """
     import torch
 
@@ -98,14 +99,10 @@ def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:
         first = opened.touching(name)[0]
         target = opened.sources[first].target(name)
         stack = opened.stack(name, 0)
-        factors = [delta.A for delta in stack.deltas if isinstance(delta, LowRank)]
-        if target is None or len(factors) < len(stack.deltas):
+        low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+        if target is None or target.orientation == "parameter" or len(low) < len(stack.deltas):
             continue
-        if target.orientation != "linear":
-            raise UsageError(
-                f"{name} is a {target.orientation} weight when Grams are those of linear modules",
-                help=f"give it another method: --rule '{name}=linear'",
-            )
+        factors = [delta.B.T if stack.inputs == "rows" else delta.A for delta in low]
         found[name] = (target.module, torch.cat(factors))
     return found
 

@@ -26,6 +26,8 @@ class RegMean:
 
         M = (Σ wᵢ·Mᵢ·Gᵢ)·(Σ wᵢ·Gᵢ + ε·g·I)⁻¹,   g the mean of the sum's diagonal
 
+    (of Conv1D and embeddings, whose inputs meet rows, the same transposed, with U for V)
+
     so that a direction belongs to the source whose inputs use it. Needs no scale, but data: inputs
     that no domain showed are left to the ridge.
 
@@ -95,14 +97,15 @@ class RegMean:
         mixed, total = torch.zeros_like(core.matrices[0]), None
         for weight, matrix, gram in zip(core.weights, core.matrices, core.grams, strict=True):
             G = weight * self._reduced(gram)
-            mixed = mixed + matrix @ G
+            mixed = mixed + (G @ matrix if core.inputs == "rows" else matrix @ G)
             total = G if total is None else total + G
         assert total is not None
         level = total.diagonal().mean()
         if level <= 0:
             return torch.zeros_like(mixed)
         ridged = total + self.ridge * level * torch.eye(len(total), dtype=total.dtype)
-        return mixed @ torch.linalg.pinv(ridged, hermitian=True)
+        inverse = torch.linalg.pinv(ridged, hermitian=True)
+        return inverse @ mixed if core.inputs == "rows" else mixed @ inverse
 
     def _reduced(self, gram: Tensor) -> Tensor:
         level = gram.diagonal().mean()
