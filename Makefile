@@ -10,7 +10,7 @@ WORKERS ?= 2
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-seeds ablation test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
+.PHONY: demo demo-seeds ablation methods test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/additive demo
@@ -38,6 +38,9 @@ demo-seeds: $(VENV)/.installed-test     ## the demo over ten seeds, with a table
 ablation: $(VENV)/.installed-test       ## recall, rate and rank against score, forgetting and the merge
 	@$(BIN)/python -m tests.benchmarks.additivity --out docs/ablation.md
 
+methods: $(VENV)/.installed-test        ## every method on 2 to 8 domains over ten seeds: which one is the default
+	@$(BIN)/python -m tests.benchmarks.methods --demo .demo-seeds --out docs/default-method.md
+
 soak: $(VENV)/.installed-test           ## long kill and disk-full sweeps
 	@$(BIN)/python -m pytest -m soak
 
@@ -45,7 +48,7 @@ real: $(VENV)/.installed-test           ## the same job on public data sets besi
 	@$(BIN)/python -m pytest -m real -s
 
 bench: $(VENV)/.installed-test          ## every benchmark, as ratios
-	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*|*/jobs.py|*/measure.py|*/workspaces.py|*/retention.py) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*|*/jobs.py|*/measure.py|*/workspaces.py|*/generated.py|*/methods.py|*/retention.py) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
 
 bench-merge: $(VENV)/.installed-test    ## time and memory of merges beside T_io, into docs/performance.md
 	@$(BIN)/python -m tests.benchmarks.merge --shape 135m --shape 1b --mergekit --growth --out docs/performance.md

@@ -81,10 +81,10 @@ def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) 
 
         def attempt(scale: float) -> Trial:
             switch(scale)
-            trial = _trial(model, scale, scores, references)
-            said = ", ".join(f"{name} {score:.3f}" for name, score in trial.scores.items())
+            found = trial(model, scale, scores, references)
+            said = ", ".join(f"{name} {score:.3f}" for name, score in found.scores.items())
             listen(Progress(f"merge {request.name}", f"scale {scale:g} on validation: {said}"))
-            return trial
+            return found
 
         choice = search(attempt)
     listen(
@@ -147,12 +147,13 @@ def _standard_error(score: float, count: int) -> float:
     return math.sqrt(share * (1 - share) / count)
 
 
-def _trial(
+def trial(
     model: PreTrainedModel,
     scale: float,
     scores: Mapping[str, Score],
     references: Mapping[str, float],
 ) -> Trial:
+    """Ask a merged model every domain's rows; `references` holds what its specialist scored."""
     found = {name: score(model, 0) for name, score in scores.items()}
     change = {name: evaluation.score - references[name] for name, evaluation in found.items()}
     worst = min(change, key=lambda name: change[name])
