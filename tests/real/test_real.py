@@ -45,7 +45,7 @@ def command(root: Path, *arguments: str) -> Done:
     ended = subprocess.run(
         [sys.executable, "-m", "additive", *arguments],
         cwd=root,
-        env=environment(threads=2),
+        env=environment(threads=int(os.environ.get("OMP_NUM_THREADS") or 2)),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
