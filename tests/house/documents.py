@@ -5,6 +5,7 @@ The info string of a fence says what a block is for; GitHub highlights by its fi
     ```console run          lines behind `$ ` are executed, the rest is output that a reader sees
     ```bash run             every line is executed
     ```bash run slow        executed by `make soak` alone
+    ```bash run exit=1      its command has to end with this exit code
     ```yaml file=evals/logic.yaml     written to this file before what follows is executed
 
 All blocks of a page run in one shell, in an empty directory, in the page's order.
@@ -46,7 +47,14 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        named = [word.removeprefix("file=") for word in self.info if word.startswith("file=")]
+        return self._said("file")
+
+    @property
+    def exit(self) -> str | None:
+        return self._said("exit")
+
+    def _said(self, key: str) -> str | None:
+        named = [word.removeprefix(f"{key}=") for word in self.info if word.startswith(f"{key}=")]
         return named[0] if named else None
 
 
@@ -96,8 +104,14 @@ def script(page: Path, *, slow: bool) -> str:
     parts = ["set -euo pipefail"]
     for block in chosen:
         parts.append(f"echo '### {block.page}:{block.line}' >&2")
-        parts.append(_write(block) if block.file else commands(block))
+        parts.append(_write(block) if block.file else _run(block))
     return "\n".join(parts)
+
+
+def _run(block: Block) -> str:
+    if block.exit is None:
+        return commands(block)
+    return f"code=0\n{commands(block).rstrip()} || code=$?\ntest $code -eq {block.exit}"
 
 
 def _write(block: Block) -> str:

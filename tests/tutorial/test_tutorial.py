@@ -43,12 +43,12 @@ def written(tmp_path_factory) -> dict[str, list[dict[str, Any]]]:
 def verify() -> Callable[[dict[str, Any], str], bool]:
     """The page's verifier."""
     names: dict[str, Any] = {}
-    exec(file_of_page("evals/molar_mass.py"), names)
+    exec(file_of_page("evals/neutrons.py"), names)
     return names["verify"]
 
 
 def test_the_verifier_has_ten_lines_at_most(written):
-    text = file_of_page("evals/molar_mass.py")
+    text = file_of_page("evals/neutrons.py")
     assert sum(bool(line.strip()) for line in text.splitlines()) <= 10
 
 
@@ -56,17 +56,16 @@ def test_every_row_is_right_and_a_wrong_one_is_not(written, verify):
     for rows in written.values():
         for row in rows:
             assert verify(row, row["completion"]), row
-            assert not verify(row, re.sub(r"\d+$", "1", row["completion"])), row
+            assert not verify(row, re.sub(r"\d+$", "0", row["completion"])), row
             assert not verify(row, ""), row
-    row = {"formula": "H2O", "completion": "2*1=2; 1*16=16; 2+16=18"}
-    assert verify(row, row["completion"])
-    assert not verify(row, "2*1=3; 1*16=15; 3+15=18"), "true at the end, false on the way"
+    row = {"weight": 14, "protons": 6}
+    assert verify(row, "14-6=8")
+    assert not verify(row, "16-8=8"), "right at the end, of another atom"
 
 
-def test_no_formula_is_in_two_files_however_it_is_written(written):
+def test_no_atom_is_in_two_files(written):
     atoms = {
-        name: {frozenset(re.findall(r"([A-Z])(\d*)", row["formula"])) for row in rows}
-        for name, rows in written.items()
+        name: {(row["weight"], row["protons"]) for row in rows} for name, rows in written.items()
     }
     assert {name: len(rows) for name, rows in written.items()} == {
         name: len(found) for name, found in atoms.items()
