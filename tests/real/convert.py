@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from additive.overlap import normalise
 from additive.types.digests import digest_bytes
 
 Row = dict[str, str]
@@ -180,10 +181,11 @@ def strongreject_items(rows: Iterable[Raw]) -> Iterator[Item]:
 
 
 def split_validation(rows: Sequence[Row], share: float) -> tuple[list[Row], list[Row]]:
-    """Training and validation rows, drawn by the digest of the prompt: order and number do not
-    matter."""
+    """Training and validation rows, drawn by the digest of the normalised prompt: order and number
+    do not matter, and a prompt written in two ways is on one side."""
     edge = int(share * 16**8)
-    chosen = [int(digest_bytes(row["prompt"].encode())[:8], 16) < edge for row in rows]
+    digests = [digest_bytes(normalise(row["prompt"]).encode()) for row in rows]
+    chosen = [int(digest[:8], 16) < edge for digest in digests]
     training = [row for row, held in zip(rows, chosen, strict=True) if not held]
     return training, [row for row, held in zip(rows, chosen, strict=True) if held]
 

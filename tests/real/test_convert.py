@@ -64,7 +64,7 @@ def test_every_program_of_humaneval_and_mbpp_passes_its_tests_in_the_sandbox():
     ]
     programs = [program(item, answer) for item, answer in zip(items, answers, strict=True)]
     assert all(programs)
-    jobs = [Job(found.code, found.tests) for found in programs if found]
+    jobs = [Job(found.code, found.tests, found.entry) for found in programs if found]
     failed = [
         (item["id"], outcome.reason)
         for item, outcome in zip(items, run_many(jobs, Limits(timeout_s=60.0)), strict=True)
