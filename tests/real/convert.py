@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from additive.overlap import normalise
+from additive.overlap.texts import normalise
 from additive.types.digests import digest_bytes
 
 Row = dict[str, str]
