@@ -26,6 +26,7 @@ from additive.workflows.requests import MergeOptions, request_merge
 from additive.workflows.training import Trained, train_domain
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from tests.benchmarks.measure import fill
 from tests.benchmarks.workspaces import demo_workspace
 
 DEFAULT = {"recall": 0.3, "rate": 1e-3, "rank": 8}
@@ -115,7 +116,7 @@ def main() -> int:
     )
     print(text)
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        fill(options.out, "ablation", text.rstrip())
     return 0
 
 

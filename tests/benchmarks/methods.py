@@ -43,6 +43,7 @@ from additive.workflows.scoring import validation_rows
 from additive.workflows.training import train_domain
 from additive.workspace import Workspace
 from tests.benchmarks.generated import DOMAINS, Rows, generated_workspace, rows_of
+from tests.benchmarks.measure import fill
 
 STEPS = 60
 COUNTS = (2, 4, 8)
@@ -209,7 +210,7 @@ def main() -> None:
         print(table(found), flush=True)
     text = f"{table(found)}\n\nSeeds: {options.seeds}; {STEPS} steps for a generated domain.\n"
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        fill(options.out, "methods", text.rstrip())
 
 
 def _kept(path: Path, make: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
