@@ -65,7 +65,7 @@ def check_model_directory(directory: Path) -> dict[str, Any]:
 
 
 def check_adapter_directory(directory: Path) -> dict[str, Any]:
-    """The checked `adapter_config.json` of a LoRA directory.
+    """The checked `adapter_config.json` of an adapter directory, LoRA or IA3.
 
     Raises: SecurityError, CompatibilityError (another kind of adapter, an init that changed the
     base), IntegrityError.
@@ -78,9 +78,10 @@ def check_adapter_directory(directory: Path) -> dict[str, Any]:
                 f"{key} is {config[key]!r} when it should be null: it names modules to import",
                 where=str(path),
             )
-    if config.get("peft_type") != "LORA":
+    if config.get("peft_type") not in ("LORA", "IA3"):
         raise CompatibilityError(
-            f"peft_type is {config.get('peft_type')!r} when it should be 'LORA'", where=str(path)
+            f"peft_type is {config.get('peft_type')!r} when it should be 'LORA' or 'IA3'",
+            where=str(path),
         )
     init = str(config.get("init_lora_weights", True)).lower()
     if init.startswith(BASE_CHANGING_INITS):

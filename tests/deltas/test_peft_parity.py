@@ -37,7 +37,18 @@ def test_one_adapter_is_merged_as_peft_merges_it(tmp_path, kind):
     assert (tiny.logits(tiny.load(base)) - expected).abs().max() > 1e-3, "the adapter does nothing"
 
 
-@pytest.mark.parametrize("kind", ["rslora", "dora", "conv1d dora", "whole modules", "embedding"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "rslora",
+        "dora",
+        "conv1d dora",
+        "whole modules",
+        "embedding",
+        "ia3",
+        "stacked experts",
+    ],
+)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_it_is_rounded_once(tmp_path, kind, dtype):
     base, adapter = _make(tmp_path, KINDS[kind], dtype)

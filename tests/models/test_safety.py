@@ -109,7 +109,7 @@ def test_a_missing_shard_is_named(tmp_path):
     [
         ({"auto_mapping": {"parent_library": "evil"}}, SecurityError),
         ({"megatron_config": {"x": 1}, "megatron_core": "evil"}, SecurityError),
-        ({"peft_type": "IA3"}, CompatibilityError),
+        ({"peft_type": "VERA"}, CompatibilityError),
         ({"init_lora_weights": "pissa_niter_4"}, CompatibilityError),
         ({"init_lora_weights": "OLoRA"}, CompatibilityError),
     ],
