@@ -78,7 +78,7 @@ KINDS: dict[str, tuple[str, dict, dict]] = {
     "mamba's own parameters": (
         "mamba",
         {},
-        {"r": 2, "lora_alpha": 100, "target_modules": [], "target_parameters": ["mixer.A_log"]},
+        {"r": 2, "target_modules": [], "target_parameters": ["mixer.A_log"]},
     ),
     "one matrix by name": (
         "gpt2",

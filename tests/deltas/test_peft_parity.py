@@ -34,7 +34,7 @@ def test_one_adapter_is_merged_as_peft_merges_it(tmp_path, kind):
     assert changed
     expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
     torch.testing.assert_close(tiny.logits(ours), expected, rtol=1e-4, atol=1e-5)
-    assert (tiny.logits(tiny.load(base)) - expected).abs().max() > 1e-3, "the adapter does nothing"
+    assert (tiny.logits(tiny.load(base)) - expected).abs().max() > 1e-4, "the adapter does nothing"
 
 
 @pytest.mark.parametrize(
