@@ -20,7 +20,7 @@ from additive.train import checkpoint
 from additive.train.run import run_root, train
 from tests.train.making import digest, job, listener, score
 
-KILLS = 24
+KILLS = 20
 SYSTEM_CALLS = ("fsync", "rename", "replace", "mkdir", "unlink")
 OPTIONS = {"adapt": {"dropout": 0.1}}
 
@@ -48,16 +48,22 @@ def undisturbed(base, tmp_path_factory):
 
 
 def in_child(made, base, dies_at=0):
-    """Train in a child that dies at the n-th call that touches the disk, if a number is given."""
-    child = CHILDREN.Process(target=train_in_child, args=(made, base, dies_at))
+    """Train in a child that dies at the n-th call that touches the disk, if a number is given.
+
+    Gives the child when it has begun.
+    """
+    begun = CHILDREN.Event()
+    child = CHILDREN.Process(target=train_in_child, args=(made, base, dies_at, begun))
     child.start()
+    assert begun.wait(120)
     return child
 
 
-def train_in_child(made, base, dies_at):
+def train_in_child(made, base, dies_at, begun):
     torch.set_num_threads(1)
     if dies_at:
         die_at(dies_at)
+    begun.set()
     train(made, score(base))
 
 
@@ -73,17 +79,19 @@ def kill_after(child, seconds):
 
 
 def test_killed_at_random_moments(base, tmp_path, undisturbed):
+    """A run that ended before its kill counts for none: it must be whole, and another begins."""
     expected, seconds = undisturbed
     rng = random.Random(0)
-    made = job(base, tmp_path, **OPTIONS)
-    killed = 0
-    for _ in range(KILLS):
-        child = in_child(made, base)
-        killed += kill_after(child, rng.uniform(0, 1.2 * seconds)) == -signal.SIGKILL
+    made, killed, ended = job(base, tmp_path, **OPTIONS), 0, 0
+    while killed < KILLS:
+        code = kill_after(in_child(made, base), rng.uniform(0, seconds))
+        assert code in (0, -signal.SIGKILL)
+        killed += code == -signal.SIGKILL
         if (run_root(made) / "result.json").exists():
             assert digest(train(made, score(base)).directory.parent) == expected
-            made = job(base, tmp_path / f"after-{killed}", **OPTIONS)
-    assert killed >= KILLS // 2
+            ended += 1
+            assert ended < KILLS, "most runs end before they are killed"
+            made = job(base, tmp_path / f"after-{ended}", **OPTIONS)
     assert digest(train(made, score(base)).directory.parent) == expected
 
 
