@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +25,14 @@ _PASSING = ("pass", "not checked")
 @click.option(
     "--plan", is_flag=True, help="What would be evaluated, and the drop that could be seen."
 )
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write each model's scores too, a file per suite that `additive gate` reads.",
+)
 @click.pass_obj
-def command(session: Session, merge: str, plan: bool) -> int:
+def command(session: Session, merge: str, plan: bool, results: Path | None) -> int:
     """Compare MERGE item by item with its specialists and the base, and give the verdict.
 
     Exit code 0: every suite passes (or there is none for these domains). 1: a suite fails or cannot
@@ -34,6 +41,7 @@ def command(session: Session, merge: str, plan: bool) -> int:
     \b
       additive check math+code+safety
       additive check math+code+safety --json
+      additive check math+code+safety --results results
     """
     from additive.workflows.reporting import find_checkable
 
@@ -48,6 +56,11 @@ def command(session: Session, merge: str, plan: bool) -> int:
 
     with show_progress(quiet=session.quiet, color=session.output.color) as listen:
         document = check_merge(session.workspace, artifact, listen)
+        if results is not None:
+            from additive.workflows.results import write_results
+
+            if write_results(session.workspace, artifact, session.directory / results, listen):
+                document = {**document, "results": str(session.directory / results)}
     if session.as_json:
         session.output.result(document)
     else:
@@ -82,6 +95,8 @@ def report_check(output: Output, workspace: Workspace, document: Mapping[str, An
         )
     if document.get("report"):
         output.print(f"report  {document['report']}")
+    if document.get("results"):
+        output.print(f"results {document['results']}")
 
 
 def verdict_line(document: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def command(
 ) -> int:
     """Is CANDIDATE no worse than REFERENCE, item by item?
 
-    Reads our result files, lm-eval's samples, and lists of {"id", "score"}.
+    Reads the files of `additive check --results`, lm-eval's samples, and lists of {"id", "score"}.
 
     \b
       additive gate specialist.json merged.json --margin 0.02

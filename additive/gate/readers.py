@@ -1,6 +1,6 @@
 """Result files of three kinds, told apart by what is in them.
 
-    our own            {"schema": "additive.result/1", …}
+    our own            {"schema": "additive.result/1", …}, from `additive check MERGE --results DIR`
     id and score       [{"id": "17", "score": 1}, …], or one such object per line
     lm-eval samples    samples_<task>_<date>.jsonl, written by `lm_eval --log_samples`
 
@@ -17,11 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from additive.errors import IntegrityError, UsageError
-from additive.types.result_json import read_document, read_item, read_score, unique, wrong
+from additive.types.result_json import (
+    SCHEMA,
+    read_document,
+    read_item,
+    read_score,
+    unique,
+    wrong,
+)
 from additive.types.results import ItemScore, SuiteResult
 
 Row = tuple[str, Mapping[str, Any]]
-KINDS = "give a result of `additive check`, lm-eval samples, or rows with id and score"
+KINDS = (
+    "give a file of `additive check MERGE --results DIR`, lm-eval samples,"
+    " or rows with id and score"
+)
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT[\d.:-]+")
 
 
@@ -35,7 +45,7 @@ def read_result(path: Path, *, metric: str | None = None, filter: str | None = N
     text = _read(path)
     whole = _parsed(text)
     if isinstance(whole, Mapping) and "schema" in whole:
-        return read_document(whole, str(path))
+        return read_document(_ours(whole, path), str(path))
     rows = [*(_listed(whole, path) if isinstance(whole, list) else _lines(text, path))]
     if not rows:
         raise IntegrityError(
@@ -71,6 +81,16 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _ours(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """The document, when it is a result and no other one of ours, such as a whole check."""
+    found = document["schema"]
+    if found == SCHEMA:
+        return document
+    raise IntegrityError(
+        f"schema is {found!r} when it should be {SCHEMA!r}", where=str(path), help=KINDS
+    )
 
 
 def _listed(rows: Sequence[Any], path: Path) -> Iterator[Row]:

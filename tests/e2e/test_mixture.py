@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from tests.e2e.command import run_here
 from tests.e2e.micro import DOMAINS, write_workspace
 
 VERDICTS = {"pass", "fail", "cannot tell"}
+COUNTED = ("n", "base", "specialist", "merged", "difference", "interval", "verdict", "b10", "b01")
 
 
 def test_a_full_fine_tune_and_loras_merge_and_are_checked(tmp_path, capsys):
@@ -33,6 +35,20 @@ def test_a_full_fine_tune_and_loras_merge_and_are_checked(tmp_path, capsys):
     suites = checked.json["suites"]
     assert {suite["domain"] for suite in suites} == set(DOMAINS)
     assert all(suite["verdict"] in VERDICTS and suite["n"] > 0 for suite in suites)
+    the_gate_alone_says_the_same(capsys, root, checked.json)
+
+
+def the_gate_alone_says_the_same(capsys, root: Path, check: dict[str, Any]) -> None:
+    """From the files of `--results`, suite by suite, without the workspace."""
+    again = run_here(capsys, root, "check", check["name"], "--results", "results", "--json")
+    assert again.json == {**check, "results": str(root / "results")}
+    for line in check["suites"]:
+        models = ("base", line["domain"], check["name"])
+        base, specialist, merged = (f"results/{name}/{line['suite']}.json" for name in models)
+        rule = ("--margin", str(line["margin"]), "--base", base)
+        judged = run_here(capsys, root, "gate", specialist, merged, *rule, "--json")
+        (found,) = judged.json["suites"]
+        assert {key: found[key] for key in COUNTED} == {key: line[key] for key in COUNTED}
 
 
 def deltas_add_up(base: Path, paths: dict[str, Path], merged: Path) -> None:

@@ -99,6 +99,7 @@ def test_samples_of_other_prompts_are_not_compared(tmp_path):
         ("", "there are no results"),
         ("[]", "there are no results"),
         ('{"schema": "additive.result/9"}', "schema is 'additive.result/9' when it should be"),
+        ('{"schema": "additive.check/1", "suites": []}', "schema is 'additive.check/1' when"),
         ('{"schema": "additive.result/1", "suite": "s", "model": "m", "items": []}', "no items"),
         (
             '{"schema": "additive.result/1", "suite": "", "model": "m",'
@@ -123,6 +124,13 @@ def test_faults_are_named(tmp_path, text, message):
     with pytest.raises(IntegrityError, match=message) as caught:
         read_result(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_check_is_no_result_and_the_help_says_how_to_get_one(tmp_path):
+    path = write(tmp_path / "check.json", {"schema": "additive.check/1", "suites": []})
+    with pytest.raises(IntegrityError) as caught:
+        read_result(path)
+    assert "additive check MERGE --results DIR" in str(caught.value.help)
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path):
