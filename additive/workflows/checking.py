@@ -31,7 +31,7 @@ from additive.workflows import provenance
 from additive.workflows.functional import settle
 from additive.workflows.reporting import check_path, last_check, pages_stand, write_pages
 from additive.workspace import SuiteUse, Workspace
-from additive.workspace.inputs import base_identity
+from additive.workspace.inputs import base_identity, lock_suites
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel
@@ -59,6 +59,7 @@ def check_merge(
     require_unchanged(artifact, workspace.cache)
     domains = [parent.name for parent in artifact.manifest.parents]
     uses = workspace.suites(domains)
+    lock_suites(workspace)
     if not any(use.role == "target" for use in uses):
         document = overall(()).document(artifact.name, artifact.digest)
         return _keep(workspace, artifact, document, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from additive.workflows.composing import build_recipe
 from additive.workflows.grams import ensure_grams
 from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
+from additive.workspace.inputs import lock_rows
 
 if TYPE_CHECKING:
     from additive.merge.plan import Plan
@@ -41,7 +42,17 @@ def build_merge(
         made = planned(workspace, build_recipe(workspace, request, scale))
         return _execute(workspace, request, made, tried, told)
 
-    return build_once(workspace, request, freeze, listen, wait=wait)
+    built = build_once(workspace, request, freeze, listen, wait=wait)
+    lock_rows(workspace, _rows_read(workspace, request))
+    return built
+
+
+def _rows_read(workspace: Workspace, request: MergeRequest) -> Iterator[Path]:
+    """The data files that decide the merge: those that chose its scale or weigh its sources."""
+    read = {**request.validation, **request.prompts}
+    for name in {source.artifact.name for source in request.sources}:
+        files = (workspace.data_files(name, split) for split in ("train", "validation") if read)
+        yield from (path for part in files for path in part if f"{name}/{path.name}" in read)
 
 
 def planned(workspace: Workspace, recipe: Recipe) -> Plan:

@@ -1,5 +1,8 @@
 """Every input of a workspace by digest, as additive.lock records it.
 
+A verb records what it has read: `train` and `adopt` everything, `check` the suites, `merge` the
+rows that decide it. So what `lint` names as changed is what nothing was made of yet.
+
 {"schema": "additive.lock/1",
  "base": {"id": "tiny", "digest": "9f3c…"},
  "domains": {"domains/math/domain.yaml": "77ab…", "domains/math/train.jsonl": "01fe…"},
@@ -8,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
@@ -44,9 +47,32 @@ def update_lock(workspace: Workspace) -> tuple[str, ...]:
 
     Raises: SpecError; what `Workspace.base` raises; CompatibilityError when another base is pinned.
     """
+    return _update(workspace, read_lock(workspace), data_inputs(workspace))
+
+
+def lock_suites(workspace: Workspace) -> tuple[str, ...]:
+    """Record base and suites in additive.lock as a check reads them; the rest stays as it was.
+
+    Raises: as `update_lock`.
+    """
+    suites = _digests(workspace, _suite_files(workspace))
+    return _update(workspace, read_lock(workspace), {"evals": suites})
+
+
+def lock_rows(workspace: Workspace, paths: Iterable[Path]) -> tuple[str, ...]:
+    """Record base and some data files in additive.lock; the rest stays as it was.
+
+    Raises: as `update_lock`.
+    """
     old = read_lock(workspace)
-    base = base_identity(workspace)
-    new = {"base": _base_section(base), **data_inputs(workspace)}
+    rows = {**old.get("domains", {}), **_digests(workspace, paths)}
+    return _update(workspace, old, {"domains": rows})
+
+
+def _update(
+    workspace: Workspace, old: Inputs, sections: Mapping[str, dict[str, str]]
+) -> tuple[str, ...]:
+    new = {**old, "base": _base_section(base_identity(workspace)), **sections}
     write_lockfile(workspace.lockfile, new)
     return changes(old, new) if old else ()
 
@@ -76,7 +102,7 @@ def _base_section(base: BaseIdentity) -> dict[str, str]:
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
-def _digests(workspace: Workspace, paths: Iterator[Path]) -> dict[str, str]:
+def _digests(workspace: Workspace, paths: Iterable[Path]) -> dict[str, str]:
     return {workspace.shown(path): digest_file(path) for path in paths if path.is_file()}
 
 

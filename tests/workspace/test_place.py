@@ -6,7 +6,14 @@ import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, SpecError, UnknownName, UsageError
 from additive.workspace import Environment, Workspace, demo_source, find_workspace
-from additive.workspace.inputs import base_identity, data_inputs, read_lock, update_lock
+from additive.workspace.inputs import (
+    base_identity,
+    data_inputs,
+    lock_rows,
+    lock_suites,
+    read_lock,
+    update_lock,
+)
 from tests.workspace.making import make_base, make_workspace, write_rows
 
 
@@ -106,6 +113,20 @@ def test_updating_says_what_changed(workspace):
     write_rows(workspace.root / "domains/sums/train.jsonl", [{"prompt": "a", "completion": "b"}])
     [line] = update_lock(workspace)
     assert line.startswith("domains domains/sums/train.jsonl: ")
+
+
+def test_a_verb_records_what_it_has_read_and_nothing_else(workspace):
+    update_lock(workspace)
+    first = read_lock(workspace)
+    train = workspace.root / "domains/sums/train.jsonl"
+    write_rows(train, [{"prompt": "a", "completion": "b"}])
+    write_rows(workspace.root / "evals/tasks/sums.jsonl", [{"id": "1", "prompt": "c"}])
+    [line] = lock_suites(workspace)
+    assert line.startswith("evals evals/tasks/sums.jsonl: ")
+    assert read_lock(workspace)["domains"] == first["domains"]
+    [line] = lock_rows(workspace, [train])
+    assert line.startswith("domains domains/sums/train.jsonl: ")
+    assert update_lock(workspace) == ()
 
 
 def test_another_base_than_the_locked_one_is_refused(workspace):
