@@ -47,14 +47,17 @@ def undisturbed(base, tmp_path_factory):
     return digest(result.directory.parent), time.monotonic() - begun
 
 
-def in_child(made, base, dies_at=0):
-    """Train in a child that dies at the n-th call that touches the disk, if a number is given.
-
-    Gives the child when it has begun.
-    """
-    begun = CHILDREN.Event()
+def in_child(made, base, dies_at=0, begun=None):
+    """Train in a child that dies at the n-th call that touches the disk, if a number is given."""
     child = CHILDREN.Process(target=train_in_child, args=(made, base, dies_at, begun))
     child.start()
+    return child
+
+
+def begun_child(made, base):
+    """Train in a child that has begun to."""
+    begun = CHILDREN.Event()
+    child = in_child(made, base, begun=begun)
     assert begun.wait(120)
     return child
 
@@ -63,7 +66,8 @@ def train_in_child(made, base, dies_at, begun):
     torch.set_num_threads(1)
     if dies_at:
         die_at(dies_at)
-    begun.set()
+    if begun:
+        begun.set()
     train(made, score(base))
 
 
@@ -84,7 +88,7 @@ def test_killed_at_random_moments(base, tmp_path, undisturbed):
     rng = random.Random(0)
     made, killed, ended = job(base, tmp_path, **OPTIONS), 0, 0
     while killed < KILLS:
-        code = kill_after(in_child(made, base), rng.uniform(0, seconds))
+        code = kill_after(begun_child(made, base), rng.uniform(0, seconds))
         assert code in (0, -signal.SIGKILL)
         killed += code == -signal.SIGKILL
         if (run_root(made) / "result.json").exists():
