@@ -20,6 +20,8 @@ _REFERENCE = re.compile(
 )
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 MAX_NAME = 64
+RESERVED = ("base", "merged", "specialist")
+"""What tables and results call models by their part; no domain or merge may be called so."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,18 @@ def _fraction(text: str, digits: str) -> float:
 def check_name(name: str, kind: str = "domain") -> str:
     """The name itself when it can be a domain, suite or recipe.
 
-    Raises: UsageError for anything but `[a-z0-9][a-z0-9_-]*` of at most 64 characters.
+    Raises: UsageError for anything but `[a-z0-9][a-z0-9_-]*` of at most 64 characters, and for what
+    is `RESERVED`.
     """
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
             f"{kind} name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
             f" and have at most {MAX_NAME} characters"
+        )
+    if name in RESERVED:
+        raise UsageError(
+            f"{kind} name is {name!r} when it should not be one of {', '.join(RESERVED)}",
+            help=f"give it another name, such as my-{name}: tables call a model that",
         )
     return name
 

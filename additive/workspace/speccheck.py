@@ -9,7 +9,7 @@ from additive.errors import UsageError, did_you_mean
 from additive.spec.nodes import place
 from additive.spec.reading import read_yaml
 from additive.spec.recipe import RecipeSpec
-from additive.types.references import NAME, parse_reference
+from additive.types.references import NAME, RESERVED, parse_reference
 from additive.workspace.place import Workspace
 
 
@@ -86,12 +86,15 @@ def _composition_faults(spec: RecipeSpec) -> Iterator[str]:
 
 def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterator[str]:
     """Directories and files under domains/, evals/ and merges/ that nothing would ever read."""
+    taken = ", ".join(RESERVED)
     for path in sorted((workspace.root / "domains").glob("*")):
         if not covers(path) or path.name.startswith(".") or not path.is_dir():
             continue
         shown = workspace.shown(path)
         if not NAME.fullmatch(path.name):
             yield f"{shown!r}: {_bad_name(path.name)}"
+        elif path.name in RESERVED:
+            yield f"{shown!r}: name is {path.name!r} when it should not be one of {taken}"
         elif not (path / "domain.yaml").is_file():
             yield f"{shown}/domain.yaml: file is missing"
     for directory in ("evals", "merges"):

@@ -120,3 +120,11 @@ def test_modes_follow_the_umask_whatever_the_package_has(tmp_path):
     path: Path = tmp_path / "mine" / "domains" / "math" / "train.jsonl"
     (tmp_path / "plain").write_text("")
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["base", "merged", "specialist"])
+def test_no_domain_has_the_name_of_a_part(tmp_path, capsys, name):
+    make_base(tmp_path / "own")
+    assert run(["init", "work", "--base", "own", "--domain", name]) == 2
+    assert f"domain name is '{name}'" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()

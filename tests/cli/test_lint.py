@@ -120,6 +120,7 @@ def test_faults_of_all_files_come_together(root, capsys):
         ),
         ("domains/Sums/domain.yaml", "version: 1\n", "'domains/Sums': name is 'Sums' when"),
         ("domains/-rf/domain.yaml", "version: 1\n", "'domains/-rf': name is '-rf' when it"),
+        ("domains/merged/domain.yaml", "version: 1\n", "'domains/merged': name is 'merged' when"),
         ("domains/a b/domain.yaml", "version: 1\n", "'domains/a b': name is 'a b' when it"),
         (
             "domains/x\u202ey/domain.yaml",
