@@ -7,6 +7,7 @@ The loss of an answer is the mean of −log p(token) over its tokens, in nats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,21 @@ def teacher_forced(
 def score_encoded(
     model: PreTrainedModel | PeftModel, examples: Sequence[Encoded], pad: int, batch: int = 64
 ) -> tuple[list[bool], list[float]]:
-    """As `teacher_forced`, for examples that are ids already."""
+    """As `teacher_forced`, for examples that are ids already.
+
+    What the model has no room for is wrong, at the loss of a blind guess, log(vocabulary).
+    """
     import torch
 
-    exact, loss = [False] * len(examples), [0.0] * len(examples)
+    config = model.config.get_text_config()
+    vocabulary, room = int(config.vocab_size), getattr(config, "max_position_embeddings", None)
+    exact, loss = [False] * len(examples), [math.log(vocabulary)] * len(examples)
+    fitting = [i for i, example in enumerate(examples) if room is None or len(example) <= room]
     training = model.training
     model.eval()
     with torch.inference_mode():
-        for rows in _batches(examples, batch, int(model.config.get_text_config().vocab_size)):
+        for places in _batches([examples[i] for i in fitting], batch, vocabulary):
+            rows = [fitting[place] for place in places]
             right, losses = _score_batch(model, [examples[row] for row in rows], pad)
             for row, is_right, value in zip(rows, right, losses, strict=True):
                 exact[row], loss[row] = is_right, value

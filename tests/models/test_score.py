@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -69,3 +71,17 @@ def test_scoring_leaves_the_model_as_it_was(llama):
 def test_nothing_to_score_is_nothing(llama):
     model, tokenizer = llama
     assert teacher_forced(model, tokenizer, [], []) == ([], [])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_model_has_no_room_for_is_wrong_and_costs_the_others_nothing(bases, family):
+    model, tokenizer = load_model(bases(family)), load_tokenizer(bases(family))
+    fitting = encode(tokenizer, PROMPTS, ANSWERS)
+    room = model.config.max_position_embeddings
+    long = Encoded((5,) * room, fitting[0].completion)
+    alone = score_encoded(model, fitting, 0)
+    exact, losses = score_encoded(model, [long, *fitting], 0)
+    assert (exact[1:], losses[1:]) == alone
+    assert exact[0] is False
+    assert losses[0] == pytest.approx(math.log(model.config.vocab_size))
+    assert score_encoded(model, [long], 0)[0] == [False]
