@@ -12,6 +12,7 @@ answer).
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -102,7 +103,22 @@ def mbpp_items(rows: Iterable[Raw]) -> Iterator[Item]:
     for row in rows:
         set_up = [_program(row["test_setup_code"])] if row["test_setup_code"] else []
         tests = ["\n".join([*set_up, _program(test)]) for test in row["test_list"]]
-        yield _item(f"mbpp-{row['task_id']}", _mbpp_prompt(row), "code", tests=tests)
+        item = _item(f"mbpp-{row['task_id']}", _mbpp_prompt(row), "code", tests=tests)
+        yield item | _entry(row)
+
+
+def _entry(row: Raw) -> Item:
+    """The function that is asked for, said where it has the name of one of Python's own (`sum`)."""
+    called = {
+        node.func.id
+        for node in ast.walk(ast.parse(row["test_list"][0]))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    defined = {
+        node.name for node in ast.parse(row["code"]).body if isinstance(node, ast.FunctionDef)
+    }
+    names = called & defined & set(dir(builtins))
+    return {"entry": names.pop()} if names else {}
 
 
 def _mbpp_prompt(row: Raw) -> str:
