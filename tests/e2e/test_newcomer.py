@@ -49,6 +49,8 @@ def test_every_command_of_readme_runs(home):
 
 def test_the_demo_is_the_same_job_and_finds_it_done(home):
     (home / "my-skills").rename(home / "additive-demo")
+    moved = run(home, "demo", "--json")  # writes its pages again, with the paths that are true now
+    assert moved.json["merge"]["reused"] is True
     again = run_importing(home, "demo", "--json")
     assert again.done.code == 1, again.done.err
     found = again.done.json
