@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -175,7 +175,7 @@ def combine(terms: Sequence[tuple[float, Delta]]) -> Delta:
     if low:
         other.insert(0, (1.0, _stack(low)))
     if experts:
-        other.insert(0, (1.0, _stack_experts(experts)))
+        other.insert(0, (1.0, _stack(experts)))
     if len(other) == 1 and other[0][0] == 1.0:
         return other[0][1]
     return Sum(tuple(other))
@@ -187,20 +187,18 @@ def _flatten(coefficient: float, delta: Delta) -> list[tuple[float, Delta]]:
     return [(coefficient, delta)]
 
 
-def _stack(terms: Sequence[tuple[float, LowRank]]) -> LowRank:
-    if len(terms) == 1:
-        coefficient, delta = terms[0]
-        return LowRank(delta.B, delta.A, coefficient * delta.scale)
-    B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=1)
-    return LowRank(B, torch.cat([delta.A for _, delta in terms], dim=0))
+_Factors = TypeVar("_Factors", LowRank, Experts)
 
 
-def _stack_experts(terms: Sequence[tuple[float, Experts]]) -> Experts:
+def _stack(terms: Sequence[tuple[float, _Factors]]) -> _Factors:
+    """One delta with the factors side by side; the rank is B's last dimension and A's last but
+    one."""
+    kind = type(terms[0][1])
     if len(terms) == 1:
         coefficient, delta = terms[0]
-        return Experts(delta.B, delta.A, coefficient * delta.scale)
-    B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=2)
-    return Experts(B, torch.cat([delta.A for _, delta in terms], dim=1))
+        return kind(delta.B, delta.A, coefficient * delta.scale)
+    B = torch.cat([delta.B * (coefficient * delta.scale) for coefficient, delta in terms], dim=-1)
+    return kind(B, torch.cat([delta.A for _, delta in terms], dim=-2))
 
 
 def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:
