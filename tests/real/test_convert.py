@@ -12,6 +12,7 @@ import pytest
 
 from additive.graders import grade, is_refusal
 from additive.graders.programs import program
+from additive.overlap.texts import normalise
 from additive.sandbox import Job, Limits, run_many
 from tests.real import convert
 from tests.real.convert import Item, Row
@@ -113,7 +114,8 @@ def test_no_row_is_in_two_splits_and_no_item_has_the_id_of_another(brief):
 
 
 def prompts(rows: Iterable[Row]) -> set[str]:
-    return {row["prompt"] for row in rows}
+    """As lint compares them: without case, spacing and punctuation."""
+    return {normalise(row["prompt"]) for row in rows}
 
 
 @pytest.mark.real
