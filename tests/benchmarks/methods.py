@@ -196,12 +196,13 @@ def main() -> None:
     """Run the seeds, each into a file of its own, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path(".methods"))
     parser.add_argument("--demo", type=Path, help="what `make demo-seeds` has left")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     found: list[Outcome] = []
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         root = (options.work / f"seed-{seed}").absolute()
         found += _kept(options.work / f"generated-{seed}.json", partial(generated, root, seed))
         trained = options.demo and (options.demo / f"seed-{seed}").absolute()
