@@ -39,11 +39,13 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     permutation   the order of sources changes nothing beyond rounding
     blocks        a method that may be called on rows gives the same bits on rows as on the whole
     linear        methods with `is_linear`: one source at weight 1 is itself, sums add up
+    orthogonal    methods with `sums_orthogonal`: sources without a row or column in common, and
+                  vectors, are added up by their weights
 
     Raises: AssertionError naming the law, the parameter's shape and what differs.
     """
     check_declaration(method)
-    for law in (_pure, _zero, _shape, _factors, _permutation, _blocks, _linear):
+    for law in (_pure, _zero, _shape, _factors, _permutation, _blocks, _linear, _orthogonal):
         for number, shape in enumerate(_shapes(method)):
             stack = random_stack(shape, sources, seed + number)
             if getattr(method, "needs_grams", False):
@@ -237,6 +239,24 @@ def _linear(check: _Checked, stack: DeltaStack) -> None:
     merged = check.merge(even)
     share = (merged * parts).sum() / (parts * parts).sum()
     check.close(merged, parts * share, "the merge is no multiple of the sum of the deltas")
+
+
+def _orthogonal(check: _Checked, stack: DeltaStack) -> None:
+    if not getattr(check.method, "sums_orthogonal", False):
+        return
+    apart = stack if len(stack.shape) == 1 else _with(stack, _apart(stack))
+    terms = zip(apart.weights, apart.deltas, strict=True)
+    total = sum((w * delta.dense() for w, delta in terms), torch.zeros(stack.shape))
+    check.close(check.merge(apart), total, "sources that have nothing in common are not summed")
+
+
+def _apart(stack: DeltaStack) -> list[LowRank]:
+    """The stack's factors, each on rows and columns of its own."""
+    rows, columns = (torch.arange(size) % stack.count for size in stack.shape)
+    return [
+        LowRank(delta.B * (rows == place)[:, None], delta.A * (columns == place), delta.scale)
+        for place, delta in enumerate(_low_rank(stack))
+    ]
 
 
 def _low_rank(stack: DeltaStack) -> list[LowRank]:

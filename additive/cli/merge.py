@@ -86,7 +86,7 @@ _SCALES = ("validation",)
 @click.option(
     "--default-rules/--no-default-rules",
     default=None,
-    help="Average embeddings, norms and heads under a method that is no sum (default).",
+    help="Average or sum embeddings, norms and heads under a method that is no sum (default).",
 )
 @click.option("--seed", type=int, help="Seed of methods that draw at random.")
 @click.option("--name", metavar="NAME", help="Name of the merge.")

@@ -201,6 +201,19 @@ def _stack(terms: Sequence[tuple[float, _Factors]]) -> _Factors:
     return kind(B, torch.cat([delta.A for _, delta in terms], dim=-2))
 
 
+def experts_of(deltas: Sequence[Delta]) -> Delta:
+    """The deltas of the experts in their order as one of the fused parameter: factors stay factors.
+
+    >>> experts_of([LowRank(torch.ones(2, 1), torch.ones(1, 3))] * 4).shape
+    (4, 2, 3)
+    """
+    low = [delta for delta in deltas if isinstance(delta, LowRank)]
+    if len(low) < len(deltas) or len({delta.rank for delta in low}) > 1:
+        return Dense(torch.stack([delta.dense() for delta in deltas]))
+    B = torch.stack([delta.B * delta.scale for delta in low])
+    return Experts(B, torch.stack([delta.A for delta in low]))
+
+
 def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:
     """The whole of a delta from its tiles, in the parameter's shape."""
     out = torch.empty(matrix_shape(delta.shape), dtype=dtype)

@@ -50,7 +50,7 @@ def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
         if recipe.rank is None and not getattr(method, "keeps_factors", False):
             raise UsageError(
                 f"output is adapter when {method_name(method)} leaves the adapters' factors",
-                help="use --output checkpoint, add --rank K, or take task_arithmetic,"
+                help="use --output checkpoint, add --rank K, or take swudi, task_arithmetic,"
                 " linear, tsv_m, svc, pico or iso_c",
             )
         for position in opened.touching(name):

@@ -145,9 +145,9 @@ def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) ->
         part, base = recipe.part(name), opened.base.tensor(name)
         _check_loaded(name, parameters, base, opened.base.directory)
         stack = stack_of(recipe, opened, name, conclusion)
-        delta = merged_part(part if part.ruled else replace(part, scale=1.0), stack)
+        delta = merged_part(part if part.fixed else replace(part, scale=1.0), stack)
         dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
-        slots.append(_Slot(name, parameters[name], base, dtype, delta, part.ruled))
+        slots.append(_Slot(name, parameters[name], base, dtype, delta, part.fixed))
     return slots
 
 

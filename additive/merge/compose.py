@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, Dense, combine
+from additive.deltas.model import Delta, Dense, combine, experts_of
 from additive.merge.core import Core, core_of, whole_of
 from additive.merge.parameter import merged_delta
 from additive.merge.recipe import Part
@@ -31,6 +31,15 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
             scale *= step.factor(stack)
     before = [step for step in part.before if hasattr(step, "before_core")]
     after = _after(part)
+    experts = stack.experts() if before or after else ()
+    if experts:
+        return experts_of([_composed(part, expert, before, after, scale) for expert in experts])
+    return _composed(part, stack, before, after, scale)
+
+
+def _composed(
+    part: Part, stack: DeltaStack, before: Sequence[Any], after: Sequence[Any], scale: float
+) -> Delta:
     if len(stack.shape) != 2 or not (before or after):
         return merged_delta(part.method, stack, scale)
     merge_core = getattr(part.method, "merge_core", None)
@@ -45,6 +54,10 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
 def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     """The stack with the steps before the method applied to its deltas."""
     before = [step for step in part.before if hasattr(step, "before_core")]
+    experts = stack.experts() if before else ()
+    if experts:
+        made = [calibrated(part, expert).deltas for expert in experts]
+        return replace(stack, deltas=tuple(map(experts_of, zip(*made, strict=True))))
     if len(stack.shape) != 2 or not before:
         return stack
     core = _stepped(core_of(stack), before)

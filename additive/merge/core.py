@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, Dense, LowRank, combine
+from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of
 from additive.deltas.tiles import matrix_shape
 from additive.merge.stack import DeltaStack
 
@@ -138,14 +138,19 @@ def _made(
     )
 
 
-def in_core(stack: DeltaStack, merge: Callable[[Core], Tensor]) -> Delta:
-    """Merge a matrix parameter in core space; vectors and higher-dimensional ones are averaged.
+def in_core(stack: DeltaStack, merge: Callable[[Core], Tensor], *, sums: bool = False) -> Delta:
+    """Merge a matrix parameter in core space, and fused experts one by one, each as the matrix that
+    it is; vectors and other shapes are averaged, or summed where `sums`.
 
-    No spectrum is defined for a vector; the weighted mean is what the authors of the spectral
-    methods take there.
+    No spectrum is defined for a vector, and the authors of the spectral methods take the mean
+    there. A method that sums orthogonal matrices passes its `sums_orthogonal`: beside whole deltas
+    of the matrices, 1/n of a source's bias would be no longer what that source had trained.
     """
+    experts = stack.experts()
+    if experts:
+        return experts_of([in_core(expert, merge, sums=sums) for expert in experts])
     if len(stack.shape) != 2:
-        shares = [weight / stack.count for weight in stack.weights]
+        shares = [weight / (1 if sums else stack.count) for weight in stack.weights]
         return combine(list(zip(shares, stack.deltas, strict=True)))
     core = core_of(stack)
     return core.lift(merge(core), stack.shape)

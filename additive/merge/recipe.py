@@ -41,23 +41,24 @@ class Rule:
     """An exception for the parameters whose name matches a glob pattern (`*.mlp.*`,
     `lm_head.weight`).
 
-    method None keeps the base's values; scale takes the place of the recipe's.
+    method None keeps the base's values; scale takes the place of the recipe's, None leaves it.
     """
 
     pattern: str
     method: MergeMethod | None
-    scale: float = 1.0
+    scale: float | None = 1.0
 
 
 @dataclass(frozen=True)
 class Part:
     """What applies to one parameter; method None keeps the base's values, `ruled` says that a rule
-    does. A rule's parameters take no steps.
+    does, `fixed` that the scale is that rule's own. A rule's parameters take no steps.
     """
 
     method: MergeMethod | None
     scale: float
     ruled: bool = False
+    fixed: bool = False
     before: tuple[Any, ...] = ()
     after: tuple[Any, ...] = ()
 
@@ -98,7 +99,9 @@ class Recipe:
         """
         rule = self.rule(parameter)
         if rule is not None:
-            return Part(rule.method, rule.scale, ruled=True)
+            if rule.scale is None:
+                return Part(rule.method, self.scale, ruled=True)
+            return Part(rule.method, rule.scale, ruled=True, fixed=True)
         return Part(self.method, self.scale, before=self.before, after=self.after)
 
     def rule(self, parameter: str) -> Rule | None:

@@ -1,15 +1,16 @@
 """Default rules: what is done with embeddings, norms and heads under methods that are not sums.
 
 Signs, trims and spectra are defined for the matrices inside the layers. A row of an embedding
-belongs to one token, a norm is a vector of gains, a head's rows are tokens again: there the mean of
-the models (`linear`) is the choice without surprises. Methods that are sums need no rule, and
-mergekit's methods keep mergekit's behaviour.
+belongs to one token, a norm is a vector of gains, a head's rows are tokens again. Methods that add
+up what does not overlap (`tsv_m`, `swudi`) have whole deltas beside them, so there they are
+summed with the merge's scale; elsewhere the mean of the models (`linear`) is the choice without
+surprises. Methods that are sums need no rule, and mergekit's methods keep mergekit's behaviour.
 """
 
 from __future__ import annotations
 
 from additive.merge.building import method_name
-from additive.merge.methods.arithmetic import Linear
+from additive.merge.methods.arithmetic import Linear, TaskArithmetic
 from additive.merge.recipe import Rule
 from additive.merge.stack import MergeMethod
 
@@ -27,4 +28,7 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     """
     if getattr(method, "is_linear", False) or method_name(method).startswith("mergekit/"):
         return ()
-    return tuple(Rule(pattern, Linear()) for pattern in (*EMBEDDINGS, *HEADS, *NORMS))
+    patterns = (*EMBEDDINGS, *HEADS, *NORMS)
+    if getattr(method, "sums_orthogonal", False):
+        return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
+    return tuple(Rule(pattern, Linear()) for pattern in patterns)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
-from additive.deltas.model import Delta
+from additive.deltas.model import Delta, Experts
 from additive.deltas.tiles import matrix_shape, tiles
 from additive.merge.draws import Draws
 
@@ -63,6 +63,25 @@ class DeltaStack:
             rng=replace(self.rng, first=self.rng.first + start * columns),
         )
 
+    def experts(self) -> tuple[DeltaStack, ...]:
+        """One stack per expert of a fused parameter; none unless every source has factors of each.
+
+        An expert's random numbers are those of its rows in the matrix view.
+        """
+        fused = [delta for delta in self.deltas if isinstance(delta, Experts)]
+        if not fused or len(fused) < len(self.deltas):
+            return ()
+        size = self.base[0].numel()
+        return tuple(
+            replace(
+                self,
+                base=self.base[index],
+                deltas=tuple(delta.expert(index) for delta in fused),
+                rng=replace(self.rng, first=self.rng.first + index * size),
+            )
+            for index in range(self.shape[0])
+        )
+
     def blocks(self) -> Iterator[DeltaStack]:
         """All blocks in order, each one tile."""
         for start, stop in tiles(self.shape):
@@ -102,6 +121,7 @@ class MergeMethod(Protocol):
     needs_factors = True    says that it takes nothing but matrices of `LowRank` deltas
     needs_grams = True      says that it weighs inputs by what each source saw (`stack.grams`)
     is_linear = True        promises a weighted sum
+    sums_orthogonal = True  promises the weighted sum of sources that have no direction in common
     dense_differs = True    says that full fine-tunes are treated otherwise than factors
     """
 

@@ -22,7 +22,7 @@ from additive.spec.model import (
     wrong,
 )
 
-DEFAULT_METHOD = "task_arithmetic"
+DEFAULT_METHOD = "auto"
 
 
 class SourceSpec(Spec):
@@ -60,7 +60,7 @@ class MergeSpec(Spec):
 
     method: MethodSpec = MethodSpec.of(DEFAULT_METHOD)
     """A merge method by name, or a mapping with its name and parameters; see `additive list
-    methods`."""
+    methods`. `auto` is `swudi` where every source is plain LoRA, else `task_arithmetic`."""
     before: tuple[MethodSpec, ...] = ()
     """Steps on the sources before the method, in order: `balance`, `pico`; see docs/merging.md."""
     after: tuple[MethodSpec, ...] = ()
@@ -68,7 +68,8 @@ class MergeSpec(Spec):
     rules: tuple[RuleSpec, ...] = ()
     """Exceptions by parameter name, in order; the default rules come after them."""
     default_rules: bool = True
-    """With a method that is not linear: embeddings, norms and heads are averaged (`linear`)."""
+    """With a method that is not linear: embeddings, norms and heads are averaged, or summed beside
+    `tsv_m` and `swudi`; see docs/merging.md."""
     scale: Scale = "validation"
     """λ, the factor of the whole sum; `validation` chooses it on validation rows."""
     output: OutputKind = "checkpoint"

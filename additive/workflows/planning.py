@@ -18,7 +18,7 @@ from additive.workflows.requests import MergeRequest
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.merge.recipe import Recipe
+    from additive.merge.recipe import Recipe, Rule
 
 SCHEMA = "additive.plan/1"
 CHANGED = 0.1
@@ -114,14 +114,16 @@ def _gram_notes(workspace: Workspace, request: MergeRequest) -> list[str]:
 
 def described_rules(recipe: Recipe) -> tuple[str, ...]:
     """Each rule in words: `*embed*.weight: linear, scale 1`."""
+    return tuple(f"{rule.pattern}: {_ruling(rule)}" for rule in recipe.rules)
+
+
+def _ruling(rule: Rule) -> str:
     from additive.merge.building import method_name
 
-    return tuple(
-        f"{rule.pattern}: {method_name(rule.method)}, scale {rule.scale:g}"
-        if rule.method
-        else f"{rule.pattern}: the base's values"
-        for rule in recipe.rules
-    )
+    if rule.method is None:
+        return "the base's values"
+    scale = "the merge's scale" if rule.scale is None else f"scale {rule.scale:g}"
+    return f"{method_name(rule.method)}, {scale}"
 
 
 @dataclass(frozen=True)

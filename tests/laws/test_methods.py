@@ -96,6 +96,14 @@ class SeesTheBlock(Plain):
         return total / (1.0 + total.abs().max())
 
 
+class Averages(Plain):
+    is_linear = False
+    sums_orthogonal = True
+
+    def merge(self, stack):
+        return Dense(super().merge(stack).dense() / stack.count)
+
+
 class Transposes(Plain):
     def merge(self, stack):
         return super().merge(stack).dense().T.contiguous()
@@ -116,6 +124,7 @@ class Halves(Plain):
         (ChangesInput, "pure"),
         (SeesTheBlock, "blocks"),
         (Halves, "linear"),
+        (Averages, "orthogonal"),
     ],
 )
 def test_a_law_catches(wrong, law):

@@ -22,6 +22,7 @@ from tests.merge import files
 from tests.merge.making import merge, recipe, source
 from tests.oracles import papers
 
+RULED = {"linear": 1.0, "task_arithmetic": 0.3}
 COUNTS = {"text": 5, "vision": 3, "adapter": 1}
 UP = "model.layers.0.mlp.up_proj.weight"
 
@@ -190,19 +191,19 @@ def test_steps_are_part_of_the_plan_and_no_part_of_ruled_parameters(tmp_path):
     assert stepped.part(UP).after == stepped.after
 
 
-@pytest.mark.parametrize("method", ["ties", "tsv_m"])
-def test_default_rules_average_embeddings_norms_and_heads(tmp_path, method):
+@pytest.mark.parametrize(("method", "rule"), [("ties", "linear"), ("swudi", "task_arithmetic")])
+def test_default_rules_average_or_sum_embeddings_norms_and_heads(tmp_path, method, rule):
+    """The mean at scale 1; the sum at the merge's scale beside a method that sums."""
     base = files.write_base(tmp_path / "base")
     sources = [source(files.write_fine_tune(tmp_path / f"s{i}", base, i)) for i in (1, 2)]
     plain = recipe(*sources, method=method, scale=0.3)
-    ruled = replace(plain, rules=default_rules(plain.method))
-    merge(tmp_path / "ruled", base, ruled)
+    merge(tmp_path / "ruled", base, replace(plain, rules=default_rules(plain.method)))
     merge(tmp_path / "plain", base, plain)
-    merge(tmp_path / "linear", base, recipe(*sources, method="linear"))
-    found, own, mean = (files.read(tmp_path / n) for n in ("ruled", "plain", "linear"))
-    averaged = {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
+    merge(tmp_path / "rule", base, recipe(*sources, method=rule, scale=RULED[rule]))
+    found, own, outside = (files.read(tmp_path / n) for n in ("ruled", "plain", "rule"))
+    ruled = {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
     for name in files.SHAPES:
-        assert torch.equal(found[name], (mean if name in averaged else own)[name]), name
+        assert torch.equal(found[name], (outside if name in ruled else own)[name]), name
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen", "gemma", "gpt2"])

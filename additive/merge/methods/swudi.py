@@ -41,6 +41,7 @@ class Swudi:
     scope: ClassVar[Scope] = "parameter"
     paper: ClassVar[str] = "arXiv:2606.07289"
     keeps_factors: ClassVar[bool] = True
+    sums_orthogonal: ClassVar[bool] = True
     steps: float = 300.0
     keep: float = 0.85
 
@@ -54,7 +55,7 @@ class Swudi:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The filtered minimum."""
-        return in_core(stack, self.merge_core)
+        return in_core(stack, self.merge_core, sums=self.sums_orthogonal)
 
     def merge_core(self, core: Core) -> Tensor:
         """The filtered minimum in core space."""

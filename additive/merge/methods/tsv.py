@@ -38,6 +38,7 @@ class TsvM:
     scope: ClassVar[Scope] = "parameter"
     paper: ClassVar[str] = "arXiv:2412.00081"
     keeps_factors: ClassVar[bool] = True
+    sums_orthogonal: ClassVar[bool] = True
     dense_differs: ClassVar[bool] = True
     ridge: float = 1e-3
 
@@ -50,7 +51,7 @@ class TsvM:
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The whitened sum of all singular triples."""
-        return in_core(stack, self.merge_core)
+        return in_core(stack, self.merge_core, sums=self.sums_orthogonal)
 
     def merge_core(self, core: Core) -> Tensor:
         """The whitened sum in core space."""

@@ -1,0 +1,83 @@
+"""The experts of a fused parameter are merged one by one, as the matrices that they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from additive.deltas.model import Experts, LowRank
+from additive.merge.building import build_method, build_step
+from additive.merge.compose import calibrated, merged_part
+from additive.merge.recipe import Part
+from additive.merge.stack import DeltaStack
+from additive.testing import random_stack
+
+EXPERTS, ROWS, COLUMNS = 3, 7, 9
+SPECTRAL = ("tsv_m", "swudi", "iso_c", "ctm", "pico", "svc")
+STEPPED = ({"before": ("pico",)}, {"after": ("svc",)}, {"before": ("pico",), "after": ("svc",)})
+
+
+@pytest.fixture
+def fused() -> DeltaStack:
+    """Two sources of ranks 2 and 3 on a parameter of three experts."""
+    stack = random_stack((EXPERTS, ROWS, COLUMNS), 2, seed=4)
+    generator = torch.Generator().manual_seed(1)
+    deltas = tuple(
+        Experts(
+            torch.randn(EXPERTS, ROWS, rank, generator=generator),
+            torch.randn(EXPERTS, rank, COLUMNS, generator=generator),
+            0.5 * rank,
+        )
+        for rank in (2, 3)
+    )
+    return replace(stack, deltas=deltas, weights=(1.0, 0.5), total=1.5)
+
+
+def alone(stack: DeltaStack, index: int) -> DeltaStack:
+    """The stack of one expert, as if it had a parameter of its own."""
+    factors = tuple(
+        LowRank(d.B[index], d.A[index], d.scale) for d in stack.deltas if isinstance(d, Experts)
+    )
+    return replace(stack, base=stack.base[index], deltas=factors)
+
+
+def part(method: str, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> Part:
+    return Part(
+        build_method(method),
+        0.8,
+        before=tuple(map(build_step, before)),
+        after=tuple(map(build_step, after)),
+    )
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+def test_a_spectral_method_merges_every_expert_by_itself(fused, method):
+    found = merged_part(part(method), fused).dense()
+    for index in range(EXPERTS):
+        torch.testing.assert_close(
+            found[index], merged_part(part(method), alone(fused, index)).dense()
+        )
+
+
+@pytest.mark.parametrize("steps", STEPPED)
+@pytest.mark.parametrize("method", ["task_arithmetic", "swudi", "ties"])
+def test_steps_see_every_expert_by_itself(fused, method, steps):
+    made = part(method, **steps)
+    found = merged_part(made, fused).dense()
+    for index in range(EXPERTS):
+        torch.testing.assert_close(found[index], merged_part(made, alone(fused, index)).dense())
+    for source, delta in enumerate(calibrated(made, fused).deltas):
+        expected = [calibrated(made, alone(fused, i)).deltas[source] for i in range(EXPERTS)]
+        torch.testing.assert_close(delta.dense(), torch.stack([e.dense() for e in expected]))
+
+
+def test_factors_of_experts_stay_factors(fused):
+    assert isinstance(merged_part(part("swudi"), fused), Experts)
+
+
+def test_the_random_numbers_of_an_expert_are_those_of_its_rows(fused):
+    whole = fused.uniform(fused.sources[0])
+    for index, expert in enumerate(fused.experts()):
+        assert torch.equal(expert.uniform(fused.sources[0]), whole[index])
