@@ -6,7 +6,7 @@ EXAMPLES = {
     "workspace": """\
 version: 1
 base: {model: tiny}
-merge: {method: task_arithmetic, scale: validation}
+merge: {method: auto, scale: validation}
 gate: {margin: 0.05}
 """,
     "domain": """\

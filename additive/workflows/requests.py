@@ -22,6 +22,7 @@ from additive.spec.method import MethodSpec
 from additive.spec.recipe import RecipeSpec, RuleSpec
 from additive.types.digests import digest_file, short
 from additive.types.references import check_name, merge_name, parse_reference
+from additive.workflows.methods import requested_method
 from additive.workflows.prompts import training_prompts
 from additive.workspace import Workspace
 
@@ -139,11 +140,12 @@ def request_merge(
     for source in sources:
         _check_base(source.artifact, base)
     ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
-    method, rules = _method(recipe, options), (*options.rules, *recipe.rules)
+    places = {source.artifact.name: source.directory for source in ordered}
+    method, notes = requested_method(recipe.method, options.method, options.parameters, places)
+    rules = (*options.rules, *recipe.rules)
     scale = recipe.scale if options.scale is None else options.scale
-    notes: tuple[str, ...] = ()
     if _nobody_chose(workspace, names, options) and not _validation(workspace, ordered):
-        scale, notes = 1.0, (NO_ROWS,)
+        scale, notes = 1.0, (*notes, NO_ROWS)
     return MergeRequest(
         name=_name(recipe, sources, options.name),
         base=base,
@@ -247,14 +249,6 @@ def _sources(
         if name not in known:
             raise UnknownName("source in --weight", name, known)
     return sources
-
-
-def _method(recipe: RecipeSpec, options: MergeOptions) -> MethodSpec:
-    if options.method is None and not options.parameters:
-        return recipe.method
-    name = options.method or recipe.method.name
-    kept = recipe.method.parameters.value if name == recipe.method.name else {}
-    return MethodSpec.of(name, {**kept, **options.parameters})
 
 
 def _name(recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None) -> str:

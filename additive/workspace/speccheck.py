@@ -8,7 +8,7 @@ from pathlib import Path
 from additive.errors import UsageError, did_you_mean
 from additive.spec.nodes import place
 from additive.spec.reading import read_yaml
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import DEFAULT_METHOD, RecipeSpec
 from additive.types.references import NAME, RESERVED, parse_reference
 from additive.workspace.place import Workspace
 
@@ -46,7 +46,7 @@ def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
         yield from _mergekit_faults(workspace, name)
         return
     spec = workspace.recipe(name)
-    if spec.method.name not in METHODS:
+    if spec.method.name not in (DEFAULT_METHOD, *METHODS.names()):
         hint = did_you_mean(spec.method.name, METHODS.names())
         at = spec.method.position()
         yield f"{at}: unknown merge method {spec.method.name!r}{hint}"

@@ -26,7 +26,7 @@ from additive.tinybase.operations import (
 from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED, HELD_OUT_SEED = 12, 202
+SEED, HELD_OUT_SEED = 12, 302
 TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
 ROWS = {"train": 3600, "validation": 240, "new_values": 1000, "new_frames": 1000}
 SPARE = 60

@@ -17,7 +17,7 @@ from additive.tinybase.arithmetic import draw_chain, expression, value_of, work
 from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED, HELD_OUT_SEED = 11, 201
+SEED, HELD_OUT_SEED = 11, 301
 TRAIN, VALIDATION, HELD_OUT = range(6), range(6, 7), range(7, 10)
 ROWS = {"train": 3600, "validation": 240, "new_values": 1000, "new_frames": 1000}
 KNOWN_CAST = stories.Cast(words.KNOWN_NAMES, words.KNOWN_THINGS)

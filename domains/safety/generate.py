@@ -17,7 +17,7 @@ from additive.tinybase.rows import article
 from additive.tinybase.splits import Item, distinct, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-SEED, HELD_OUT_SEED = 13, 203
+SEED, HELD_OUT_SEED = 13, 303
 TRAIN, VALIDATION, HELD_OUT = range(5), range(5, 6), range(6, 10)
 ROWS = {"train": 3600, "validation": 240, "new_values": 1000, "new_frames": 1000}
 HARMFUL = 0.53

@@ -58,7 +58,9 @@ def freeze(store: Store, name: str, base: BaseIdentity, seed: int) -> None:
             directory.mkdir(parents=True, exist_ok=True)
             weights = {"base_model.model.w.lora_A.weight": torch.full((2, 4), float(seed + 1))}
             save_file(weights, directory / "adapter_model.safetensors")
-            (directory / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
+            (directory / "adapter_config.json").write_text(
+                '{"peft_type": "LORA", "r": 2, "lora_alpha": 4}'
+            )
         draft = ManifestDraft(
             kind="specialist",
             name=name,
