@@ -48,14 +48,14 @@ real: $(VENV)/.installed-test           ## the same job on public data sets besi
 	@$(BIN)/python -m pytest -m real -s
 
 bench: $(VENV)/.installed-test          ## every benchmark, as ratios
-	@for file in tests/benchmarks/*.py; do case $$file in *__init__*|*demo_seeds*|*additivity*|*/jobs.py|*/measure.py|*/workspaces.py|*/generated.py|*/methods.py|*/retention.py) ;; *) echo "== $$file"; $(BIN)/python $$file || exit 1;; esac; done
+	@for name in diagnose factorwise merge peers saturation; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 bench-merge: $(VENV)/.installed-test    ## time and memory of merges beside T_io, into docs/performance.md
 	@$(BIN)/python -m tests.benchmarks.merge --shape 135m --shape 1b --mergekit --growth --out docs/performance.md
 
 WORKSPACE ?= additive-demo
-bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into docs/peers.md
-	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out docs/peers.md
+bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into README.md
+	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out README.md
 
 tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
 	@$(BIN)/python -m additive.tinybase --out additive/data/tiny --work .tiny-base

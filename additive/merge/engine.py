@@ -27,6 +27,8 @@ from additive.tensors.writer import LayoutWriter
 from additive.types.digests import Digest, TensorLeaf
 from additive.types.progress import Listener, Progress, silent
 
+SYNC_BYTES = 1 << 28
+
 
 def execute(
     plan: Plan,
@@ -34,11 +36,13 @@ def execute(
     progress: Listener = silent,
     base_leaves: Sequence[TensorLeaf] = (),
     workers: int | None = None,
+    sync_bytes: int = SYNC_BYTES,
 ) -> MergeReport:
     """Carry out a plan: write a whole, loadable directory into `out`, which exists and is empty.
 
     base_leaves  known leaves of the base, so that copied tensors need not be hashed
     workers      parameters at once; the result does not depend on it
+    sync_bytes   how much may wait to be forced to disk while the workers compute
 
     Raises: IntegrityError for NaN or infinity in a source (before anything is written) or in a
     result, ResourceError when the disk is full. Whatever was written then is for the caller to
@@ -50,7 +54,7 @@ def execute(
         check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
         if plan.recipe.output == "adapter":
             return write_adapter(plan, opened, out, workers)
-        return _Run(plan, opened, out, progress, base_leaves, workers).checkpoint()
+        return _Run(plan, opened, out, progress, base_leaves, workers, sync_bytes).checkpoint()
     finally:
         opened.close()
 
@@ -83,15 +87,18 @@ class _Run:
     progress: Listener
     base_leaves: Sequence[TensorLeaf]
     workers: int
+    sync_bytes: int
 
     def checkpoint(self) -> MergeReport:
         conclusion = survey_model(self.plan.recipe, self.opened, self.workers, self.progress)
         written: list[Written] = []
+        unsynced = 0
         with ExitStack() as stack:
             writers = {shard: stack.enter_context(writer) for shard, writer in self._writers()}
             for result in each(self._work(writers, conclusion), self.plan.tensors, self.workers):
                 written.append(result)
                 self._tell(written)
+                unsynced = self._sync(writers, len(written), unsynced)
         write_index(self.plan.tensors, self.out)
         write_side_files(self.plan, self.out)
         return summarise(written, self.plan.written)
@@ -124,6 +131,17 @@ class _Run:
             return write_tensor(recipe, base, tensor, stack, writers[tensor.shard], leaf)
 
         return work
+
+    def _sync(self, writers: Mapping[str, LayoutWriter], done: int, unsynced: int) -> int:
+        """Bytes that are not on disk yet, after the last of `done` tensors: the disk works while
+        the workers compute, else all of it waits for the end.
+        """
+        tensor = self.plan.tensors[done - 1]
+        unsynced += tensor.nbytes
+        if unsynced < self.sync_bytes:
+            return unsynced
+        writers[tensor.shard].flush()
+        return 0
 
     def _tell(self, written: Sequence[Written]) -> None:
         tensor = self.plan.tensors[len(written) - 1]

@@ -97,6 +97,15 @@ class LayoutWriter:
         with disk_errors(self._part):
             write_all(self._descriptor, data, self._data_start + info.start + offset)
 
+    def flush(self) -> None:
+        """Force to disk what has been written, while others go on writing; `close` has less to do
+        then.
+
+        Raises: ResourceError when the disk fails.
+        """
+        with disk_errors(self._part):
+            os.fsync(self._descriptor)
+
     def close(self) -> None:
         """Force the bytes to disk and give the file its name.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +15,105 @@ Arguments = dict[str, Any]
 
 
 def ours(given: Arguments) -> dict[str, Any]:
-    """additive: base, sources, method, output, out."""
-    import torch  # noqa: F401
-
+    """additive: base, sources, method, output, out. As in a workspace, the sources were checked for
+    NaN when they were frozen and the base was hashed when it was locked.
+    """
     from additive.merge.engine import execute
     from additive.merge.plan import plan
+    from additive.tensors.leaves import leaves_of
+    from additive.tensors.reader import open_checkpoint
+
+    base, out = Path(given["base"]), Path(given["out"])
+    out.mkdir()
+    with open_checkpoint(base) as opened:
+        leaves = leaves_of(opened)
+    made = _recipe(given)
+
+    def work() -> None:
+        execute(plan(made, base), out, base_leaves=leaves)
+
+    if given.get("profile"):
+        from tests.benchmarks.stages import profile
+
+        return profile(work, type(made.method))
+    with _kept_mapped(base) as touched:
+        found = costed(work, out=out)
+        return {**found, "base_read": touched()}
+
+
+def _recipe(given: Arguments) -> Any:
+    import torch  # noqa: F401
+
     from tests.merge.making import recipe, source
 
-    sources = [source(Path(path)) for path in given["sources"]]
-    out = Path(given["out"])
-    out.mkdir()
-    made = recipe(
-        *sources,
+    return recipe(
+        *(replace(source(Path(path)), finite=True) for path in given["sources"]),
         method=given["method"],
         parameters=given.get("parameters"),
         output=given.get("output", "checkpoint"),
         rank=given.get("rank"),
         dtype=given.get("dtype", "auto"),
     )
-    return costed(lambda: execute(plan(made, Path(given["base"])), out), out=out)
+
+
+@contextmanager
+def _kept_mapped(base: Path) -> Iterator[Callable[[], int]]:
+    """How many bytes of the base's weights this process has touched: its mappings are kept, and the
+    kernel counts their pages.
+    """
+    from additive.tensors.reader import Checkpoint
+
+    maps: list[object] = []
+    before = Checkpoint._map
+
+    def kept(self: Checkpoint, shard: str) -> Any:
+        found = before(self, shard)
+        if self.directory == base:
+            maps.append(found)
+        return found
+
+    Checkpoint._map = kept
+    try:
+        yield lambda: _touched(base)
+    finally:
+        Checkpoint._map = before
+
+
+def _touched(directory: Path) -> int:
+    """Resident bytes of this process's mappings of files below a directory."""
+    found, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        head = line.split()
+        if not head[0].endswith(":"):
+            inside = len(head) > 5 and Path(head[5]).parent == directory
+        elif inside and head[0] == "Rss:":
+            found += int(head[1]) * 1024
+    return found
+
+
+def portfolio(given: Arguments) -> list[dict[str, Any]]:
+    """Sources prepared once, then candidates of several methods: a step and its cost each."""
+    from additive.merge.building import build_method
+    from additive.merge.prepared import prepare
+    from tests.merge.making import source
+
+    base, cache = Path(given["base"]), Path(given["cache"])
+    sources = [replace(source(Path(path)), finite=True) for path in given["sources"]]
+    ready: list[Any] = []
+
+    def step(title: str, work: Callable[[], object]) -> dict[str, Any]:
+        return {"step": title, **costed(work)}
+
+    def again() -> None:
+        ready.append(prepare(base, sources, cache))
+
+    found = [step("prepare", again), step("prepare, kept from before", again)]
+    ready.pop(0).close()
+    weights = {spec.name: 0.5 + 0.05 * number for number, spec in enumerate(sources)}
+    for name in given["methods"]:
+        method = build_method(name)
+        found.append(step(name, lambda method=method: ready[0].apply(method, weights)))
+    return found
 
 
 def mergekit(given: Arguments) -> dict[str, Any]:

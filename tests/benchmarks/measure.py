@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = 1 << 24
@@ -29,6 +30,7 @@ class Cost:
     """One job: wall and processor seconds, rise of anonymous memory, temporary and written bytes.
 
     On a machine that is not idle the processor's seconds say more than the wall's.
+    `base_read`: bytes of the base's weights that were touched.
     """
 
     wall: float
@@ -36,10 +38,16 @@ class Cost:
     memory: int
     temporary: int = 0
     written: int = 0
+    base_read: int = 0
 
 
 def in_child(module: str, name: str, arguments: dict[str, object], threads: int = 2) -> Cost:
     """Run `name(arguments)` of a module in a fresh process; it gives a Cost as a mapping."""
+    return Cost(**child(module, name, arguments, threads))
+
+
+def child(module: str, name: str, arguments: dict[str, object], threads: int = 2) -> Any:
+    """What `name(arguments)` of a module gives in a fresh process, as JSON."""
     code = _CHILD.format(module=module, name=name)
     environment = {
         **os.environ,
@@ -58,7 +66,7 @@ def in_child(module: str, name: str, arguments: dict[str, object], threads: int 
     )
     if done.returncode != 0:
         raise SystemExit(f"{module}:{name} failed\n{done.stderr[-3000:]}")
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def costed(work: Callable[[], object], temporary: Path | None = None, out: Path | None = None):

@@ -1,14 +1,15 @@
 """The same adapters through PEFT's weighted adapters, mergekit's base+lora route and ours.
 
-    python -m tests.benchmarks.peers --workspace additive-demo --out docs/peers.md
+    python -m tests.benchmarks.peers --workspace additive-demo --out README.md
 
 Error is ‖Δ − Δ*‖/‖Δ*‖ over all adapted layers, Δ the difference of the written model to the base
 and Δ* the same rule computed in float64: the weighted sum, or TIES on the deltas. Random masks
 (dare) have no such reference; theirs is the sum, which they equal in expectation. Every route
 writes a model in the base's dtype, bfloat16, so that no error is below that one rounding.
 
-With a trained demo workspace its specialists are merged by every route, and each merge is asked the
-held-out suites: the worst domain's retention, (merged − base) / (specialist − base).
+With a trained demo workspace its specialists are merged by every route too, and each merge is asked
+the held-out suites: the worst one's retention, (merged − base) / (specialist − base). One table for
+both goes to the place `peers` of every --out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +33,13 @@ from additive.deltas.base import open_base
 from additive.deltas.source import open_deltas
 from additive.tensors.reader import open_checkpoint
 from tests.benchmarks.measure import Cost, fill, hardware, in_child, load, table
+from tests.benchmarks.retention import Asked, suites_of
 from tests.merge.measuring import write_random_lora, write_random_model
 from tests.oracles import papers
 
 DENSITY = 0.2
 RANK = 16
-HEAD = ("route", "error of Δ", "wall s", "processor s", "memory MB", "temporary disk MB")
+HEAD = ("route", "error of Δ", "worst retention", "wall s", "memory MB", "temporary disk MB")
 SAMPLED = 14
 
 
@@ -48,6 +51,11 @@ class Route:
     whose: str
     rule: str
     words: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The route whatever the ranks of its adapters are."""
+        return self.title.partition(", svd_rank")[0].partition(" (svd_rank")[0]
 
 
 def _said(settings: dict[str, object]) -> str:
@@ -96,37 +104,54 @@ def routes(rank: int) -> tuple[Route, ...]:
 
 
 def main() -> None:
-    """Run every route, print the table, and write the page."""
+    """Run every route, print the table, and write the pages."""
     given = _arguments()
-    said = f"{hardware()}; {given.shape}, 3 LoRAs of rank {RANK}; load {load()} at the start."
+    said = (
+        f"`make bench-peers`: {hardware()}; 3 LoRAs of rank {RANK} on {given.shape} in bfloat16"
+        f" (error, wall, memory, disk); load {load()} at the start."
+    )
     print(said, flush=True)
-    root = Path(tempfile.mkdtemp(prefix="additive-peers-", dir=given.work))
-    try:
+    kept: dict[str, str] = {}
+    if given.workspace:
+        asked = suites_of(given.workspace.resolve(), given.items)
+        kept = dict(_each(given.work, asked, given.only))
+        said += (
+            f" Retention: the demo's {len(asked.specialists)} specialists, the worst of their"
+            f" held-out target suites, {given.items} items each."
+        )
+    with _folder(given.work) as root:
         base = write_random_model(root / "base", given.shape, 0)
         loras = [write_random_lora(root / f"s{i}", given.shape, 100 + i, RANK) for i in range(3)]
-        text = table(HEAD, list(_costs(root, base, loras, routes(3 * RANK))))
-    finally:
-        shutil.rmtree(root)
-    if given.out:
-        fill(given.out, "peers", f"{said}\n\n{text}")
-    if given.workspace:
-        kept = _retentions(given.workspace.resolve(), given.items, given.work)
-        if given.out:
-            fill(given.out, "retention", kept)
+        chosen = [route for route in routes(3 * RANK) if given.only in route.title]
+        rows = list(_costs(root, base, loras, chosen, kept))
+    for page in given.out:
+        fill(page, "peers", f"{said}\n\n{table(HEAD, rows)}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", default="135m", choices=["135m", "640mb", "1b"])
+    parser.add_argument("--shape", default="135m", choices=["tiny", "135m", "640mb", "1b"])
     parser.add_argument("--workspace", type=Path, help="a trained demo workspace")
     parser.add_argument("--items", type=int, default=200, help="held-out items of each suite")
+    parser.add_argument("--only", default="", help="routes whose title has this text")
     parser.add_argument("--work", type=Path, help="where the models are written")
-    parser.add_argument("--out", type=Path, help="page whose marked places are filled")
+    parser.add_argument(
+        "--out", type=Path, action="append", default=[], help="a page with a place for the table"
+    )
     return parser.parse_args()
 
 
+@contextmanager
+def _folder(work: Path | None) -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="additive-peers-", dir=work))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
+
+
 def _costs(
-    root: Path, base: Path, loras: list[Path], chosen: tuple[Route, ...]
+    root: Path, base: Path, loras: list[Path], chosen: list[Route], kept: Mapping[str, str]
 ) -> Iterator[list[str]]:
     wanted = _references(base, loras)
     for route in chosen:
@@ -138,8 +163,8 @@ def _costs(
         row = [
             route.title,
             "–" if error is None else f"{error:.1e}",
+            kept.get(route.key, "–"),
             f"{cost.wall:.1f}",
-            f"{cost.processor:.1f}",
             f"{cost.memory / 1e6:.0f}",
             f"{cost.temporary / 1e6:.0f}",
         ]
@@ -188,26 +213,18 @@ def _error(base: Path, out: Path, wanted: dict[str, torch.Tensor]) -> float:
     return math.sqrt(error / size)
 
 
-def _retentions(workspace: Path, items: int, work: Path | None) -> str:
-    """Every route on the workspace's specialists, asked the held-out suites."""
-    from tests.benchmarks.retention import suites_of
-
-    asked = suites_of(workspace, items)
-    rows = []
-    root = Path(tempfile.mkdtemp(prefix="additive-peers-", dir=work))
-    try:
-        for route in routes(sum(asked.ranks)):
-            out = root / "out"
-            run_route(route, asked.base, list(asked.adapters), out, root / "cache", "float32")
-            kept = asked.retention(out)
-            worst = min(kept, key=lambda suite: kept[suite])
-            rows.append([route.title, f"{kept[worst]:.2f}", worst])
-            print("  ".join(rows[-1]), flush=True)
-            shutil.rmtree(out)
-            shutil.rmtree(root / "cache", ignore_errors=True)
-    finally:
-        shutil.rmtree(root)
-    return table(("route", "worst retention", "of suite"), rows)
+def _each(work: Path | None, asked: Asked, only: str) -> Iterator[tuple[str, str]]:
+    """Every route on the workspace's specialists: its key, the worst retention and whose it is."""
+    for route in routes(sum(asked.ranks)):
+        if only not in route.title:
+            continue
+        with _folder(work) as root:
+            cache = root / "cache"
+            run_route(route, asked.base, list(asked.adapters), root / "out", cache, "float32")
+            kept = asked.retention(root / "out")
+        worst = min(kept, key=lambda suite: kept[suite])
+        print(f"{route.title}  {kept[worst]:.2f}  {worst}", flush=True)
+        yield route.key, f"{kept[worst]:.2f} ({worst})"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from additive.tensors.writer import LayoutWriter, write_file
 
 # hidden, layers, intermediate, key-value width, vocabulary, tied
 SHAPES = {
+    "tiny": (64, 2, 128, 64, 1000, True),
     "135m": (576, 30, 1536, 192, 49152, True),
     "640mb": (1024, 24, 4096, 256, 16000, False),
     "1b": (2048, 22, 5632, 256, 32000, False),

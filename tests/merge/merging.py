@@ -37,7 +37,8 @@ def merge_prepared(root: Path, prepared: Path, workers: int = 1) -> Artifact:
     store.reclaim()
     made = recipe(source(prepared / "s1"), source(prepared / "s2"), method="ties")
     with store.staging("merge", NAME) as staged:
-        execute(plan(made, prepared / "base"), staged, workers=workers)
+        # All is forced to disk as it comes, which a large merge does in larger portions.
+        execute(plan(made, prepared / "base"), staged, workers=workers, sync_bytes=1)
         return store.freeze(staged, ManifestDraft(kind="merge", name=NAME, spec=made.resolved()))
 
 
