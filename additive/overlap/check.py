@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from additive.overlap.texts import item_text, row_texts
-from additive.spec.rows import read_rows
+from additive.spec.rows import Scanner, read_rows, scan_rows
 from additive.types.digests import digest_file, digest_json
 
 if TYPE_CHECKING:
@@ -57,13 +57,16 @@ class FileLeak:
 
 
 def leaks_between(
-    train: Sequence[DataFile], held_out: Sequence[DataFile], cache: Path
+    train: Sequence[DataFile],
+    held_out: Sequence[DataFile],
+    cache: Path,
+    scan: Scanner = scan_rows,
 ) -> tuple[FileLeak, ...]:
     """Every held-out item that stands in a training file; pairs seen before come from the cache.
 
     Raises: SpecError when a file is no JSON lines.
     """
-    texts = _Texts()
+    texts = _Texts(scan)
     return tuple(
         FileLeak(rows.shown, line, items.shown, item, kind, span)
         for rows in train
@@ -91,7 +94,8 @@ def _pair(
 class _Texts:
     """The texts of files, each read once and only when a pair is new."""
 
-    def __init__(self) -> None:
+    def __init__(self, scan: Scanner) -> None:
+        self._scan = scan
         self._known: dict[tuple[str, str], Corpus] = {}
 
     def train(self, file: DataFile) -> Corpus:
@@ -100,7 +104,7 @@ class _Texts:
 
         key = ("train", file.digest)
         if key not in self._known:
-            rows = read_rows(file.path, file.shown)
+            rows = read_rows(file.path, file.shown, self._scan)
             texts = [Text(row.line, text) for row in rows for text in row_texts(row.fields)]
             self._known[key] = Corpus(texts)
         return self._known[key]
@@ -111,7 +115,7 @@ class _Texts:
 
         key = ("items", file.digest)
         if key not in self._known:
-            rows = read_rows(file.path, file.shown)
+            rows = read_rows(file.path, file.shown, self._scan)
             named = [(str(row.fields.get("id", f"line {row.line}")), row) for row in rows]
             self._known[key] = Corpus([Text(name, item_text(row.fields)) for name, row in named])
         return self._known[key]

@@ -14,15 +14,16 @@ another question.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Literal, overload
 
 import numpy as np
 
-from additive.overlap.grams import Grams, Places, counted_pairs, grams_of
-from additive.overlap.texts import normalise, numbers_of, words_of
+from additive.overlap.grams import Grams, Places, counted_pairs, grams_of, ranges, shared_grams
+from additive.overlap.texts import normalise, numbers_of, squeezed, words_of
 
 SHORT = 8
 LONG = 13
@@ -52,9 +53,19 @@ class Text:
         return words_of(self.text)
 
     @cached_property
+    def line(self) -> str:
+        """The words between spaces, so that whole words are found in it."""
+        return f" {' '.join(self.words)} "
+
+    @cached_property
     def numbers(self) -> Counter[str]:
         """How often each number occurs."""
         return numbers_of(self.text)
+
+    @cached_property
+    def kinds_of_number(self) -> frozenset[str]:
+        """Which numbers occur."""
+        return frozenset(self.numbers)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,7 +79,7 @@ class Leak:
 
 
 class Corpus(Sequence[Text]):
-    """Texts with their runs of words, which are worked out once."""
+    """Texts with what they are found by, which is worked out once."""
 
     def __init__(self, texts: Sequence[Text]) -> None:
         self._texts = tuple(texts)
@@ -84,9 +95,18 @@ class Corpus(Sequence[Text]):
         return len(self._texts)
 
     @cached_property
+    def squeezed(self) -> Mapping[str, Sequence[Text]]:
+        """The texts that say anything, by what all texts of their normal form have in common."""
+        found: dict[str, list[Text]] = defaultdict(list)
+        for text in self._texts:
+            found[squeezed(text.text)].append(text)
+        found.pop("", None)
+        return found
+
+    @cached_property
     def grams(self) -> Grams:
         """Every run of SHORT words."""
-        return grams_of([text.words for text in self._texts], SHORT)
+        return grams_of([text.text for text in self._texts], SHORT)
 
 
 def find_leaks(train: Corpus, held_out: Corpus) -> tuple[Leak, ...]:
@@ -102,28 +122,24 @@ def find_leaks(train: Corpus, held_out: Corpus) -> tuple[Leak, ...]:
 
 
 def _exact(train: Corpus, held_out: Corpus) -> Iterator[Leak]:
-    items: dict[str, list[Text]] = defaultdict(list)
-    for item in held_out:
-        items[item.normal].append(item)
-    for row in train:
-        for item in items.get(row.normal, ()) if row.normal else ():
-            yield _leak(row, item, "exact", row.normal)
+    for key in train.squeezed.keys() & held_out.squeezed.keys():
+        for row, item in product(train.squeezed[key], held_out.squeezed[key]):
+            if row.normal == item.normal:
+                yield _leak(row, item, "exact", row.normal)
 
 
 def _overlapping(train: Corpus, held_out: Corpus) -> Iterator[Leak]:
     shared = _Shared(held_out.grams, train.grams)
     for at, row_at in shared.anchored():
         item, row = held_out[at], train[row_at]
-        whole = " ".join(item.words)
-        if f" {whole} " in f" {' '.join(row.words)} ":
-            yield _leak(row, item, "contained", whole)
-    # Of millions of pairs nearly all differ in a number: a cheap test of sets goes first.
-    asked = [frozenset(item.numbers) for item in held_out]
-    given = [frozenset(row.numbers) for row in train]
+        if item.line in row.line:
+            yield _leak(row, item, "contained", item.line.strip())
     for at, row_at in shared.informative(len(held_out)):
-        found = _near(train[row_at], held_out[at]) if asked[at] <= given[row_at] else None
+        item, row = held_out[at], train[row_at]
+        # Of millions of pairs nearly all differ in a number: a cheap test of sets goes first.
+        found = _near(row, item) if item.kinds_of_number <= row.kinds_of_number else None
         if found is not None:
-            yield _leak(train[row_at], held_out[at], *found)
+            yield _leak(row, item, *found)
 
 
 def _leak(row: Text, item: Text, kind: Kind, span: str) -> Leak:
@@ -131,46 +147,36 @@ def _leak(row: Text, item: Text, kind: Kind, span: str) -> Leak:
 
 
 class _Shared:
-    """The runs of 8 words that items and rows share, each gram by its number in `grams`."""
+    """The runs of 8 words that items and rows share, by their places in the grams of both."""
 
     def __init__(self, items: Grams, rows: Grams) -> None:
-        self.grams, numbered = np.unique(items.hashes, return_inverse=True)
-        self.gram_of_item, self.item, _ = counted_pairs(numbered.astype(np.int64), items.owners)
-        at = np.searchsorted(self.grams, rows.hashes)
-        known = at < len(self.grams)
-        known[known] = self.grams[at[known]] == rows.hashes[known]
-        self.gram_of_row, self.row, _ = counted_pairs(
-            at[known].astype(np.int64), rows.owners[known]
-        )
-        self.items_with = np.bincount(self.gram_of_item, minlength=len(self.grams))
-        self.rows_with = np.bincount(self.gram_of_row, minlength=len(self.grams))
+        self.items, self.rows = items, rows
+        self.in_items, self.in_rows = shared_grams(items, rows)
 
     def anchored(self) -> Iterator[tuple[int, int]]:
         """Items with the rows that hold their rarest gram: all that could contain the item."""
-        if not len(self.item):
-            return iter(())
-        order = np.lexsort((self.items_with[self.gram_of_item], self.item))
-        first = np.unique(self.item[order], return_index=True)[1]
-        chosen = order[first]
-        return self._pairs(self.gram_of_item[chosen], self.item[chosen])
+        items, grams = self.items.rarest
+        row_gram = np.full(len(self.items.hashes), -1)
+        row_gram[self.in_items] = self.in_rows
+        known = row_gram[grams] >= 0
+        return self._pairs(items[known], row_gram[grams[known]])
 
     def informative(self, items: int) -> Iterator[tuple[int, int]]:
         """Items with the rows that share as many runs as 13 equal words have, no boilerplate."""
         limit = max(COMMON_ITEMS, COMMON_ITEM_SHARE * items)
-        rare = (self.items_with <= limit) & (self.rows_with <= COMMON_ROWS)
-        keep = rare[self.gram_of_item]
-        least = LONG - SHORT + 1
-        return self._pairs(self.gram_of_item[keep], self.item[keep], least)
+        common = self.items.counts[self.in_items]
+        rare = (common <= limit) & (self.rows.counts[self.in_rows] <= COMMON_ROWS)
+        starts, counts = self.items.starts[self.in_items[rare]], common[rare]
+        owners = self.items.owners[ranges(starts, counts)]
+        return self._pairs(owners, np.repeat(self.in_rows[rare], counts), LONG - SHORT + 1)
 
-    def _pairs(self, grams: Places, items: Places, least: int = 1) -> Iterator[tuple[int, int]]:
-        """The items with the rows that share at least so many of some grams."""
-        start = np.searchsorted(self.gram_of_row, grams, side="left")
-        stop = np.searchsorted(self.gram_of_row, grams, side="right")
-        counts = stop - start
-        repeated = np.repeat(items, counts)
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows = self.row[np.repeat(start, counts) + offsets]
-        first, second, times = counted_pairs(repeated, rows)
+    def _pairs(self, items: Places, grams: Places, least: int = 1) -> Iterator[tuple[int, int]]:
+        """The items with the rows that hold at least so many of their grams (`items[i]` has the
+        gram that is `grams[i]` among the rows').
+        """
+        counts = self.rows.counts[grams]
+        rows = self.rows.owners[ranges(self.rows.starts[grams], counts)]
+        first, second, times = counted_pairs(np.repeat(items, counts), rows)
         enough = times >= least
         return zip(first[enough].tolist(), second[enough].tolist(), strict=True)
 
@@ -179,7 +185,7 @@ def _near(row: Text, item: Text) -> tuple[Kind, str] | None:
     """The rule by which a row is too close to an item, and the words they share."""
     if not item.numbers <= row.numbers:
         return None
-    run = _longest_run(row.words, item.words)
+    run = _longest_run(row.line, item.words)
     if len(run) >= LONG:
         return "13-gram", " ".join(run)
     grams, known = _runs(item.words, SHORT), set(_runs(row.words, SHORT))
@@ -188,12 +194,12 @@ def _near(row: Text, item: Text) -> tuple[Kind, str] | None:
     return ("8-gram", " ".join(run)) if enough else None
 
 
-def _longest_run(row: list[str], item: list[str]) -> list[str]:
+def _longest_run(row: str, item: list[str]) -> list[str]:
     """The longest run of words, of at least SHORT, that stands in both."""
-    text, best, start = f" {' '.join(row)} ", [], 0
+    best, start = [], 0
     while start + max(len(best) + 1, SHORT) <= len(item):
         length = max(len(best) + 1, SHORT)
-        while start + length <= len(item) and f" {' '.join(item[start : start + length])} " in text:
+        while start + length <= len(item) and f" {' '.join(item[start : start + length])} " in row:
             best = item[start : start + length]
             length += 1
         start += 1

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;:!?\"'`´‘’“”„…–—]|_")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE = ".,;:!?\"'`´‘’“”„…–—"
+_ASCII_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f "
+_DROPPED = dict.fromkeys(map(ord, _SENTENCE + _ASCII_SPACES))
 _ROLE_KEYS = frozenset({"role", "from", "id", "source", "licence", "license"})
 
 
@@ -25,10 +27,7 @@ def tokens_of(text: str) -> list[str]:
     >>> tokens_of("Tom's 1,000 apples: 12+5 = ?")
     ['tom', 's', '1000', 'apples', '12', '+', '5', '=']
     """
-    folded = text.casefold()
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", folded).casefold()
-    found = _TOKEN.findall(folded)
+    found = _TOKEN.findall(_folded(text))
     return [token.replace(",", "") if "," in token else token for token in found]
 
 
@@ -41,14 +40,31 @@ def normalise(text: str) -> str:
     return " ".join(tokens_of(text))
 
 
+def squeezed(text: str) -> str:
+    """A text without spaces and punctuation, many times cheaper than its normal form.
+
+    Texts with the same normal form have it in common (a test holds it), so only those that share
+    it need be normalised.
+
+    >>> squeezed("Is 1 + 12 = 13?")
+    'is1+12=13'
+    """
+    kept = _folded(text).translate(_DROPPED)
+    return kept if kept.isascii() else "".join(kept.split())
+
+
 def words_of(text: str) -> list[str]:
     """What stands between the spaces of a text, without case and sentence punctuation around it.
 
     >>> words_of("What does f([3, 2]) return?")
     ['what', 'does', 'f([3', '2])', 'return']
     """
-    words = (word.strip(_SENTENCE) for word in text.casefold().split())
-    return [word for word in words if word]
+    return [word for word in map(bare, text.split()) if word]
+
+
+def bare(written: str) -> str:
+    """A word without case and the punctuation around it; empty when it is nothing else."""
+    return written.casefold().strip(_SENTENCE)
 
 
 def numbers_of(text: str) -> Counter[str]:
@@ -56,16 +72,16 @@ def numbers_of(text: str) -> Counter[str]:
     return Counter(_NUMBER.findall(text))
 
 
-def row_texts(fields: Mapping[str, Any]) -> tuple[str, ...]:
+def row_texts(fields: Mapping[str, Any]) -> list[str]:
     """The texts of a training row in any format: each string in it, and question with context.
 
     >>> row_texts({"instruction": "Add.", "input": "1 2", "output": "3"})
-    ('Add.', '1 2', '3', 'Add. 1 2')
+    ['Add.', '1 2', '3', 'Add. 1 2']
     """
-    texts = tuple(_strings(fields))
+    texts = _strings(fields)
     parts = [fields.get(key) for key in ("instruction", "input")]
     if all(isinstance(part, str) and part for part in parts):
-        return (*texts, " ".join(str(part) for part in parts))
+        texts.append(" ".join(str(part) for part in parts))
     return texts
 
 
@@ -75,13 +91,16 @@ def item_text(fields: Mapping[str, Any]) -> str:
     return prompt if isinstance(prompt, str) else " ".join(_strings(prompt))
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _folded(text: str) -> str:
+    folded = text.casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFKC", folded).casefold()
+
+
+def _strings(value: Any) -> list[str]:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key not in _ROLE_KEYS:
-                yield from _strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strings(inner)
+        return [value]
+    if isinstance(value, Mapping):
+        inner = [part for key, part in value.items() if key not in _ROLE_KEYS]
+    else:
+        inner = value if isinstance(value, list | tuple) else []
+    return [text for part in inner for text in _strings(part)]

@@ -6,7 +6,7 @@ domains/math/train.jsonl:17:9: row is not JSON (expecting ',' delimiter)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,37 +25,46 @@ class Row:
     fields: Mapping[str, Any]
 
 
-def read_rows(path: Path, shown: str | None = None) -> tuple[Row, ...]:
+@dataclass(frozen=True)
+class Scan:
+    """What stands in a file: its rows, and a fault for each line that is none."""
+
+    rows: tuple[Row, ...]
+    faults: tuple[str, ...]
+
+
+Scanner = Callable[[Path, str], Scan]
+"""Reads a file that messages call by the name; may remember what it has read."""
+
+
+def read_rows(path: Path, shown: str | None = None, scan: Scanner | None = None) -> tuple[Row, ...]:
     """Every row of a JSON-lines file; empty lines are skipped.
 
     Raises: SpecError with the first MAX_FAULTS faults, or when the file is missing or has no rows.
     """
     name = shown or str(path)
-    rows: list[Row] = []
-    faults: list[str] = []
-    for line, data in _lines(path, name):
-        found = _row(line, data, name)
-        if isinstance(found, Row):
-            rows.append(found)
-        elif len(faults) < MAX_FAULTS:
-            faults.append(found)
-    if not rows and not faults:
-        faults.append(f"{name}: file has no rows when it should have at least one")
-    if faults:
-        raise SpecError(faults)
-    return tuple(rows)
-
-
-def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    if path.is_dir():
-        raise SpecError([f"{name}: is a directory when it should be a file"])
     try:
-        with path.open("rb") as file:
-            for number, data in enumerate(file, 1):
-                if data.strip():
-                    yield number, data
+        found = (scan or scan_rows)(path, name)
     except FileNotFoundError:
         raise SpecError([f"{name}: file is missing"]) from None
+    except IsADirectoryError:
+        raise SpecError([f"{name}: is a directory when it should be a file"]) from None
+    if found.faults:
+        raise SpecError(found.faults[:MAX_FAULTS])
+    if not found.rows:
+        raise SpecError([f"{name}: file has no rows when it should have at least one"])
+    return found.rows
+
+
+def scan_rows(path: Path, name: str) -> Scan:
+    """The rows of a JSON-lines file beside the faults of its other lines; none is raised.
+
+    Raises: OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        found = [_row(line, data, name) for line, data in enumerate(file, 1) if data.strip()]
+    rows = tuple(row for row in found if isinstance(row, Row))
+    return Scan(rows, tuple(fault for fault in found if isinstance(fault, str)))
 
 
 def _row(line: int, data: bytes, name: str) -> Row | str:
@@ -63,7 +72,7 @@ def _row(line: int, data: bytes, name: str) -> Row | str:
         limit = MAX_ROW_BYTES >> 20
         return f"{name}:{line}: row has {len(data) >> 20} MiB when it should have at most {limit}"
     try:
-        fields = json.loads(data.decode("utf-8-sig" if line == 1 else "utf-8"), **_STRICT)
+        fields = _JSON.decode(data.decode("utf-8-sig" if line == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{data[error.start]:02x}"
         return f"{name}:{line}:{error.start + 1}: text is {wrong} when it should be UTF-8"
@@ -92,7 +101,5 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-_STRICT: dict[str, Any] = {
-    "parse_constant": _no_constant,
-    "object_pairs_hook": _no_duplicates,
-}
+# json.loads would make one for every row.
+_JSON = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)

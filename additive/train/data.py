@@ -14,13 +14,13 @@ cannot be read is named with its line and field, all of a file at once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from additive.errors import IntegrityError, SpecError
+from additive.spec.rows import Scanner, scan_rows
 from additive.types.digests import Digest, digest_json
 
 MAX_NAMED = 20
@@ -60,21 +60,31 @@ def read_rows(path: Path, format: str = "auto", *, prompts_only: bool = False) -
     prompts_only also accepts rows without an answer.
     Raises: SpecError naming every faulty row; IntegrityError when the file is missing or empty.
     """
-    problems: list[str] = []
-    records = list(_records(path, problems))
-    if not records and not problems:
-        raise IntegrityError("file has no rows", where=str(path))
-    found = _detect(records[0][1]) if format == "auto" and records else format
-    if records and found not in _READERS:
-        keys = ", ".join(sorted(records[0][1]))
+    return table_of(path, str(path), scan_rows, format, prompts_only=prompts_only)
+
+
+def table_of(
+    path: Path, name: str, scan: Scanner, format: str = "auto", *, prompts_only: bool = False
+) -> Table:
+    """As `read_rows`, of a file that messages call by the name, read by `scan`."""
+    try:
+        given = scan(path, name)
+    except FileNotFoundError as error:
+        raise IntegrityError("file is missing", where=name) from error
+    if not given.rows and not given.faults:
+        raise IntegrityError("file has no rows", where=name)
+    problems = list(given.faults)
+    found = _detect(given.rows[0].fields) if format == "auto" and given.rows else format
+    if given.rows and found not in _READERS:
+        keys = ", ".join(sorted(given.rows[0].fields))
         raise SpecError(
-            [f"{path}:{records[0][0]}: row has the keys {keys}, those of no format"],
+            [f"{name}:{given.rows[0].line}: row has the keys {keys}, those of no format"],
             help="formats: prompt + completion, messages, instruction + output, conversations",
         )
-    rows = [_row(path, line, record, found, prompts_only, problems) for line, record in records]
+    rows = [_row(f"{name}:{r.line}", r.fields, found, prompts_only, problems) for r in given.rows]
     if problems:
         more = len(problems) - MAX_NAMED
-        listed = [*problems[:MAX_NAMED], *([f"{path}: and {more} more rows"] if more > 0 else [])]
+        listed = [*problems[:MAX_NAMED], *([f"{name}: and {more} more rows"] if more > 0 else [])]
         raise SpecError(listed, help=f"the file was read as {found}; every row must have its keys")
     return Table(path, found, tuple(row for row in rows if row is not None))
 
@@ -82,31 +92,6 @@ def read_rows(path: Path, format: str = "auto", *, prompts_only: bool = False) -
 def rows_digest(rows: Sequence[Row]) -> Digest:
     """The digest of what rows say, in their order."""
     return digest_json([row.record() for row in rows])
-
-
-def _records(path: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise IntegrityError("file is missing", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"file is not UTF-8: {error.reason}", where=str(path)) from error
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            record = json.loads(content)
-        except ValueError as error:
-            column = getattr(error, "colno", 1)
-            problems.append(
-                f"{path}:{line}:{column}: row is not JSON: {getattr(error, 'msg', error)}"
-            )
-            continue
-        if isinstance(record, dict):
-            yield line, record
-        else:
-            kind = type(record).__name__
-            problems.append(f"{path}:{line}: row is a {kind} when it should be a JSON object")
 
 
 def _detect(record: Mapping[str, Any]) -> str:
@@ -120,14 +105,12 @@ def _detect(record: Mapping[str, Any]) -> str:
 
 
 def _row(
-    path: Path,
-    line: int,
+    where: str,
     record: Mapping[str, Any],
     format: str,
     prompts_only: bool,
     problems: list[str],
 ) -> Row | None:
-    where = f"{path}:{line}"
     try:
         prompt, completion = _READERS[format](record)
         if completion is None and not prompts_only:

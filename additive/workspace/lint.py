@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from additive.errors import RefusedError, ResourceError, SpecError, UsageError
 from additive.overlap.check import DataFile, leaks_between
+from additive.spec.rows import Scanner, scan_rows
 from additive.workspace.findings import Finding, Report
 from additive.workspace.inputs import base_identity, data_inputs, read_lock
 from additive.workspace.place import Workspace
@@ -58,9 +60,10 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     for text in _crossed(workspace, domains, suites, recipes):
         found.findings.append(Finding("spec", text))
     counts = {"domains": len(domains), "suites": len(suites), "recipes": len(recipes)}
-    rows = _count(domains, lambda name: check_domain(workspace, name), found)
-    items = _count(suites, lambda name: check_suite(workspace, name), found)
-    leaks = _leaks(workspace, scope, tuple(rows), tuple(items), found)
+    scan = cache(scan_rows)  # what rows say is asked three times
+    rows = _count(domains, lambda name: check_domain(workspace, name, scan), found)
+    items = _count(suites, lambda name: check_suite(workspace, name, scan), found)
+    leaks = _leaks(workspace, scope, tuple(rows), tuple(items), found, scan)
     if not scope.paths:
         _lock(workspace, found)
     counts |= {"rows": sum(rows.values()), "items": sum(items.values()), "leaks": leaks}
@@ -126,6 +129,7 @@ def _leaks(
     domains: Sequence[str],
     suites: Sequence[str],
     found: _Findings,
+    scan: Scanner,
 ) -> int:
     """Held-out items in training or validation rows, and validation rows that are trained on.
 
@@ -134,13 +138,13 @@ def _leaks(
     before = len(found.findings)
 
     def within(name: str) -> None:
-        for text in shared_prompts(workspace, name):
+        for text in shared_prompts(workspace, name, scan):
             found.findings.append(Finding("leak", text, _SPLIT_HELP))
 
     def across(rows: Sequence[str], held_out: Sequence[str]) -> None:
         train = [file for name in rows for file in _train_files(workspace, name)]
         items = [file for name in held_out for file in _item_files(workspace, name)]
-        for leak in leaks_between(train, items, workspace.cache):
+        for leak in leaks_between(train, items, workspace.cache, scan):
             found.findings.append(Finding("leak", str(leak), _LEAK_HELP))
 
     for name in domains:

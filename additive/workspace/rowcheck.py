@@ -6,74 +6,90 @@ What was read once and found whole is remembered by digest, so that a second loo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.errors import IntegrityError, SpecError
-from additive.overlap.texts import normalise
-from additive.spec.rows import read_rows
+from additive.overlap.texts import normalise, squeezed
+from additive.spec.rows import Scanner, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
 from additive.types.digests import digest_file, digest_json, short
 from additive.workspace.items import item_faults
 from additive.workspace.place import Workspace
 
+if TYPE_CHECKING:
+    from additive.train.data import Row as TrainingRow
+
 RULES_VERSION = 1
 _SPLITS = ("train", "validation")
 
 
-def check_domain(workspace: Workspace, name: str) -> int:
+def check_domain(workspace: Workspace, name: str, scan: Scanner) -> int:
     """Read the rows of a domain; gives how many there are.
 
     Raises: SpecError with every fault; IntegrityError for a file without rows.
     """
     spec = workspace.domain(name)
     files = [path for split in _SPLITS for path in workspace.data_files(name, split)]
+    rules = ["rows", spec.data.format]
     return _sum(
         lambda path=path: _remembered(
-            workspace, path, ["rows", spec.data.format], lambda: _count_rows(workspace, path, name)
+            workspace, path, rules, lambda: len(_training_rows(workspace, path, name, scan))
         )
         for path in files
     )
 
 
-def check_suite(workspace: Workspace, name: str) -> int:
+def check_suite(workspace: Workspace, name: str, scan: Scanner) -> int:
     """Read the items of a suite; gives how many there are.
 
     Raises: SpecError with every fault; IntegrityError when a file is not the one the suite names.
     """
     spec = workspace.suite(name)
     tasks = [task for task in spec.tasks if task.data]
-    return _sum(lambda task=task: _check_task(workspace, spec, task) for task in tasks)
+    return _sum(lambda task=task: _check_task(workspace, spec, task, scan) for task in tasks)
 
 
-def shared_prompts(workspace: Workspace, name: str) -> tuple[str, ...]:
+def shared_prompts(workspace: Workspace, name: str, scan: Scanner) -> tuple[str, ...]:
     """Validation rows of a domain whose prompt is a training row's, one line each.
 
     Raises: SpecError, IntegrityError when the rows cannot be read.
     """
     train, validation = (workspace.data_files(name, split) for split in _SPLITS)
     validation = tuple(path for path in validation if path not in train)
-    digests = [[digest_file(path) for path in paths] for paths in (train, validation)]
-    path = _memory(workspace, ["splits", workspace.domain(name).data.format, *digests])
+    files = [[(workspace.shown(p), digest_file(p)) for p in paths] for paths in (train, validation)]
+    path = _memory(workspace, ["splits", workspace.domain(name).data.format, *files])
     found = _recall(path)
     if found is None:
-        places = {prompt: place for place, prompt in _prompts(workspace, name, train)}
-        found = [
-            f"{place}: row has the prompt of {places[prompt]}"
-            for place, prompt in _prompts(workspace, name, validation)
-            if prompt in places
+        rows = [
+            [row for path in paths for row in _training_rows(workspace, path, name, scan)]
+            for paths in (train, validation)
         ]
+        found = list(_repeated(*rows))
         _keep(path, found)
     return tuple(found)
 
 
-def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec) -> int:
+def _repeated(train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -> Iterator[str]:
+    asked: dict[str, list[TrainingRow]] = defaultdict(list)
+    for row in train:
+        asked[squeezed(_text(row.prompt))].append(row)
+    for row in validation:
+        prompt = _text(row.prompt)
+        for known in reversed(asked.get(squeezed(prompt), ())):
+            if normalise(_text(known.prompt)) == normalise(prompt):
+                yield f"{row.where}: row has the prompt of {known.where}"
+                break
+
+
+def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Scanner) -> int:
     path = workspace.evals / str(task.data)
     shown = workspace.shown(path)
 
     def count() -> int:
-        rows = read_rows(path, shown)
+        rows = read_rows(path, shown, scan)
         faults = item_faults(rows, suite, task, shown)
         if faults:
             raise SpecError(faults)
@@ -90,27 +106,12 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec) -> int:
     return found
 
 
-def _count_rows(workspace: Workspace, path: Path, domain: str) -> int:
-    return len(_training_rows(workspace, path, domain))
+def _training_rows(
+    workspace: Workspace, path: Path, domain: str, scan: Scanner
+) -> Sequence[TrainingRow]:
+    from additive.train.data import table_of
 
-
-def _training_rows(workspace: Workspace, path: Path, domain: str) -> Sequence[Any]:
-    from additive.train.data import read_rows as read_training_rows
-
-    shown = workspace.shown(path)
-    try:
-        return read_training_rows(path, workspace.domain(domain).data.format).rows
-    except SpecError as error:
-        problems = [text.replace(str(path), shown, 1) for text in error.problems]
-        raise SpecError(problems, help=error.help) from None
-
-
-def _prompts(workspace: Workspace, name: str, paths: Sequence[Path]) -> list[tuple[str, str]]:
-    return [
-        (row.where.replace(str(path), workspace.shown(path), 1), normalise(_text(row.prompt)))
-        for path in paths
-        for row in _training_rows(workspace, path, name)
-    ]
+    return table_of(path, workspace.shown(path), scan, workspace.domain(domain).data.format).rows
 
 
 def _text(prompt: Any) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
 from additive.cli.main import run
+from additive.spec import rows
 from additive.workspace.inputs import update_lock
 from tests.workspace.making import PROMPTS, make_base, make_workspace, write_rows
 
@@ -183,6 +185,16 @@ def test_validation_rows_are_never_trained_on(root, capsys):
     ]
 
 
+def test_domains_with_the_same_rows_are_each_told_by_their_own_files(root, capsys):
+    rows = [{"prompt": PROMPTS[3], "completion": "x"}]
+    write_rows(root / "domains" / "sums" / "validation.jsonl", rows)
+    shutil.copytree(root / "domains" / "sums", root / "domains" / "twin")
+    assert [found.split(" of ")[1] for found in lint(capsys)[1]] == [
+        "domains/sums/train.jsonl:4",
+        "domains/twin/train.jsonl:4",
+    ]
+
+
 def test_changed_items_are_named_when_the_suite_knows_their_digest(root, capsys):
     (root / "evals" / "sums.yaml").write_text(
         "version: 1\ndomain: sums\n"
@@ -229,16 +241,19 @@ def test_a_path_that_is_no_part_of_the_workspace_is_a_usage_error(root, path, ca
     assert capsys.readouterr().out == ""
 
 
-def test_a_second_look_parses_no_row(root, capsys, monkeypatch):
-    assert lint(capsys)[0] == 0
+def test_every_row_is_parsed_once_and_by_a_second_look_never(root, capsys, monkeypatch):
+    parsed, parse_row = [], rows._row
 
-    def fail(*arguments):
-        raise AssertionError("read again")
+    def parse(line, data, name):
+        parsed.append((name, line))
+        return parse_row(line, data, name)
 
-    monkeypatch.setattr("additive.workspace.rowcheck.read_rows", fail)
-    monkeypatch.setattr("additive.workspace.rowcheck._training_rows", fail)
-    monkeypatch.setattr("additive.overlap.check.read_rows", fail)
+    monkeypatch.setattr(rows, "_row", parse)
+    counts = lint(capsys)[2]["counts"]
+    assert len(parsed) == len(set(parsed)) == counts["rows"] + counts["items"] > 0
+    parsed.clear()
     assert lint(capsys)[0] == 0
+    assert parsed == []
 
 
 def test_many_faults_are_counted_and_json_lists_all(root, capsys):

@@ -49,6 +49,13 @@ def test_an_item_inside_a_longer_text_is_found():
     assert kinds([f"Here is an example. {item} And now yours:"], [item]) == [(1, "i0", "contained")]
 
 
+def test_dashes_between_words_are_no_words():
+    item = prose(1, 12)
+    spread = item.replace(" ", " – ", 6)
+    assert kinds([f"An example: {spread} and more"], [item]) == [(1, "i0", "contained")]
+    assert kinds([" – ".join(["one", "two", "three"])], [" – ".join(["two", "three"])]) == []
+
+
 def test_an_item_that_leaked_into_many_rows_is_no_boilerplate():
     item = prose(1, 12)
     rows = [f"Example {prose(at, 3)} {item} {prose(at + 1, 3)}" for at in range(100)]

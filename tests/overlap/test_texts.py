@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from additive.overlap.texts import item_text, normalise, numbers_of, row_texts, words_of
+from additive.overlap.texts import item_text, normalise, numbers_of, row_texts, squeezed, words_of
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,14 @@ def test_signs_numbers_and_words_do_matter(one, other):
 @given(st.text(max_size=80))
 def test_normalising_twice_is_normalising_once(text):
     assert normalise(normalise(text)) == normalise(text)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+@example("3.5 apples,\x1c1,000\u2003– what…")
+@example("Ａ\u00a0´\u0301 ½")
+def test_texts_with_one_normal_form_are_the_same_when_squeezed(text):
+    assert squeezed(text) == normalise(text).replace(" ", "").replace(".", "")
 
 
 def test_code_is_few_words():

@@ -126,7 +126,7 @@ def test_missing_and_strange_files_are_refused(tmp_path):
         read_rows(tmp_path / "no.jsonl")
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"prompt": "\xff"}')
-    with pytest.raises(IntegrityError, match="UTF-8"):
+    with pytest.raises(SpecError, match=r"rows\.jsonl:1:13: text is byte 0xff when it .* UTF-8"):
         read_rows(path)
 
 
