@@ -18,6 +18,7 @@ from torch import Tensor
 
 from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of
 from additive.deltas.tiles import matrix_shape
+from additive.merge.spectrum import svd
 from additive.merge.stack import DeltaStack
 
 _NOISE_OF_FACTORS, _NOISE_OF_TENSORS = 1e-10, 1e-6
@@ -65,7 +66,7 @@ class Core:
 
     def svd(self, matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """U, σ, V of at most `rank` singular values, without those that are rounding."""
-        U, sigma, Vh = torch.linalg.svd(matrix, full_matrices=False)
+        U, sigma, Vh = svd(matrix, rank)
         real = int((sigma > self.noise * sigma[0]).sum()) if sigma.numel() else 0
         kept = real if rank is None else min(rank, real)
         return U[:, :kept], sigma[:kept], Vh[:kept].T

@@ -79,7 +79,8 @@ class Prepared:
     ) -> Delta:
         own, total = tuple(weights[i] for i in self.opened.touching(name)), sum(weights)
         core, merge_core = self.cores.get(name), getattr(method, "merge_core", None)
-        if core is None or merge_core is None:
+        # A sum is quicker on the factors than back from its core, and has the bits of the merge.
+        if core is None or merge_core is None or getattr(method, "is_linear", False):
             stack = replace(self.opened.stack(name, 0), weights=own, total=total)
             return merged_delta(method, stack, scale)
         weighted = replace(core, weights=own, total=total)

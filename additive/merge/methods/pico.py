@@ -4,6 +4,7 @@ before others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -48,12 +49,11 @@ class Pico:
 
     def before_core(self, core: Core) -> Core:
         """Every source with the shared left directions damped."""
-        side_by_side = torch.cat(core.matrices, dim=1)
-        U, sigma, _ = torch.linalg.svd(side_by_side, full_matrices=False)
-        energy = sigma.square().sum()
+        squares, U = _left_space(core.matrices)
+        energy = squares.sum()
         if energy == 0:
             return core
-        alpha = 1.0 / (1.0 + (len(core.weights) - 1) * sigma.square() / energy)
+        alpha = 1.0 / (1.0 + (len(core.weights) - 1) * squares / energy)
         damped = tuple(m + (U * (alpha - 1.0)) @ (U.T @ m) for m in core.matrices)
         return replace(core, matrices=damped)
 
@@ -62,3 +62,15 @@ class Pico:
         size = torch.linalg.norm(merged)
         weighted = [abs(w) * size for w, size in zip(core.weights, core.sizes, strict=True)]
         return merged * (sum(weighted) / len(weighted) / size) if size > 0 else merged
+
+
+def _left_space(matrices: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """σ² and U of matrices side by side: from Σ MMᵀ, whose rounding is far below what a direction
+    has to have for α to leave 1; by an SVD where that would be larger than the matrices.
+    """
+    side_by_side = torch.cat(list(matrices), dim=1)
+    if side_by_side.shape[0] > side_by_side.shape[1]:
+        U, sigma, _ = torch.linalg.svd(side_by_side, full_matrices=False)
+        return sigma.square(), U
+    squares, U = torch.linalg.eigh(side_by_side @ side_by_side.T)
+    return squares.clamp(min=0.0), U

@@ -13,6 +13,8 @@ from additive.merge.core import Core, in_core
 from additive.merge.methods.ranges import check_at_least
 from additive.merge.stack import DeltaStack, Scope
 
+_PLAIN = 1e-4
+
 
 @dataclass(frozen=True)
 class TsvM:
@@ -68,8 +70,13 @@ class TsvM:
 
 def whiten(vectors: Tensor, ridge: float) -> Tensor:
     """Columns replaced by their nearest orthonormal set, with singular values s →
-    s·√((1+ε)/(s²+ε)).
+    s·√((1+ε)/(s²+ε)): V·g(VᵀV) with g(λ) = √((1+ε)/(λ+ε)), which ε keeps away from its pole. By an
+    SVD where ε is too small for that.
     """
+    if ridge >= _PLAIN and vectors.shape[1] <= vectors.shape[0]:
+        squares, Q = torch.linalg.eigh(vectors.T @ vectors)
+        grown = squares.clamp(min=0.0) + ridge
+        return vectors @ ((Q * ((1.0 + ridge) / grown).sqrt()) @ Q.T)
     P, s, Qh = torch.linalg.svd(vectors, full_matrices=False)
     grown = s.square() + ridge
     factor = torch.where(grown > 0, s * ((1.0 + ridge) / grown.clamp(min=1e-300)).sqrt(), 0.0)
