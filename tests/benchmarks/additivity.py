@@ -74,7 +74,8 @@ def skills(workspace: Workspace, directory: Path | None = None) -> float:
 def line(workspace: Workspace, setting: Mapping[str, float]) -> tuple[str, ...]:
     """Train, merge, and the line of the table."""
     trained = [train_domain(workspace, name, _say) for name in DOMAINS]
-    request = request_merge(workspace, DOMAINS, MergeOptions(), base_identity(workspace))
+    options = MergeOptions(method="task_arithmetic")
+    request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
     tried = build_merge(workspace, request, _say).artifact.manifest.times["scales"]
     best = next(trial for trial in tried["trials"] if trial["scale"] == tried["scale"])
     kept = [skills(workspace, found.artifact.path) for found in trained]
