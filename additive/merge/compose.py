@@ -18,7 +18,7 @@ from additive.deltas.model import Delta, Dense, combine, experts_of
 from additive.merge.core import Core, core_of, whole_of
 from additive.merge.parameter import merged_delta
 from additive.merge.recipe import Part
-from additive.merge.stack import DeltaStack
+from additive.merge.stack import DeltaStack, MergeMethod
 
 
 def merged_part(part: Part, stack: DeltaStack) -> Delta:
@@ -33,21 +33,26 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
     after = _after(part)
     experts = stack.experts() if before or after else ()
     if experts:
-        return experts_of([_composed(part, expert, before, after, scale) for expert in experts])
-    return _composed(part, stack, before, after, scale)
+        made = [_composed(part.method, expert, before, after, scale) for expert in experts]
+        return experts_of(made)
+    return _composed(part.method, stack, before, after, scale)
 
 
 def _composed(
-    part: Part, stack: DeltaStack, before: Sequence[Any], after: Sequence[Any], scale: float
+    method: MergeMethod,
+    stack: DeltaStack,
+    before: Sequence[Any],
+    after: Sequence[Any],
+    scale: float,
 ) -> Delta:
     if len(stack.shape) != 2 or not (before or after):
-        return merged_delta(part.method, stack, scale)
-    merge_core = getattr(part.method, "merge_core", None)
+        return merged_delta(method, stack, scale)
+    merge_core = getattr(method, "merge_core", None)
     if merge_core is not None:
         core = _stepped(core_of(stack), before)
         merged = core.lift(_finished(merge_core(core), core, after), stack.shape)
     else:
-        merged = _around(part.method, stack, before, after)
+        merged = _around(method, stack, before, after)
     return merged if scale == 1.0 else combine([(scale, merged)])
 
 
