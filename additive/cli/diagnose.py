@@ -15,8 +15,8 @@ from additive.cli.session import Session
 @click.argument("sources", nargs=-1, required=True, metavar="DOMAIN...")
 @click.pass_obj
 def command(session: Session, sources: tuple[str, ...]) -> None:
-    """Norms, cosines, shared directions, sign conflicts and over-accumulation of frozen
-    specialists, over all and layer by layer, with a sentence per finding and what to do.
+    """Norms, cosines, shared directions, interference, sign conflicts and over-accumulation of
+    frozen specialists, over all and layer by layer, with a sentence per finding and what to do.
 
     Reads the adapters alone; builds nothing. A report of their merge shows it too.
 
@@ -44,12 +44,12 @@ def _text(output: Output, document: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join(findings)])
 
 
-_PAIR = ["first", "second", "cosine", "outputs", "inputs", "conflicts"]
+_PAIR = ["first", "second", "cosine", "outputs", "inputs", "interference", "conflicts"]
 _LAYER = ["layer", "largest cosine", "largest overlap", "interference", "piled"]
 
 
 def _pair_row(pair: Mapping[str, Any]) -> Sequence[str]:
-    numbers = [pair["cosine"], pair["left"], pair["right"], pair["conflicts"]]
+    numbers = [pair[k] for k in ("cosine", "left", "right", "interference", "conflicts")]
     return [pair["first"], pair["second"], *map(_number, numbers)]
 
 

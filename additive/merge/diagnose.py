@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -94,6 +94,7 @@ def _on_factors(
     found = spectra(deltas)
     inner, signs = found.inner(), conflicts(_sample(stack, 1, _SIGNS))
     left, right = found.overlap(found.left), found.overlap(found.right)
+    crossed, unrelated = found.interferences(), found.unrelated(stack.shape)
     norms = _norms(inner.diagonal().clamp(min=0).sqrt(), positions, count)
     cosines = _cosines(inner)
     pairs = tuple(
@@ -104,6 +105,8 @@ def _on_factors(
             left=left[i, j].item(),
             right=right[i, j].item(),
             conflicts=signs[i, j].item(),
+            interference=crossed[i, j].item(),
+            unrelated=unrelated[i, j].item(),
         )
         for i, j in combinations(range(len(positions)), 2)
     )
@@ -171,13 +174,19 @@ def _mean_pair(measured: Sequence[Measures], first: int, second: int) -> Pair:
         for pair in m.pairs
         if (pair.first, pair.second) == (first, second)
     ]
+
+    def mean(of: Callable[[Pair], float | None]) -> float | None:
+        return _mean([(of(pair), weight) for pair, weight in found])
+
     return Pair(
         first,
         second,
-        _mean([(pair.cosine, weight) for pair, weight in found]) or 0.0,
-        _mean([(pair.left, weight) for pair, weight in found]),
-        _mean([(pair.right, weight) for pair, weight in found]),
-        _mean([(pair.conflicts, weight) for pair, weight in found]) or 0.0,
+        mean(lambda pair: pair.cosine) or 0.0,
+        mean(lambda pair: pair.left),
+        mean(lambda pair: pair.right),
+        mean(lambda pair: pair.conflicts) or 0.0,
+        mean(lambda pair: pair.interference),
+        mean(lambda pair: pair.unrelated),
     )
 
 

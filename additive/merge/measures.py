@@ -6,8 +6,10 @@ hold every inner product there is: all pairs are measured by sums over their blo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, permutations
 
 import torch
 from torch import Tensor
@@ -22,10 +24,12 @@ _STRONGEST = 10
 class Pair:
     """Two sources, by position.
 
-    cosine       of their deltas, [-1, 1]
-    left, right  overlap of their output and input spaces, [0, 1]; None where a source is not low-
-                 rank
-    conflicts    share of |δᵢδⱼ| with opposite signs, [0, 1]; 0.5 for unrelated deltas
+    cosine        of their deltas, [-1, 1]
+    left, right   overlap of their output and input spaces, [0, 1]; None where a source is not low-
+                  rank, and so for the other two
+    conflicts     share of |δᵢδⱼ| with opposite signs, [0, 1]; 0.5 for unrelated deltas
+    interference  singular-task interference of these two; 0 for orthogonal ones, 1 for equal ones
+    unrelated     what random directions in this many dimensions would have of it
     """
 
     first: int
@@ -34,6 +38,8 @@ class Pair:
     left: float | None
     right: float | None
     conflicts: float
+    interference: float | None = None
+    unrelated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Measures:
 
     norms         ‖τᵢ‖ by source; 0 where it did not train the parameter
     interference  singular-task interference, 0 for orthogonal sources
-    piled         the largest factor by which the sum exceeds one source's own part of a direction
+    piled         the largest factor by which the sum exceeds the part that its strongest source has
+                  in a direction, [1, n]; 1 for orthogonal sources, n for n equal ones
     """
 
     norms: tuple[float, ...]
@@ -84,9 +91,34 @@ class Spectra:
         crossed = self.left.T @ self.left - eye, self.right.T @ self.right - eye
         return ((crossed[0] * self.sigma @ crossed[1]).abs().sum() / self.sigma.sum()).item()
 
+    def interferences(self) -> Tensor:
+        """The same of every pair alone, (n, n): with the blocks C = UᵢᵀUⱼ and D = VᵢᵀVⱼ
+        (‖C·Σⱼ·Dᵀ‖₁ + ‖Cᵀ·Σᵢ·D‖₁) / ‖[Σᵢ Σⱼ]‖₁.
+        """
+        spans = self._spans()
+        crossed, across = self.left.T @ self.left, self.right.T @ self.right
+        found = torch.zeros(len(spans), len(spans), dtype=self.sigma.dtype)
+        for (i, one), (j, other) in permutations(enumerate(spans), 2):
+            product = crossed[one, other] * self.sigma[other] @ across[one, other].T
+            found[i, j] = product.abs().sum()
+        return (found + found.T) / self._sums().clamp(min=1e-300)
+
+    def unrelated(self, shape: tuple[int, ...]) -> Tensor:
+        """What `interferences` would be for random directions in a matrix of this shape, (n, n).
+
+        An element of C·Σⱼ·Dᵀ has mean 0 and variance ‖τⱼ‖²/(rows·columns) then, and there are rᵢ²
+        of them.
+        """
+        ranks, norms = self.owner.sum(dim=0), (self.sigma.square() @ self.owner).sqrt()
+        found = torch.outer(ranks.square(), norms) * math.sqrt(2 / math.pi / math.prod(shape))
+        return (found + found.T) / self._sums().clamp(min=1e-300)
+
     def piled(self) -> float:
-        """The largest sʳ of any source in the strongest directions of the sum (SVC,
-        arXiv:2602.05536): ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖².
+        """The largest ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖² of the source with the largest part ‖uᵣᵀτᵢ‖, in the
+        strongest directions of the sum.
+
+        SVC (arXiv:2602.05536) takes this ratio of every source; for one that has next to nothing of
+        a direction it is large whatever happens there.
         """
         if not self.sigma.numel():
             return 0.0
@@ -94,9 +126,18 @@ class Spectra:
         U = torch.linalg.svd(total, full_matrices=False)[0][:, :_STRONGEST]
         parts = (U.T @ self.left) * self.sigma  # (directions, R): uᵣᵀτᵢ in the vectors of τᵢ
         of_total = (U.T @ total) @ self.right
-        size, shared = parts.square() @ self.owner, (parts * of_total) @ self.owner
-        present = size > 1e-20 * (self.sigma.square() @ self.owner).clamp(min=1e-300)
+        size, most = (parts.square() @ self.owner).max(dim=1)
+        shared = ((parts * of_total) @ self.owner).gather(1, most[:, None]).squeeze(1)
+        present = size > 1e-20 * self.sigma.square().sum().clamp(min=1e-300)
         return torch.where(present, shared / size.clamp(min=1e-300), 0.0).max().item()
+
+    def _spans(self) -> list[slice]:
+        ends = self.owner.sum(dim=0).cumsum(dim=0).int().tolist()
+        return [slice(start, end) for start, end in pairwise([0, *ends])]
+
+    def _sums(self) -> Tensor:
+        sums = self.sigma @ self.owner
+        return sums[:, None] + sums[None, :]
 
     def _blocks(self, values: Tensor) -> Tensor:
         return self.owner.T @ values @ self.owner

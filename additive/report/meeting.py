@@ -1,7 +1,7 @@
 """How the deltas of a merge meet: a heat map of every pair in every layer, and the findings.
 
-Rows are layers, columns pairs. The darker a cell, the more of the smaller space lies in the other;
-where a source is no low-rank delta, the size of the cosine takes its place.
+Rows are layers, columns pairs. The darker a cell, the larger the singular-task interference of the
+pair; where a source is no low-rank delta, the size of the cosine takes its place.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def _cell(x: float, y: float, pair: Mapping[str, Any] | None) -> Markup:
 
 
 def strength(pair: Mapping[str, Any] | None) -> float:
-    """How much two sources share in a layer, in [0, 1].
+    """How much two sources meet in a layer, in [0, 1].
 
-    >>> strength({"cosine": -0.2, "left": None, "right": None})
+    >>> strength({"cosine": -0.2, "interference": None})
     0.2
     """
     if pair is None:
         return 0.0
-    spaces = [pair[side] for side in ("left", "right") if pair[side] is not None]
-    return min(1.0, max(spaces, default=abs(pair["cosine"])))
+    known = pair.get("interference")
+    return min(1.0, abs(pair["cosine"]) if known is None else known)

@@ -114,6 +114,8 @@ def _measured(sources: Sequence[str], measures: Measures) -> dict[str, Any]:
                 "left": pair.left,
                 "right": pair.right,
                 "conflicts": pair.conflicts,
+                "interference": pair.interference,
+                "unrelated": pair.unrelated,
             }
             for pair in measures.pairs
         ],

@@ -1,6 +1,6 @@
 """What a diagnosis costs per parameter, and so for a model of 1.1 B: prints CPU seconds.
 
-    python tests/benchmarks/diagnose.py            # 16 adapters of rank 16
+    python -m tests.benchmarks.diagnose --out docs/diagnose.md            # 16 adapters of rank 16
 
 Shapes are those of the seven linear layers of TinyLlama-1.1B; one of each is measured on random
 factors and counted as often as the model has it (22 layers). CPU time, not wall: other work on the
@@ -9,12 +9,15 @@ machine does not change it much.
 
 from __future__ import annotations
 
+import argparse
 import time
+from pathlib import Path
 
 import torch
 
 from additive.deltas.model import LowRank
 from additive.merge.measures import conflicts, spectra
+from tests.benchmarks.measure import fill, hardware, table
 
 SOURCES, RANK, LAYERS = 16, 16, 22
 SHAPES = {
@@ -27,15 +30,24 @@ SHAPES = {
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    out = parser.parse_args().out
     torch.set_num_threads(1)
-    total = [0.0, 0.0]
-    print(f"{SOURCES} adapters of rank {RANK}, CPU seconds on one thread")
-    print(f"{'layer':10} {'shape':>12} {'QR':>7} {'rest':>7}")
+    total, lines = [0.0, 0.0], []
     for name, (shape, count) in SHAPES.items():
         prepare, rest = _cost(shape)
         total = [total[0] + count * LAYERS * prepare, total[1] + count * LAYERS * rest]
-        print(f"{name:10} {shape[0]:>6}x{shape[1]:<5} {prepare:7.3f} {rest:7.3f}")
-    print(f"the model: QR (what `prepare` caches) {total[0]:.0f} s, the rest {total[1]:.0f} s")
+        size = f"{shape[0]} × {shape[1]}"
+        lines.append([name, size, str(count * LAYERS), f"{prepare:.3f}", f"{rest:.3f}"])
+    lines.append(["the model", "", "", f"**{total[0]:.1f}**", f"**{total[1]:.1f}**"])
+    text = (
+        f"{table(['layer', 'shape', 'times', 'QR', 'the rest'], lines)}\n\nCPU seconds on one"
+        f" thread, {SOURCES} adapters of rank {RANK}; QR is what `prepare` keeps. {hardware()}."
+    )
+    print(text)
+    if out:
+        fill(out, "diagnose", text)
 
 
 def _cost(shape: tuple[int, int]) -> tuple[float, float]:
@@ -53,6 +65,8 @@ def _cost(shape: tuple[int, int]) -> tuple[float, float]:
     found.overlap(found.left)
     found.overlap(found.right)
     found.interference()
+    found.interferences()
+    found.unrelated(shape)
     found.piled()
     signs = max(1, (1 << 16) // columns)
     conflicts([delta.rows(0, min(signs, rows)).dense() for delta in deltas])

@@ -7,8 +7,8 @@ from additive.report.meeting import meeting_of
 EVIL = "<script>alert(1)</script>"
 
 
-def _pair(first, second, left, cosine=0.1):
-    return {"first": first, "second": second, "cosine": cosine, "left": left, "right": left}
+def _pair(first, second, interference, cosine=0.1):
+    return {"first": first, "second": second, "cosine": cosine, "interference": interference}
 
 
 def _document():

@@ -33,6 +33,11 @@ def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
     document = diagnose_sources(workspace, ["math", "code", "sql"])
     assert document["schema"] == "additive.diagnose/1"
     assert len(document["pairs"]) == 3
+    for pair in (*document["pairs"], *document["parameters"][0]["pairs"]):
+        assert set(pair) == {
+            *("first", "second", "cosine", "left", "right"),
+            *("conflicts", "interference", "unrelated"),
+        }
     assert [layer["layer"] for layer in document["layers"]] == ["0", "1"]
     assert len(document["parameters"]) == len(files.ADAPTED)
     assert all(found["sentence"] and found["help"] for found in document["findings"])
@@ -42,6 +47,7 @@ def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
     assert run(["-C", str(workspace.root), "diagnose", "math", "code"]) == 0
     said = capsys.readouterr().out
     assert "largest overlap" in said
+    assert "interference" in said.partition("layer")[0]
     assert "\n- " in said
 
 
