@@ -1,26 +1,27 @@
 """How far PEFT's weighted adapters are from the sum of the deltas that they are said to be.
 
-    python tests/benchmarks/factorwise.py
+    python -m tests.benchmarks.factorwise --out docs/merging.md
 
 Three adapters of one tiny model are merged at weights 1, 1, 1 by PEFT's `add_weighted_adapter` in
-every mode and by ours; the delta of each layer is compared with the float64 reference (Σ sᵢBᵢAᵢ,
-or TIES on those). Relative error is ‖found − reference‖/‖reference‖ over all layers; 0 is exact, 1
-is as bad as none.
+every mode and by ours; the delta of each layer is compared in float64 with what the mode is said to
+do to the deltas Δᵢ = sᵢBᵢAᵢ: their sum, TIES of them, or the sum of their largest elements. DARE is
+compared with the sum, from which it differs by its noise. Relative error is
+‖found − reference‖/‖reference‖ over all layers; 0 is exact, 1 is as bad as none.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import tempfile
 import warnings
+from importlib.metadata import version
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 from peft import PeftModel
 
+from tests.benchmarks.measure import fill, table
 from tests.deltas import tiny
 from tests.merge.making import merge, recipe, source
 from tests.oracles import papers
@@ -31,23 +32,36 @@ KINDS = {
     "DoRA": {"use_dora": True},
 }
 MODES = ("cat", "svd", "linear", "ties", "ties_svd", "dare_linear", "magnitude_prune")
-DENSITY = 0.2
+METHODS = ("task_arithmetic", "ties", "dare_linear")
+RANK, DENSITY = 8, 0.2
 
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    out = parser.parse_args().out
     warnings.simplefilter("ignore")
-    print(f"{'adapters':8} {'mode':28} {'relative error':>14} {'cosine':>8}")
-    for kind, settings in KINDS.items():
+    columns: list[dict[str, str]] = []
+    for settings in KINDS.values():
         with tempfile.TemporaryDirectory() as name:
-            _kind(Path(name), kind, settings)
+            columns.append(_kind(Path(name), settings))
+    lines = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    text = (
+        f"{table(['merged by', *KINDS], lines)}\n\nRelative error of the delta, and its cosine with"
+        f" what it should be. Three adapters of rank {RANK}, weights 1, density\n{DENSITY} where a"
+        f" mode has one. PEFT {version('peft')}."
+    )
+    print(text)
+    if out:
+        fill(out, "factorwise", text)
 
 
-def _kind(root: Path, kind: str, settings: dict) -> None:
+def _kind(root: Path, settings: dict) -> dict[str, str]:
     base = tiny.save_base(root / "base", "llama")
     config = {
-        "r": 8,
-        "lora_alpha": 16,
+        "r": RANK,
+        "lora_alpha": 2 * RANK,
         "target_modules": ["q_proj", "up_proj", "down_proj"],
         **settings,
     }
@@ -56,22 +70,38 @@ def _kind(root: Path, kind: str, settings: dict) -> None:
     ]
     start = tiny.load(base).state_dict()
     deltas = [_delta(tiny.merged_by_peft(base, adapter), start) for adapter in adapters]
-    total = {name: sum(delta[name] for delta in deltas) for name in deltas[0]}
-    voted = {
-        name: torch.from_numpy(papers.ties([delta[name].numpy() for delta in deltas], DENSITY))
-        for name in deltas[0]
-    }
-    for method, reference in (("task_arithmetic", total), ("ties", voted)):
-        made = recipe(*map(source, adapters), method=method)
+    cells = {}
+    for method in METHODS:
+        density = {} if method == "task_arithmetic" else {"density": DENSITY}
+        made = recipe(*map(source, adapters), method=method, parameters=density)
         merge(root / method, base, made)
-        _line(kind, f"additive {method}", _delta(tiny.load(root / method), start), reference)
+        found = _delta(tiny.load(root / method), start)
+        cells[f"additive `{method}`"] = _cell(found, _reference(method, deltas))
     for mode in MODES:
         found = _by_peft(base, adapters, mode, start)
-        if found is not None:
-            _line(kind, f"PEFT {mode}", found, voted if mode.startswith("ties") else total)
+        cells[f"PEFT `{mode}`"] = _cell(found, _reference(mode, deltas))
+    return cells
 
 
-def _by_peft(base: Path, adapters: list[Path], mode: str, start: dict) -> dict | None:
+def _reference(mode: str, deltas: list[dict]) -> dict[str, torch.Tensor]:
+    """What a mode is said to make of the deltas."""
+    by_name = {name: [delta[name] for delta in deltas] for name in deltas[0]}
+    if mode.startswith("ties"):
+        voted = {
+            n: papers.ties([d.numpy() for d in found], DENSITY) for n, found in by_name.items()
+        }
+        return {name: torch.from_numpy(delta) for name, delta in voted.items()}
+    if mode == "magnitude_prune":
+        return {name: sum(map(_largest, found)) for name, found in by_name.items()}
+    return {name: sum(found) for name, found in by_name.items()}
+
+
+def _largest(delta: torch.Tensor) -> torch.Tensor:
+    least = delta.abs().flatten().topk(int(DENSITY * delta.numel())).values[-1]
+    return torch.where(delta.abs() >= least, delta, 0.0)
+
+
+def _by_peft(base: Path, adapters: list[Path], mode: str, start: dict) -> dict:
     model = PeftModel.from_pretrained(tiny.load(base), adapters[0], adapter_name="s0")
     for number, adapter in enumerate(adapters[1:], start=1):
         model.load_adapter(adapter, adapter_name=f"s{number}")
@@ -91,14 +121,12 @@ def _delta(model: torch.nn.Module, start: dict) -> dict[str, torch.Tensor]:
     }
 
 
-def _line(kind: str, mode: str, found: dict, reference: dict) -> None:
+def _cell(found: dict, reference: dict) -> str:
     error = math.sqrt(sum((found[n] - r).square().sum().item() for n, r in reference.items()))
     size = math.sqrt(sum(r.square().sum().item() for r in reference.values()))
     own = math.sqrt(sum(f.square().sum().item() for f in found.values()))
     dot = sum((found[n] * r).sum().item() for n, r in reference.items())
-    print(
-        f"{kind:8} {mode:28} {error / size:14.2e} {dot / max(own * size, 1e-30):8.3f}", flush=True
-    )
+    return f"{error / size:.2g} ({dot / max(own * size, 1e-30):.2f})"
 
 
 if __name__ == "__main__":

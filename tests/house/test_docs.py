@@ -145,6 +145,23 @@ def test_every_merge_method_is_documented():
     assert not faults, listing(faults)
 
 
+def test_every_merge_method_is_on_the_page_of_its_family():
+    """A page says what its methods assume, when they fail and what they cost."""
+    from additive.merge.methods import METHODS
+
+    family = sorted((ROOT / "docs" / "methods").glob("*.md"))
+    faults = [
+        f"{page.name} has no section {heading!r}"
+        for page in family
+        for heading in ("What it assumes", "When it fails", "Cost")
+        if not sections(page, 2).get(heading, "").strip()
+    ]
+    rows = "".join(page.read_text(encoding="utf-8") for page in family)
+    own = [name for name in METHODS.builtins if not name.startswith("mergekit/")]
+    faults += [f"{name} is on no page" for name in own if f"\n| `{name}` | " not in rows]
+    assert not faults, listing(faults)
+
+
 def test_every_grader_is_documented():
     from additive.spec.suite import TaskSpec
 
