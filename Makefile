@@ -10,7 +10,7 @@ WORKERS ?= 2
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-seeds ablation methods test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
+.PHONY: demo demo-seeds ablation methods pairs test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/additive demo
@@ -40,6 +40,9 @@ ablation: $(VENV)/.installed-test       ## recall, rate and rank against score, 
 
 methods: $(VENV)/.installed-test        ## every method on 2 to 8 domains over ten seeds: which one is the default
 	@$(BIN)/python -m tests.benchmarks.methods --demo .demo-seeds --out docs/default-method.md
+
+pairs: $(VENV)/.installed-test          ## what diagnose says of two domains against what their merge does, into docs/diagnose.md
+	@$(BIN)/python -m tests.benchmarks.pairs --out docs/diagnose.md
 
 soak: $(VENV)/.installed-test           ## long kill and disk-full sweeps
 	@$(BIN)/python -m pytest -m soak

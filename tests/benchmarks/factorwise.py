@@ -92,8 +92,8 @@ def _reference(mode: str, deltas: list[dict]) -> dict[str, torch.Tensor]:
         }
         return {name: torch.from_numpy(delta) for name, delta in voted.items()}
     if mode == "magnitude_prune":
-        return {name: sum(map(_largest, found)) for name, found in by_name.items()}
-    return {name: sum(found) for name, found in by_name.items()}
+        by_name = {name: [_largest(delta) for delta in found] for name, found in by_name.items()}
+    return {name: torch.stack(found).sum(dim=0) for name, found in by_name.items()}
 
 
 def _largest(delta: torch.Tensor) -> torch.Tensor:
