@@ -32,7 +32,7 @@ def find(name: str, base: Base) -> str | None:
     (`language_model.model.norm.weight`); else one of these under another name of the module
     (`block_sparse_moe.gate.weight` in Mixtral's files is `mlp.gate.weight` in transformers).
     """
-    for spelled in (name, *_respelled(name)):
+    for spelled in spellings(name):
         if base.has(spelled):
             return spelled
         without = spelled.partition(".")[2]
@@ -44,13 +44,18 @@ def find(name: str, base: Base) -> str | None:
     return None
 
 
-def _respelled(name: str) -> list[str]:
-    parts = name.split(".")
-    return [
-        ".".join(theirs if part == ours else part for part in parts)
-        for ours, theirs in _RENAMED
-        if ours in parts
-    ]
+def spellings(name: str) -> list[str]:
+    """A parameter's name, and what it is called where its module has another name.
+
+    >>> spellings("layers.0.mlp.gate.weight")
+    ['layers.0.mlp.gate.weight', 'layers.0.block_sparse_moe.gate.weight']
+    """
+    parts, found = name.split("."), [name]
+    for pair in _RENAMED:
+        for one, other in (pair, pair[::-1]):
+            if one in parts:
+                found.append(".".join(other if part == one else part for part in parts))
+    return found
 
 
 def check_shape(name: str, found: tuple[int, ...], base: Base, where: str) -> None:

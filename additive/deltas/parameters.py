@@ -85,6 +85,23 @@ def split_wrapped(
     return modules, levels
 
 
+def stacked_places(name: str) -> Iterator[tuple[str, int, int, int]]:
+    """Where transformers may hold an expert's matrix that files hold apart: the stack's name, which
+    expert, and which part of how many of its outputs.
+
+    >>> list(stacked_places("layers.0.mlp.experts.3.up_proj.weight"))
+    [('layers.0.mlp.experts.gate_up_proj', 3, 1, 2)]
+    """
+    *container, expert, matrix, weight = ["", "", *name.split(".")]
+    if weight != "weight" or not expert.isdigit():
+        return
+    for fused, spelled in _FUSED.items():
+        for parts in spelled:
+            if matrix in parts:
+                stack = ".".join([*container[2:], fused])
+                yield stack, int(expert), parts.index(matrix), len(parts)
+
+
 def check_named(wrapped: Iterable[str], config: AdapterConfig, where: str) -> None:
     """Refuse an adapter that names a parameter and holds no factors of any such.
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from additive.deltas.base import Base, open_base
 from additive.deltas.model import Delta, combine
+from additive.deltas.names import spellings
+from additive.deltas.parameters import stacked_places
 from additive.deltas.tiles import matrix_shape
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.compose import merged_part
@@ -71,12 +73,8 @@ def resident(
                 scores[scale] = score(model)
     """
     opened = open_sources(recipe, open_base(base_directory))
-    if opened.base.resized:
-        raise UsageError(
-            "a loaded base cannot be given other rows when its scale is chosen",
-            help="say the scale: --scale 1",
-        )
     parameters = _parameters(model, opened.base)
+    _check_rows(parameters, opened.base)
     split = [_split(model, parameters, alias) for alias in opened.untied]
     try:
         slots = _slots(parameters, opened, recipe)
@@ -151,6 +149,15 @@ def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) ->
     return slots
 
 
+def _check_rows(parameters: Mapping[str, Tensor], base: Base) -> None:
+    lacking = [name for name in base.names() if base.is_resized(name) and name not in parameters]
+    if lacking:
+        raise UsageError(
+            f"{lacking[0]} of the loaded model has other rows than the {base.rows} of the merge",
+            help=f"models.attaching.give_rows(model, {base.rows}) first",
+        )
+
+
 def _check_loaded(
     name: str, parameters: Mapping[str, Tensor], base: Tensor, directory: Path
 ) -> None:
@@ -164,15 +171,36 @@ def _check_loaded(
 
 
 def _parameters(model: nn.Module, base: Base) -> dict[str, Tensor]:
-    """The model's parameters under the base's names, which may lack or have a prefix."""
+    """The model's parameters under the base's names, which may lack or have a prefix; experts that
+    the base's files hold apart are parts of the model's stacks.
+    """
     own = dict(model.named_parameters(remove_duplicate=False))
     found = {}
     for name in base.names():
-        fitting = [o for o in own if o == name or o.endswith(f".{name}") or name.endswith(f".{o}")]
-        exact = name if name in own else fitting[0] if len(fitting) == 1 else None
-        if exact is not None and tuple(own[exact].shape) == base.shape(name):
-            found[name] = own[exact]
+        fitting = (place for place in _places(name, own) if tuple(place.shape) == base.shape(name))
+        place = next(fitting, None)
+        if place is not None:
+            found[name] = place
     return found
+
+
+def _places(name: str, own: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    for spelled in spellings(name):
+        whole = _named(spelled, own)
+        if whole is not None:
+            yield whole
+        for stack, expert, part, parts in stacked_places(spelled):
+            experts = _named(stack, own)
+            if experts is not None and experts.dim() == 3 and expert < len(experts):
+                height = experts.shape[1] // parts
+                yield experts.detach()[expert, part * height : (part + 1) * height]
+
+
+def _named(name: str, own: Mapping[str, Tensor]) -> Tensor | None:
+    if name in own:
+        return own[name]
+    fitting = [o for o in own if o.endswith(f".{name}") or name.endswith(f".{o}")]
+    return own[fitting[0]] if len(fitting) == 1 else None
 
 
 def _split(model: nn.Module, parameters: dict[str, Tensor], alias: str) -> Callable[[], None]:

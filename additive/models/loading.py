@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
+from additive.models.attaching import attach_adapter
 from additive.models.quiet import quiet
-from additive.models.safety import check_adapter_directory, check_config, check_model_directory
+from additive.models.safety import check_config, check_model_directory
 from additive.models.template import ensure_template
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -115,33 +115,6 @@ def load_specialist(
         return merge(safe_merge=True).eval()
     except ValueError as error:
         raise IntegrityError(f"adapter cannot be added: {error}", where=str(directory)) from error
-
-
-def attach_adapter(model: PreTrainedModel, directory: Path) -> PeftModel:
-    """The model with a LoRA directory attached through PEFT, every tensor accounted for.
-
-    Raises: as `load_specialist`.
-    """
-    from peft import PeftModel, get_peft_model_state_dict
-    from safetensors import SafetensorError, safe_open
-
-    check_adapter_directory(directory)
-    try:
-        with quiet():
-            attached = PeftModel.from_pretrained(
-                model, str(directory), is_trainable=False, local_files_only=True
-            )
-        with safe_open(directory / "adapter_model.safetensors", framework="pt") as file:
-            stored = set(file.keys())
-    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-        raise CompatibilityError(
-            f"adapter does not load on this base: {error}", where=str(directory)
-        ) from error
-    wanted = set(get_peft_model_state_dict(attached, save_embedding_layers=False))
-    for name in sorted(stored ^ wanted):
-        problem = "has no place in this base" if name in stored else "is missing from the adapter"
-        raise CompatibilityError(f"tensor {name} {problem}", where=str(directory))
-    return attached.eval()
 
 
 def _torch_dtype(dtype: str) -> torch.dtype:

@@ -59,6 +59,7 @@ def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) 
     Raises: UsageError when no source has validation rows; what the engine refuses.
     """
     from additive.merge.candidates import resident
+    from additive.models.attaching import give_rows
     from additive.models.loading import load_model
     from additive.workflows.composing import build_recipe
     from additive.workflows.merging import planned
@@ -70,9 +71,12 @@ def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) 
             help="give a number, for example --scale 1.0",
         )
     recipe = build_recipe(workspace, request, 1.0)
-    planned(workspace, recipe)
+    made = planned(workspace, recipe)
     directory = workspace.base_directory()
     model = load_model(directory)
+    rows = next((tensor.shape[0] for tensor in made.tensors if tensor.resized), None)
+    if rows is not None:
+        give_rows(model, rows)
     scores = {name: _score(workspace, name) for name in scored}
     references = {
         name: _reference(workspace, source, scores[name]) for name, source in scored.items()

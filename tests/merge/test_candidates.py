@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from additive.errors import CompatibilityError
+from additive.errors import CompatibilityError, UsageError
 from additive.merge.building import build_method
 from additive.merge.candidates import resident
 from additive.merge.recipe import Rule
+from additive.models.attaching import give_rows
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS, ONE_SIDED
 from tests.merge.making import merge, recipe, source
@@ -95,3 +96,42 @@ def test_another_model_is_refused(tmp_path):
         resident(other, base, recipe(source(one))),
     ):
         pass
+
+
+@pytest.mark.parametrize("kind", ["experts", "experts and router", "stacked experts", "mamba dora"])
+def test_experts_that_the_model_stacks_are_switched_too(tmp_path, kind):
+    """The base's files hold them apart; the model holds them in one tensor."""
+    family, settings, config = KINDS[kind]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    adapter = tiny.save_adapter(tmp_path / "one", base, **config)
+    model = tiny.load(base)
+    before = _state(model)
+    with resident(model, base, recipe(source(adapter))) as switch:
+        switch(0.5)
+        merge(tmp_path / "half", base, recipe(source(adapter), scale=0.5))
+        written = tiny.load(tmp_path / "half").state_dict()
+        assert all(torch.equal(tensor, written[n]) for n, tensor in model.state_dict().items())
+        assert any(not torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma"])
+@pytest.mark.parametrize(("rows", "choice"), [(96, "extend"), (72, "trim")])
+def test_a_model_that_was_given_the_rows_is_switched_too(tmp_path, family, rows, choice):
+    base = tiny.save_base(tmp_path / "base", family)
+    tuned = tiny.load(base)
+    tuned.resize_token_embeddings(rows, mean_resizing=False)
+    tuned.save_pretrained(tmp_path / "tuned")
+    made = recipe(source(tmp_path / "tuned"), vocabulary=choice)
+    model = tiny.load(base)
+    with (
+        pytest.raises(UsageError, match=f"other rows than the {rows}"),
+        resident(model, base, made),
+    ):
+        pass
+    give_rows(model, rows)
+    with resident(model, base, made) as switch:
+        switch(0.5)
+        merge(tmp_path / "half", base, replace(made, scale=0.5))
+        written = tiny.load(tmp_path / "half").state_dict()
+        assert all(torch.equal(tensor, written[n]) for n, tensor in model.state_dict().items())

@@ -9,8 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from additive.deltas.base import open_base
-from additive.errors import CompatibilityError, UnknownName, UsageError
-from additive.merge.candidates import resident
+from additive.errors import CompatibilityError, UnknownName
 from additive.merge.plan import plan
 from tests.deltas import tiny
 from tests.merge import files
@@ -127,7 +126,7 @@ def test_a_head_that_nobody_trained_is_given_the_rows_of_the_embedding(tmp_path)
     assert not head[80:].any()
 
 
-def test_tokens_are_never_trimmed_and_no_adapter_or_loaded_base_grows(tmp_path):
+def test_tokens_are_never_trimmed_and_no_adapter_grows(tmp_path):
     base = tiny.save_base(tmp_path / "base", "llama")
     (base / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0, "z": 75}}}))
     short, long = (_resized(tmp_path / f"{rows}", base, rows) for rows in (72, 88))
@@ -135,9 +134,6 @@ def test_tokens_are_never_trimmed_and_no_adapter_or_loaded_base_grows(tmp_path):
         plan(recipe(source(short), vocabulary="trim"), base)
     with pytest.raises(CompatibilityError, match="88 rows, which no adapter can say"):
         plan(recipe(source(long), vocabulary="extend", output="adapter"), base)
-    made = recipe(source(long), vocabulary="extend")
-    with pytest.raises(UsageError, match="other rows"), resident(tiny.load(base), base, made):
-        pass
 
 
 def test_factors_on_rows_that_come_are_refused(tmp_path):
