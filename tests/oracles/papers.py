@@ -178,6 +178,19 @@ def swudi(deltas, weights, steps, keep):
     return merged
 
 
+def swudi_published(deltas, time, share):
+    """The closed form as published (arXiv:2606.07289): τ + (D − τ·C)·Q·diag(h/λ)·Qᵀ from the plain
+    sum, h = 1 − exp(−time·λ) on the leading share of all columns and 0 on the others.
+    """
+    start = sum(deltas)
+    C = sum(d.T @ d / np.linalg.norm(d) ** 2 for d in deltas)
+    D = sum(d @ d.T @ d / np.linalg.norm(d) ** 2 for d in deltas)
+    values, Q = np.linalg.eigh(C)
+    h = 1 - np.exp(-time * values)
+    h[: len(values) - int(np.ceil(share * len(values)))] = 0
+    return start + (D - start @ C) @ Q @ np.diag(h / values) @ Q.T, values[-1]
+
+
 def regmean(deltas, weights, inputs, basis, reduction, ridge):
     """Jin et al., 2023, by least squares on full matrices, over deltas with rows in `basis`."""
     moments = [basis.T @ X.T @ X @ basis / len(X) for X in inputs]
@@ -194,7 +207,9 @@ def regmean(deltas, weights, inputs, basis, reduction, ridge):
 
 def ctm(deltas, weights, rank, density, beta):
     """arXiv:2606.03723: Tucker-2 basis of rescaled sources, TIES on the coordinates, lifted."""
-    scaled = [d / np.linalg.norm(d) ** beta for d in deltas]
+    sizes = [np.linalg.norm(d) for d in deltas]
+    targets = [beta * size + (1 - beta) * np.mean(sizes) for size in sizes]
+    scaled = [target * d / size for target, d, size in zip(targets, deltas, sizes, strict=True)]
     U = np.linalg.svd(np.hstack(scaled))[0][:, :rank]
     V = np.linalg.svd(np.vstack(scaled))[2][:rank].T
     for _ in range(3):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from additive.deltas.model import LowRank
+from additive.deltas.model import Dense, LowRank
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.building import build_method
 from additive.merge.core import core_of
@@ -122,6 +122,18 @@ def test_swudi_sums_the_orthogonal_and_counts_copies_once():
     torch.testing.assert_close(merged, apart[0].dense() + apart[1].dense(), rtol=1e-5, atol=1e-6)
     merged = method.merge(replace(stack, deltas=(apart[0], apart[0]))).dense()
     torch.testing.assert_close(merged, apart[0].dense(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("time", "share"), [(0.7, 1.0), (3.0, 2 / 3), (300.0, 1 / 3)])
+def test_swudi_is_the_published_form_in_units_of_its_largest_eigenvalue(time, share):
+    """Where every column is there; of fewer directions, as LoRA has them, ours keeps the share."""
+    stack, _ = _stack((20, 9), (1.0, 1.0, 1.0))
+    generator = torch.Generator().manual_seed(11)
+    deltas = [torch.randn(20, 9, generator=generator) for _ in range(3)]
+    published, largest = papers.swudi_published([d.double().numpy() for d in deltas], time, share)
+    method = build_method("swudi", {"steps": time * largest, "keep": share})
+    found = method.merge(replace(stack, deltas=tuple(map(Dense, deltas)))).dense()
+    np.testing.assert_allclose(found.numpy(), published, rtol=1e-5, atol=1e-5)
 
 
 def test_swudi_of_endless_steps_is_the_minimum():

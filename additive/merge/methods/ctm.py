@@ -12,7 +12,7 @@ from additive.deltas.model import Delta
 from additive.errors import UsageError
 from additive.merge.core import Core, in_core
 from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import check_at_least, check_fraction
+from additive.merge.methods.ranges import check_fraction
 from additive.merge.selection import kept
 from additive.merge.stack import DeltaStack, Scope
 
@@ -23,21 +23,22 @@ _SWEEPS = 3
 class Ctm:
     """Compress, then merge: TIES on r×r coordinates in a shared Tucker-2 basis (arXiv:2606.03723).
 
-    Sources are rescaled, τᵢ/‖τᵢ‖^β, so that none owns the basis; U and V (r orthonormal columns
-    each) keep most of Σ ‖Uᵀ(τᵢ/‖τᵢ‖^β)V‖². The coordinates Cᵢ = Uᵀτᵢ·V are trimmed to their
-    largest `density`, a sign is elected per coordinate, those that agree are averaged, and
-    τ = U·C·Vᵀ has rank r: as large as one source. Assumes that the sources' directions are few and
-    shared; what lies outside of the basis is lost, more with every further source.
+    Sources are rescaled to the lengths β·‖τᵢ‖ + (1−β)·‖τ‖, ‖τ‖ their mean, so that none owns the
+    basis; U and V (r orthonormal columns each) keep most of Σ ‖Uᵀ(rescaled τᵢ)V‖². The coordinates
+    Cᵢ = Uᵀτᵢ·V of the sources as they are get trimmed to their largest `density`, a sign is elected
+    per coordinate, those that agree are averaged, and τ = U·C·Vᵀ has rank r: as large as one
+    source. Assumes that the sources' directions are few and shared; what lies outside of the basis
+    is lost, more with every further source.
 
     rank: r; 0 takes the largest rank of a source. density: fraction of each source's coordinates
-    that is kept, (0, 1]. beta: β ≥ 0; 0 leaves the sources' norms as they are. The paper's scale is
-    0.75.
+    that is kept, (0, 1]. beta: β in [0, 1]; 0 gives all sources one length, 1 leaves them theirs.
+    Density, β and a scale of 0.75 are those of the authors' example.
 
     Not the dense form of anything: a vote depends on the basis. Here it is that of the largest
     singular values after three alternating sweeps from the SVD of the sources side by side; a flip
     of a basis vector's sign changes no vote, so the result is determined wherever singular values
     differ. Scope: parameter. Cost: R×R algebra for LoRA, dense SVDs otherwise. Deviations: weights
-    multiply the votes; the number of sweeps.
+    multiply the votes; three sweeps, where the authors' code goes on until the fit stands still.
     """
 
     scope: ClassVar[Scope] = "parameter"
@@ -56,7 +57,8 @@ class Ctm:
         if self.rank < 0:
             raise UsageError(f"rank of ctm is {self.rank} when it should be at least 0")
         check_fraction("ctm", "density", self.density)
-        check_at_least("ctm", "beta", self.beta, 0.0)
+        if not 0.0 <= self.beta <= 1.0:
+            raise UsageError(f"beta of ctm is {self.beta:g} when it should be in [0, 1]")
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The voted coordinates on the shared basis."""
@@ -83,7 +85,11 @@ def shared_basis(matrices: list[Tensor], rank: int) -> tuple[Tensor, Tensor]:
 
 def _rescaled(core: Core, beta: float) -> list[Tensor]:
     sizes = [torch.linalg.norm(matrix) for matrix in core.matrices]
-    return [m / size**beta if size > 0 else m for m, size in zip(core.matrices, sizes, strict=True)]
+    mean = sum(sizes) / len(sizes)
+    return [
+        matrix * (beta + (1.0 - beta) * mean / size) if size > 0 else matrix
+        for matrix, size in zip(core.matrices, sizes, strict=True)
+    ]
 
 
 def _leading(matrix: Tensor, rank: int) -> Tensor:

@@ -26,8 +26,11 @@ class Svc:
     become one copy.
 
     floor: α. 1 only ever shrinks; smaller values also stretch directions in which sources cancel.
+    The paper's experiments take 1/n and find 1 the safer of the two.
 
-    A source without any part in direction r counts with s = 0. Scope: parameter. Cost: one R×R SVD
+    A source without any part in direction r counts with s = 0. Deviations: weights, which multiply
+    the deltas before anything is compared; vectors are left alone as a step, where the paper has a
+    factor n/Σsᵢ for them. Scope: parameter. Cost: one R×R SVD
     for LoRA (exact), one dense SVD otherwise.
     """
 

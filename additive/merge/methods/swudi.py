@@ -34,8 +34,10 @@ class Swudi:
     G's directions that are corrected, from the largest λ down, (0, 1]; the others keep the sum.
 
     Scope: parameter. Cost: one R×R eigendecomposition for LoRA (exact), one of columns×columns
-    otherwise. Deviations: t counts in units of 1/λ₁; the number of kept directions is a fixed share
-    of those that are there, not chosen per layer.
+    otherwise. Deviations: t counts in units of 1/λ₁ (the authors' t is `steps`/λ₁, λ₁ ≤ n); `keep`
+    is a share of the directions that are there, where the authors count all columns, so that theirs
+    drops none of a LoRA's, and their -A chooses the number per layer; what is no matrix is summed,
+    where they take its mean.
     """
 
     scope: ClassVar[Scope] = "parameter"

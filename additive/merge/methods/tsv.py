@@ -34,7 +34,8 @@ class TsvM:
 
     Low-rank sources keep their whole rank; full fine-tunes keep 1/n of theirs, as in the paper.
     Scope: parameter. Cost: R×R algebra in float64 for LoRA (exact), dense SVDs otherwise.
-    Deviations: the ridge, and weights, which multiply the singular values.
+    Deviations: the ridge; weights, which multiply the singular values; what is no matrix is summed,
+    where the authors take its mean.
     """
 
     scope: ClassVar[Scope] = "parameter"

@@ -19,8 +19,10 @@ class Lines:
     first, last: the factors of the first and of the last layer, dimensionless.
 
     Layers are counted by the first number in a parameter's name (`model.layers.3.…` is layer 3).
-    Deviations: the paper sets `first` from the norms of the deltas; here both ends are given.
-    Parameters outside of the layers (embedding, last norm, head) keep the factor 1. Cost: none.
+    In the paper's words first is α and last α + β. Deviations: the authors set α to ‖Σ τᵢ‖/(n·‖τ‖)
+    of the merged τ (1/n for a plain sum) and tune β; here both ends are given. Parameters outside
+    of the layers (embedding, last norm, head) keep the factor 1, where the authors' code takes α.
+    Cost: none.
     """
 
     first: float = 0.5
