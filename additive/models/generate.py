@@ -7,7 +7,7 @@ answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from additive.models.batching import left_padded, length_sorted_batches
@@ -78,17 +78,20 @@ def _answer_batch(
     stop = torch.tensor(list(stops), device=ids.device)
     answers: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
-    cache = None
+    known, cache = _arguments(model), None
+    recurrent = "cache_params" in known and "past_key_values" not in known
+    memory = "cache_params" if recurrent else "past_key_values"
     for _ in range(max_tokens):
         output = model(
             input_ids=ids,
-            attention_mask=mask,
+            # A state has read the padding already; one token more is nothing to mask.
+            attention_mask=None if recurrent and cache is not None else mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
-            **({"logits_to_keep": 1} if _keeps_logits(model) else {}),
+            **{memory: cache},
+            **({"logits_to_keep": 1} if "logits_to_keep" in known else {}),
         )
-        cache, token = output.past_key_values, output.logits[:, -1].argmax(dim=-1)
+        cache, token = output[memory], output.logits[:, -1].argmax(dim=-1)
         ended = torch.isin(token, stop)
         for row, value, end in zip(alive, token.tolist(), ended.tolist(), strict=True):
             if row >= 0 and not end:
@@ -101,7 +104,7 @@ def _answer_batch(
         mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
         if shrink and len(left) < _SHRINK_BELOW * len(alive):
             keep = torch.tensor(left, device=ids.device)
-            cache.batch_select_indices(keep)
+            cache.reorder_cache(keep)
             ids, positions, mask, alive = (
                 ids[keep],
                 positions[keep],
@@ -111,7 +114,10 @@ def _answer_batch(
     return answers
 
 
-def _keeps_logits(model: PreTrainedModel) -> bool:
+def _arguments(model: PreTrainedModel) -> Collection[str]:
+    """What the model can be told, looked up below an adapter; a state-space model has
+    `cache_params`."""
     import inspect
 
-    return "logits_to_keep" in inspect.signature(type(model).forward).parameters
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(type(inner).forward).parameters

@@ -61,7 +61,8 @@ def _with_lora(model: PreTrainedModel, spec: LoraSpec, seed: int) -> PeftModel:
             raise CompatibilityError(
                 f"adapter does not fit this base: {error}",
                 where="adapt.targets",
-                help="name modules of the base, or use all-linear",
+                help="name modules of the base"
+                + (", or use all-linear" if targets != "all-linear" else ": targets: [in_proj, …]"),
             ) from error
     return attached
 

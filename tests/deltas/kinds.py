@@ -12,7 +12,30 @@ EXPERTS = {
     "target_parameters": ["experts.gate_up_proj", "experts.down_proj"],
 }
 
+# The kinds that need no family of their own, on a mixture of experts and on a state-space model.
+_MIXTURE = {"targets": ["q_proj", "o_proj"], "tokens": "embed_tokens", "whole": ["lm_head", "norm"]}
+_STATES = {"targets": ["in_proj", "x_proj"], "tokens": "embeddings", "whole": ["norm_f"]}
+
+
+def _across(family: str, modules: dict) -> dict[str, tuple[str, dict, dict]]:
+    one, other = modules["targets"]
+    plain = {"r": 4, "lora_alpha": 10, "target_modules": [one, other]}
+    patterns = {"rank_pattern": {other: 2}, "alpha_pattern": {f"layers.1.*{one}": 3}}
+    found = {
+        "rank stabilisation and patterns": {**plain, "use_rslora": True, **patterns},
+        "dora": {**plain, "use_dora": True},
+        "one layer": {**plain, "layers_to_transform": [1]},
+        "bias of all": {**plain, "bias": "all"},
+        "tokens": {**plain, "trainable_token_indices": {modules["tokens"]: [3, 70]}},
+        "whole modules": {**plain, "modules_to_save": modules["whole"]},
+        "ia3": {"target_modules": [one, other], "feedforward_modules": [other]},
+    }
+    return {f"{family}, {kind}": (family, {}, config) for kind, config in found.items()}
+
+
 KINDS: dict[str, tuple[str, dict, dict]] = {
+    **_across("mixtral", _MIXTURE),
+    **_across("mamba", _STATES),
     "lora": ("llama", {}, PLAIN),
     "rslora": ("llama", {}, {**PLAIN, "use_rslora": True}),
     "rank pattern": (

@@ -122,6 +122,28 @@ def test_one_full_fine_tune_gives_its_bytes(tmp_path, family, dtype):
     assert all(torch.equal(ours[name], expected[name]) for name in ours)
 
 
+@pytest.mark.parametrize(
+    ("stored", "trained"),
+    [
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.bfloat16),
+        (torch.float16, torch.bfloat16),
+    ],
+)
+def test_a_fine_tune_in_other_numbers_is_rounded_once_to_the_outputs(tmp_path, stored, trained):
+    base = tiny.save_base(tmp_path / "base", "llama", dtype=stored)
+    tuned = tiny.save_fine_tune(tmp_path / "tuned", base, dtype=trained)
+    merge(tmp_path / "own", base, recipe(source(tuned)))
+    merge(tmp_path / "wide", base, recipe(source(tuned), dtype="float32"))
+    expected, own, wide = (
+        load_file(tmp_path / n / "model.safetensors") for n in ("tuned", "own", "wide")
+    )
+    for name, tensor in expected.items():
+        assert tensor.dtype == trained
+        assert torch.equal(own[name], tensor.to(stored))
+        assert torch.equal(wide[name], tensor.float())
+
+
 def test_a_base_that_lacks_the_prefix_is_the_same_base(tmp_path):
     """The Hub's gpt2 stores `wte.weight` where the class says `transformer.wte.weight`."""
     from safetensors.torch import save_file

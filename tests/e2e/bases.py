@@ -1,9 +1,11 @@
-"""Small random bases of four families, as directories that transformers loads.
+"""Small random bases of six families, as directories that transformers loads.
 
     llama   grouped heads, untied
     qwen    Qwen3: norms on queries and keys, tied
     gemma   Gemma 3: scaled embeddings, (1 + w) norms, sliding windows, tied
     gpt2    Conv1D weights (stored [in, out]), biases, learned positions, tied
+    mixtral four experts, apart in the files and stacked in the model; a router
+    mamba   no attention: a state-space model, tied
 
 The tokenizer is one token per byte with a chat template, so that nothing has to be trained or
 fetched.
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FAMILIES = ("llama", "qwen", "gemma", "gpt2")
+ALL_FAMILIES = (*FAMILIES, "mixtral", "mamba")
 CONTEXT = 192
 _SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
 _TEMPLATE = (
@@ -117,9 +120,34 @@ def _gpt2(vocabulary: int) -> Any:
     return GPT2LMHeadModel(config)
 
 
+def _mixtral(vocabulary: int) -> Any:
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    return MixtralForCausalLM(MixtralConfig(**_shape(vocabulary), **experts))
+
+
+def _mamba(vocabulary: int) -> Any:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    config = MambaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        state_size=8,
+        num_hidden_layers=2,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=1,
+        initializer_range=0.1,
+    )
+    return MambaForCausalLM(config)
+
+
 _CONFIGS: dict[str, Callable[[int], Any]] = {
     "llama": _llama,
     "qwen": _qwen,
     "gemma": _gemma,
     "gpt2": _gpt2,
+    "mixtral": _mixtral,
+    "mamba": _mamba,
 }

@@ -25,19 +25,25 @@ def write_workspace(
     kinds: Mapping[str, str] | None = None,
     steps: int = STEPS,
     items: int = 20,
+    targets: Iterable[str] = (),
 ) -> Path:
-    """Write specs and rows; `kinds` says which domains are full fine-tunes."""
+    """Write specs and rows; `kinds` says which domains are full fine-tunes, `targets` what LoRA
+    adapts where that is not every linear layer."""
     root.mkdir(parents=True, exist_ok=True)
     _yaml(root / "additive.yaml", {"version": 1, "base": {"model": str(base)}})
     for name in DOMAINS:
-        fill_domain(root, name, (kinds or {}).get(name, "lora"), steps, items)
+        fill_domain(root, name, (kinds or {}).get(name, "lora"), steps, items, targets)
     return root
 
 
-def fill_domain(root: Path, name: str, kind: str, steps: int, items: int) -> None:
+def fill_domain(
+    root: Path, name: str, kind: str, steps: int, items: int, targets: Iterable[str] = ()
+) -> None:
     """Rows, domain.yaml and the suite of one domain."""
     rows = _ROWS[name]
-    write_domain(root, name, rows(range(40)), rows(range(40, 50)), kind=kind, steps=steps)
+    write_domain(
+        root, name, rows(range(40)), rows(range(40, 50)), kind=kind, steps=steps, targets=targets
+    )
     held_out = [{"id": f"{name}-{n}", **row} for n, row in enumerate(rows(range(60, 60 + items)))]
     _jsonl(root / "evals" / "tasks" / f"{name}-held-out.jsonl", held_out)
     rule = {"margin": 0.05}
@@ -56,12 +62,14 @@ def write_domain(
     *,
     kind: str = "lora",
     steps: int = STEPS,
+    targets: Iterable[str] = (),
 ) -> None:
     """`domains/<name>/`; a few steps, evaluated every third of them."""
     directory = root / "domains" / name
     _jsonl(directory / "train.jsonl", [_bare(row) for row in train])
     _jsonl(directory / "validation.jsonl", [_bare(row) for row in validation])
-    adapt = {"kind": "lora", "rank": 4} if kind == "lora" else {"kind": "full"}
+    adapt: Row = {"kind": "lora", "rank": 4} if kind == "lora" else {"kind": "full"}
+    adapt |= {"targets": list(targets)} if targets else {}
     _yaml(
         directory / "domain.yaml",
         {

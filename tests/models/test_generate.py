@@ -9,7 +9,7 @@ from additive.models.batching import left_padded, length_sorted_batches
 from additive.models.generate import generate, generate_ids
 from additive.models.loading import load_model, load_tokenizer
 from additive.models.template import prompt_ids, stop_ids
-from tests.e2e.bases import FAMILIES
+from tests.e2e.bases import ALL_FAMILIES
 
 PROMPTS = ["a", "a longer prompt than the first", "12+34=", "b", "what is it?", "x" * 40, "zz"]
 
@@ -34,7 +34,7 @@ def stops_that_happen(model, ids):
     return tuple({reference(model, prompt, (300,), 12)[3 + n % 5] for n, prompt in enumerate(ids)})
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_answers_are_those_of_transformers(bases, family):
     model, tokenizer = load_model(bases(family)), load_tokenizer(bases(family))
     ids = [prompt_ids(tokenizer, prompt) for prompt in PROMPTS]

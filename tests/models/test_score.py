@@ -10,7 +10,7 @@ import torch
 from additive.models.loading import load_model, load_tokenizer
 from additive.models.score import score_encoded, teacher_forced
 from additive.models.template import Encoded, encode, prompt_ids
-from tests.e2e.bases import FAMILIES
+from tests.e2e.bases import ALL_FAMILIES, FAMILIES
 
 PROMPTS = ["a", "a longer prompt", "12+34=", "b"]
 ANSWERS = ["yes", "no, not at all", "46", "c"]
@@ -24,7 +24,7 @@ def plain_loss(model, example):
         return float(model(ids, labels=labels).loss)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_the_loss_is_the_models_own(bases, family):
     model, tokenizer = load_model(bases(family)), load_tokenizer(bases(family))
     examples = encode(tokenizer, PROMPTS, ANSWERS)
@@ -34,7 +34,7 @@ def test_the_loss_is_the_models_own(bases, family):
         assert losses == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_exact_is_what_greedy_decoding_says(bases, family):
     """The model's own greedy continuation is exact; with any token changed it is not."""
     model, tokenizer = load_model(bases(family)), load_tokenizer(bases(family))
