@@ -16,6 +16,7 @@ from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens
 from additive.merge.recipe import Recipe
+from additive.merge.rules import beside_notes
 from additive.merge.stacks import Sources, check_inputs, gather
 from additive.tensors.dtypes import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
@@ -151,7 +152,7 @@ def _plan(
         read=base_bytes + sources_bytes,
         written=written,
         memory=_memory(opened, merged),
-        notes=tuple(_notes(opened)),
+        notes=tuple(_notes(recipe, opened)),
         ruled=_ruled(recipe, opened),
     )
 
@@ -288,10 +289,11 @@ def _ruled(recipe: Recipe, opened: Sources) -> tuple[int, ...]:
     return tuple(sum(one is rule for one in decided) for rule in recipe.rules)
 
 
-def _notes(opened: Sources) -> Iterable[str]:
+def _notes(recipe: Recipe, opened: Sources) -> Iterable[str]:
     yield from resized_notes(opened.base)
     for alias in opened.untied:
         yield (
             f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them"
             " alone: the merge stores both"
         )
+    yield from beside_notes(recipe, opened)

@@ -9,10 +9,13 @@ surprises. Methods that are sums need no rule, and mergekit's methods keep merge
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from additive.merge.building import method_name
 from additive.merge.methods.arithmetic import Linear, TaskArithmetic
-from additive.merge.recipe import Rule
+from additive.merge.recipe import Recipe, Rule
 from additive.merge.stack import MergeMethod
+from additive.merge.stacks import Sources
 
 EMBEDDINGS = ("*embed*.weight", "*wte.weight", "*wpe.weight")
 HEADS = ("*lm_head.*",)
@@ -32,3 +35,20 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     if getattr(method, "sums_orthogonal", False):
         return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
     return tuple(Rule(pattern, Linear()) for pattern in patterns)
+
+
+def beside_notes(recipe: Recipe, opened: Sources) -> Iterable[str]:
+    """What is done where the recipe's method, made of spectra, meets no matrix and no rule decides:
+    with vectors, and with fused parameters unless every source has factors of each expert.
+    """
+    method = recipe.method
+    if getattr(method, "is_linear", False) or not hasattr(method, "merge_core"):
+        return
+    beside = [name for name in opened.parameters() if not (recipe.rule(name) or opened.fits(name))]
+    if beside:
+        sums = getattr(method, "sums_orthogonal", False)
+        yield (
+            f"{method_name(method)} is for matrices: {len(beside)} other parameters"
+            f" ({beside[0]}{', …' if beside[1:] else ''}) are"
+            f" {'summed' if sums else 'averaged over all sources'} at the merge's scale"
+        )

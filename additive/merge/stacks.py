@@ -66,6 +66,12 @@ class Sources:
             inputs="rows" if self.orientation(name) in ("conv1d", "embedding") else "columns",
         )
 
+    def fits(self, name: str) -> bool:
+        """Whether it is a matrix, or fused experts of each of which every source has factors."""
+        targets = [self.sources[i].target(self.owned[i][name]) for i in self.touching(name)]
+        fused = all(target and target.slot and target.slot.experts > 1 for target in targets)
+        return len(self.base.shape(name)) == 2 or fused
+
     def orientation(self, name: str) -> str | None:
         """How a parameter lies in its module, as PEFT sees it; None where no source has factors."""
         targets = (self.sources[i].target(self.owned[i][name]) for i in self.touching(name))

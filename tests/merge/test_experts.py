@@ -10,9 +10,13 @@ import torch
 from additive.deltas.model import Experts, LowRank
 from additive.merge.building import build_method, build_step
 from additive.merge.compose import calibrated, merged_part
+from additive.merge.plan import plan
 from additive.merge.recipe import Part
 from additive.merge.stack import DeltaStack
 from additive.testing import random_stack
+from tests.deltas import tiny
+from tests.deltas.kinds import KINDS
+from tests.merge.making import merge, recipe, source
 
 EXPERTS, ROWS, COLUMNS = 3, 7, 9
 SPECTRAL = ("tsv_m", "swudi", "iso_c", "ctm", "pico", "svc")
@@ -68,8 +72,8 @@ def test_steps_see_every_expert_by_itself(fused, method, steps):
     found = merged_part(made, fused).dense()
     for index in range(EXPERTS):
         torch.testing.assert_close(found[index], merged_part(made, alone(fused, index)).dense())
-    for source, delta in enumerate(calibrated(made, fused).deltas):
-        expected = [calibrated(made, alone(fused, i)).deltas[source] for i in range(EXPERTS)]
+    for position, delta in enumerate(calibrated(made, fused).deltas):
+        expected = [calibrated(made, alone(fused, i)).deltas[position] for i in range(EXPERTS)]
         torch.testing.assert_close(delta.dense(), torch.stack([e.dense() for e in expected]))
 
 
@@ -81,3 +85,26 @@ def test_the_random_numbers_of_an_expert_are_those_of_its_rows(fused):
     whole = fused.uniform(fused.sources[0])
     for index, expert in enumerate(fused.experts()):
         assert torch.equal(expert.uniform(fused.sources[0]), whole[index])
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("svc", "averaged over all sources"), ("tsv_m", "summed")]
+)
+def test_what_is_no_matrix_is_noted_with_what_is_done_to_it(tmp_path, method, said):
+    """A full fine-tune has fused parameters and biases; LoRA on experts has factors of each."""
+    family, settings, config = KINDS["stacked experts"]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    tuned = source(tiny.save_fine_tune(tmp_path / "tuned", base))
+    lora = source(tiny.save_adapter(tmp_path / "lora", base, **config))
+    assert plan(recipe(lora, method=method), base).notes == ()
+    assert plan(recipe(lora, tuned), base).notes == ()
+    (note,) = plan(recipe(lora, tuned, method=method), base).notes
+    assert said in note and f"{method} is for matrices" in note
+    start = tiny.load(base).state_dict()
+    beside = sum(tensor.dim() != 2 for tensor in start.values())
+    assert f": {beside} other parameters (" in note
+    merge(tmp_path / "out", base, recipe(lora, tuned, method=method))
+    merged, other = (tiny.load(tmp_path / n).state_dict() for n in ("out", "tuned"))
+    name = next(name for name in start if name.endswith("q_proj.bias"))
+    share = 1.0 if said == "summed" else 0.5
+    torch.testing.assert_close(merged[name] - start[name], share * (other[name] - start[name]))
