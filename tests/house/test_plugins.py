@@ -1,4 +1,4 @@
-"""The plug-in guide is true: its files, put on the path as a package, are found and tested."""
+"""The plug-in guide is true: its files, put on the path as a package, are found, tested, used."""
 
 from __future__ import annotations
 
@@ -12,13 +12,29 @@ from tests.house.source import ROOT
 
 _FILE = re.compile(r"```\w+ file=(?P<name>\S+)\n(?P<text>.*?)```", re.S)
 _PROGRAM = """
+from pathlib import Path
+
 import test_median
+import torch
+
 from additive.merge.building import build_method
 from additive.merge.methods import METHODS
+from tests.merge import files
+from tests.merge.making import merge, recipe, source
 
 test_median.test_median()
 assert METHODS.origin("median") == "median-merge"
 assert build_method("median", {"strength": 0.8}).strength == 0.8
+
+base = files.write_base(Path("base"))
+tuned = [files.write_fine_tune(Path(f"s{i}"), base, i) for i in (1, 2, 3)]
+made = recipe(*map(source, tuned), method="median", parameters={"strength": 0.8})
+assert made.resolved()["method"] == {"name": "median", "strength": 0.8}
+merge(Path("out"), base, made)
+start, merged, *sources = (files.read(path) for path in (base, Path("out"), *tuned))
+for name, tensor in start.items():
+    middle = torch.stack([one[name] - tensor for one in sources]).quantile(0.5, dim=0)
+    torch.testing.assert_close(merged[name], tensor + 0.8 * middle)
 print("found")
 """
 
