@@ -12,7 +12,7 @@ import click
 from additive.cli.output import Output
 from additive.cli.progress import show_progress
 from additive.cli.session import Session
-from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE
+from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE, UsageError
 
 if TYPE_CHECKING:
     from additive.workspace import Workspace
@@ -43,6 +43,11 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
       additive check math+code+safety --json
       additive check math+code+safety --results results
     """
+    if plan and results is not None:
+        raise UsageError(
+            "--results is given when --plan writes nothing",
+            help=f"additive check {merge} --results {results}",
+        )
     from additive.workflows.reporting import find_checkable
 
     artifact = find_checkable(session.workspace, merge)

@@ -101,6 +101,10 @@ def test_no_verb_is_a_usage_error_that_shows_the_help(capsys):
         (["end"], "error: missing argument 'HOW'"),
         (["end", "say", "--rank", "x"], "error: invalid value for '--rank'"),
         (["end", "say", "more"], "error: got unexpected extra argument (more)"),
+        (
+            ["check", "math", "--plan", "--results", "out"],
+            "error: --results is given when --plan writes nothing",
+        ),
     ],
 )
 def test_a_wrong_command_line_exits_2_with_the_mend(arguments, said, capsys):
