@@ -16,7 +16,7 @@ from additive.deltas.base import Base
 from additive.deltas.finite import non_finite_tensors
 from additive.deltas.initial import read_initial
 from additive.deltas.keys import parse_keys
-from additive.deltas.lazy import Difference
+from additive.deltas.lazy import Difference, Whole
 from additive.deltas.model import Delta, LowRank, combine
 from additive.deltas.peft_config import AdapterConfig, read_adapter_config
 from additive.deltas.piece import Piece
@@ -108,18 +108,18 @@ def open_adapter(directory: Path, base: Base, name: str, digest: Digest) -> Adap
 
 
 def _same(one: Delta, other: Delta) -> bool:
-    if isinstance(one, LowRank) and isinstance(other, LowRank):
-        return (
-            one.scale == other.scale and torch.equal(one.A, other.A) and torch.equal(one.B, other.B)
-        )
-    if isinstance(one, Difference) and isinstance(other, Difference):
-        return torch.equal(one.trained, other.trained)
+    match one, other:
+        case LowRank(B, A, scale), LowRank():
+            return scale == other.scale and torch.equal(A, other.A) and torch.equal(B, other.B)
+        case Difference(Whole(first)), Difference(Whole(second)):
+            return torch.equal(first, second)
     return False
 
 
 def _is_zero(delta: Delta) -> bool:
-    if isinstance(delta, LowRank):
-        return not (delta.A.any() and delta.B.any())
-    return isinstance(delta, Difference) and torch.equal(
-        delta.trained, delta.base.to(delta.trained.dtype)
-    )
+    match delta:
+        case LowRank(B, A):
+            return not (A.any() and B.any())
+        case Difference(Whole(trained), base):
+            return torch.equal(trained, base.to(trained.dtype))
+    return False

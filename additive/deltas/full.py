@@ -9,7 +9,7 @@ import torch
 
 from additive.deltas.base import FLOATS, Base
 from additive.deltas.finite import non_finite_tensors
-from additive.deltas.lazy import Difference
+from additive.deltas.lazy import Difference, Whole
 from additive.deltas.model import Delta
 from additive.deltas.names import check_rows, resolve
 from additive.deltas.source import AdapterTarget
@@ -41,7 +41,7 @@ class FullSource:
     def delta(self, name: str) -> Delta:
         """θ_ft − θ_0, computed when asked for."""
         trained = self.checkpoint.tensor(self.stored_as[name])
-        return Difference(fitted(trained, name, self.base), self.base.tensor(name))
+        return Difference(Whole(fitted(trained, name, self.base)), self.base.tensor(name))
 
     def shares(self, alias: str, stored: str) -> bool:
         """Whether head and embedding are one tensor, or two with the same bytes."""

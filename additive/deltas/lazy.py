@@ -1,17 +1,20 @@
-"""Deltas that are computed from mapped files when a block of them is asked for.
+"""Deltas whose trained values are computed from mapped files when a block of them is asked for.
 
-`Difference`  θ_ft − θ_0 of a full fine-tune or of a module that was saved whole
-`Dora`        m/‖W + s·B·A‖·(W + s·B·A) − W, exactly as the layer computes it
-`TokenRows`   some rows of an embedding replaced by trained ones
-`Scaled`      W times a trained vector, the delta of IA3
+`Difference` is the trained values minus the base's; what was trained is one of
 
-All know the trained values, so one of them at weight 1 gives these, bit for bit.
+`Whole`      a tensor: of a full fine-tune, or of a module that was saved whole
+`Dora`       m/‖W + s·B·A‖·(W + s·B·A), exactly as the layer computes it
+`TokenRows`  an embedding with some rows replaced by trained ones
+`Scaled`     W times a trained vector, as IA3 has it
+
+The trained values are known, so one of these at weight 1 gives them, bit for bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,13 +23,19 @@ from additive.deltas.model import Dense, LowRank, assemble
 from additive.deltas.tiles import matrix_shape, tiles
 
 
+class Trained(Protocol):
+    """What a parameter has become, row by row."""
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of the matrix view, float32, never the mapped memory itself."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """Trained values minus base values; both tensors may be mapped, of any float dtype, of one
-    shape.
-    """
+    """Trained values minus base values; `base` may be mapped, of any float dtype."""
 
-    trained: Tensor
+    trained: Trained
     base: Tensor
 
     @property
@@ -40,7 +49,7 @@ class Difference:
 
     def trained_rows(self, start: int, stop: int) -> Tensor:
         """The trained rows, float32, never the mapped memory itself."""
-        return _rows(self.trained, start, stop).to(torch.float32, copy=True)
+        return self.trained.rows(start, stop)
 
     def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The whole difference."""
@@ -48,8 +57,19 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
+class Whole:
+    """Values that are there as a tensor, which may be mapped, of any float dtype."""
+
+    tensor: Tensor
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """The tensor's rows."""
+        return _copied(self.tensor, start, stop)
+
+
+@dataclass(frozen=True, eq=False)
 class Dora:
-    """The weight delta of DoRA (Liu et al., 2024, arXiv:2402.09353).
+    """The weight of DoRA (Liu et al., 2024, arXiv:2402.09353).
 
     W' = m/n ⊙ (W + s·B·A), n the norms of W + s·B·A. For a Linear weight (out, in) m has one entry
     per row; for Conv1D and Embedding weights it has one per column (`by_column`), and the norms
@@ -61,42 +81,28 @@ class Dora:
     magnitude: Tensor
     by_column: bool
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The parameter's shape."""
-        return tuple(self.base.shape)
-
-    def rows(self, start: int, stop: int) -> Dense:
-        """Rows [start, stop) of W' − W, float32."""
-        return Dense(self.trained_rows(start, stop).sub_(self.base[start:stop]))
-
-    def trained_rows(self, start: int, stop: int) -> Tensor:
-        """Rows [start, stop) of W', float32."""
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of W'."""
         moved = self._moved(start, stop)
         if self.by_column:
             return moved.mul_(self._column_factor)
         norm = torch.linalg.vector_norm(moved, dim=1)
         return moved.mul_((self.magnitude[start:stop].float() / norm).unsqueeze(1))
 
-    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The whole delta."""
-        return assemble(self, dtype)
-
     def _moved(self, start: int, stop: int) -> Tensor:
         return self.low_rank.rows(start, stop).dense().add_(self.base[start:stop])
 
     @cached_property
     def _column_factor(self) -> Tensor:
-        squares = torch.zeros(self.shape[1], dtype=torch.float64)
-        for start, stop in tiles(self.shape):
+        squares = torch.zeros(self.base.shape[1], dtype=torch.float64)
+        for start, stop in tiles(tuple(self.base.shape)):
             squares += self._moved(start, stop).double().square_().sum(dim=0)
         return self.magnitude.float() / squares.sqrt_().float()
 
 
 @dataclass(frozen=True, eq=False)
 class TokenRows:
-    """Trained rows of an embedding: row `indices[i]` became `values[i]`, every other row is the
-    base's.
+    """An embedding in which row `indices[i]` became `values[i]`; every other row is the base's.
 
     Of `indices` each is named once; `values` is (tokens, columns).
     """
@@ -105,31 +111,18 @@ class TokenRows:
     indices: tuple[int, ...]
     values: Tensor
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The parameter's shape."""
-        return tuple(self.base.shape)
-
-    def rows(self, start: int, stop: int) -> Dense:
-        """Rows [start, stop): zero but for the trained tokens among them."""
-        return Dense(self.trained_rows(start, stop).sub_(self.base[start:stop]))
-
-    def trained_rows(self, start: int, stop: int) -> Tensor:
-        """The embedding's rows [start, stop) with the trained ones in place, float32."""
-        out = self.base[start:stop].to(torch.float32, copy=True)
+    def rows(self, start: int, stop: int) -> Tensor:
+        """The embedding's rows [start, stop) with the trained ones in place."""
+        out = _copied(self.base, start, stop)
         for position, index in enumerate(self.indices):
             if start <= index < stop:
                 out[index - start] = self.values[position]
         return out
 
-    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The whole delta."""
-        return assemble(self, dtype)
-
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """The weight delta of IA3 (Liu et al., 2022, arXiv:2205.05638): l ⊙ W − W.
+    """The weight of IA3 (Liu et al., 2022, arXiv:2205.05638): l ⊙ W.
 
     `scales` multiplies the columns of the matrix view (`by_column`), or its rows; a bias is one
     row.
@@ -139,24 +132,15 @@ class Scaled:
     scales: Tensor
     by_column: bool
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The parameter's shape."""
-        return tuple(self.base.shape)
-
-    def rows(self, start: int, stop: int) -> Dense:
-        """Rows [start, stop) of l ⊙ W − W, float32."""
-        return Dense(self.trained_rows(start, stop).sub_(_rows(self.base, start, stop)))
-
-    def trained_rows(self, start: int, stop: int) -> Tensor:
-        """Rows [start, stop) of l ⊙ W, float32."""
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Rows [start, stop) of l ⊙ W."""
         scales = self.scales if self.by_column else self.scales[start:stop].unsqueeze(1)
-        return _rows(self.base, start, stop).to(torch.float32, copy=True).mul_(scales)
-
-    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The whole delta."""
-        return assemble(self, dtype)
+        return _copied(self.base, start, stop).mul_(scales)
 
 
 def _rows(tensor: Tensor, start: int, stop: int) -> Tensor:
     return tensor.reshape(matrix_shape(tuple(tensor.shape)))[start:stop]
+
+
+def _copied(tensor: Tensor, start: int, stop: int) -> Tensor:
+    return _rows(tensor, start, stop).to(torch.float32, copy=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from additive.deltas.base import Base
 from additive.deltas.initial import without_initial
 from additive.deltas.keys import AdapterKeys
-from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows
+from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows, Trained, Whole
 from additive.deltas.model import Dense, LowRank
 from additive.deltas.names import check_rows, check_shape, resolve
 from additive.deltas.orientation import is_transposed
@@ -118,8 +118,9 @@ class AdapterReader:
             changed.append((bias, True))
         return [(name, Piece(partial(self._scale, name, key, across))) for name, across in changed]
 
-    def _scale(self, name: str, key: str, by_column: bool) -> Scaled:
-        return Scaled(self.base.tensor(name), self._float(key).reshape(-1), by_column)
+    def _scale(self, name: str, key: str, by_column: bool) -> Difference:
+        scales = self._float(key).reshape(-1)
+        return self._became(name, lambda base: Scaled(base, scales, by_column))
 
     def _factors(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
         embedding = "embedding_A" in parts
@@ -152,8 +153,9 @@ class AdapterReader:
             return Piece(low_rank, target, rank)
         key_m = parts["magnitude"]
         self._check_magnitude(module, key_m, self.base.shape(weight)[1 if transposed else 0])
+        magnitude = partial(self._float, key_m)
         return Piece(
-            lambda: Dora(self.base.tensor(weight), low_rank(), self._float(key_m), transposed)
+            lambda: self._became(weight, lambda W: Dora(W, low_rank(), magnitude(), transposed))
         )
 
     def _check_factors(
@@ -204,16 +206,23 @@ class AdapterReader:
                 help="give the base the same added tokens first",
             )
         return Piece(
-            lambda: TokenRows(self.base.tensor(weight), indices, self._float(key)), tokens=True
+            lambda: self._became(weight, lambda W: TokenRows(W, indices, self._float(key))),
+            tokens=True,
         )
 
     def _saved(self, parameter: str, key: str) -> Piece:
         check_rows(parameter, self._shape(key), self.base, self.where)
-        return Piece(lambda: self._difference(parameter, key))
+        return Piece(
+            lambda: self._became(
+                parameter,
+                lambda _: Whole(fitted(self.checkpoint.tensor(key), parameter, self.base)),
+            )
+        )
 
-    def _difference(self, parameter: str, key: str) -> Difference:
-        trained = fitted(self.checkpoint.tensor(key), parameter, self.base)
-        return Difference(trained, self.base.tensor(parameter))
+    def _became(self, parameter: str, trained: Callable[[Tensor], Trained]) -> Difference:
+        """What was added to a parameter, given what it became from the base's values."""
+        base = self.base.tensor(parameter)
+        return Difference(trained(base), base)
 
     def _check_base_copy(self, module: str, parts: Mapping[str, str]) -> None:
         if "base_copy" not in parts:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from additive.deltas.lazy import Difference
+from additive.deltas.lazy import Difference, Whole
 from additive.deltas.model import Delta
 from additive.errors import UnknownName, UsageError
 from additive.merge.methods.global_draws import drawing_from
@@ -63,7 +63,7 @@ def _make(name: str, method: Any) -> type:
     def merge(self: _Fields, stack: DeltaStack) -> Delta:
         """mergekit's merged parameter, as a delta that knows its values."""
         merged = _call(method, stack, dataclasses.asdict(cast("Any", self)))
-        return Difference(merged, stack.base)
+        return Difference(Whole(merged), stack.base)
 
     def check_weights(self: _Fields, weights: tuple[float, ...]) -> None:
         """Refuse a number of sources that mergekit's method does not take."""
