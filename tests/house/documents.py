@@ -104,11 +104,12 @@ def script(page: Path, *, slow: bool) -> str:
     parts = ["set -euo pipefail"]
     for block in chosen:
         parts.append(f"echo '### {block.page}:{block.line}' >&2")
-        parts.append(_write(block) if block.file else _run(block))
+        parts.append(_write(block) if block.file else steps(block))
     return "\n".join(parts)
 
 
-def _run(block: Block) -> str:
+def steps(block: Block) -> str:
+    """What a script does for a block: its commands, and its last one has to end as it says."""
     if block.exit is None:
         return commands(block)
     return f"code=0\n{commands(block).rstrip()} || code=$?\ntest $code -eq {block.exit}"

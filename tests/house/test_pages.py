@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.documents import Block, blocks, commands, execute, links, pages, script
+from tests.house.documents import Block, blocks, commands, execute, links, pages, script, steps
 from tests.house.source import PACKAGE, ROOT, listing
 
 QUICK_S, SLOW_S = 900, 7200
@@ -98,6 +98,22 @@ def test_the_file_map_names_every_package_and_folder():
 def test_console_blocks_run_what_stands_behind_the_prompt():
     block = Block("p.md", 1, ("console", "run"), "$ echo a \\\n>   b\na b\n$ echo c\nc\n")
     assert commands(block) == "echo a \\\n  b\necho c\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("(exit 3)", 0, "goes on\n"),
+        ("true && (exit 3)", 0, "goes on\n"),
+        ("true", 1, ""),
+        ("(exit 2)", 1, ""),
+        ("false\n(exit 3)", 1, ""),
+    ],
+)
+def test_a_block_has_to_end_with_the_code_that_it_names(tmp_path, command, code, said):
+    block = Block("p.md", 1, ("bash", "run", "exit=3"), f"{command}\n")
+    done = execute(f"set -euo pipefail\n{steps(block)}\necho goes on", tmp_path, 10)
+    assert (done.returncode, done.stdout) == (code, said)
 
 
 def test_a_page_becomes_one_script_in_one_directory(tmp_path):
