@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from additive.merge.plan import Plan, PlannedTensor
+from additive.tensors.disk import disk_errors
 from additive.tensors.strict_json import read_object
 
 _DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -47,8 +48,9 @@ def copy_side_files(base_directory: Path, out: Path) -> None:
     """Copy everything of the base that is neither weights nor config.json."""
     for path in _files(base_directory):
         target = out / path.relative_to(base_directory)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, target)
+        with disk_errors(target):
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def write_index(tensors: Sequence[PlannedTensor], out: Path) -> None:
@@ -65,7 +67,13 @@ def write_index(tensors: Sequence[PlannedTensor], out: Path) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write JSON as transformers and PEFT do: indented, keys in order, a final newline."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file. Raises: ResourceError when the disk is full or fails."""
+    with disk_errors(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def output_config(

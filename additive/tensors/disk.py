@@ -40,7 +40,7 @@ def disk_errors(where: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _HELP:
             raise
-        place = str(error.filename or where)
+        place = str(error.filename2 or error.filename or where)  # of two files the written one
         raise ResourceError(
             f"cannot be written or read: {os.strerror(error.errno).lower()}",
             where=place,

@@ -18,11 +18,15 @@ from pathlib import Path
 import pytest
 
 from additive.errors import ResourceError
+from additive.merge.engine import execute
+from additive.merge.plan import plan
 from tests.artifacts.faults import STRACE, SYSCALLS, at_call, needs_strace
 from tests.artifacts.freezing import check_clean, staged_names
+from tests.merge.making import recipe, source
 from tests.merge.merging import DIED, merge_prepared, merge_until, prepare
 
 SCORE = 20
+TRACED = f"{SYSCALLS},write,sendfile,fallocate"
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["tests.merge.merging"])
 
@@ -100,6 +104,13 @@ def test_a_full_or_failing_disk_at_a_score_of_calls(tmp_path, prepared, digest, 
     check_full_disks(spread(calls), tmp_path, prepared, digest)
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_full_disk_under_a_small_file_is_an_error_with_a_name(tmp_path, prepared, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match=f"{name}: cannot be written or read: no space left"):
+        execute(plan(recipe(source(prepared / "s1")), prepared / "base"), tmp_path)
+
+
 def test_all_is_on_disk_before_the_rename_that_shows_it_and_so_is_its_place_after(
     tmp_path, prepared, monkeypatch
 ):
@@ -155,16 +166,47 @@ def run(root, prepared, *tracing):
 
 
 def points(root, prepared, log):
-    """Every (system call, n) of an undisturbed merging process, from the first in the store on."""
-    run(root, prepared, "-y", "-o", str(log), "-e", f"trace={SYSCALLS}")
-    counts, found = Counter[str](), []
+    """Every (system call, n) of an undisturbed merging process that names the store.
+
+    strace counts the calls of each thread apart, and so does this.
+    """
+    run(root, prepared, "-y", "-o", str(log), "-e", f"trace={TRACED}")
+    counts, found = Counter[tuple[str, str]](), {}
     for line in log.read_text().splitlines():
-        name = re.match(r"\d+ +(\w+)\(", line)
-        if name:
-            counts[name[1]] += 1
+        thread, name = line.split(maxsplit=1)
+        called = re.match(r"(\w+)\(", name)
+        if called:
+            counts[thread, called[1]] += 1
             if str(root) in line:
-                found.append((name[1], counts[name[1]]))
-    return found
+                found[called[1], counts[thread, called[1]]] = None
+    return list(found)
+
+
+def check_injected(root, prepared, digest, point):
+    """Killed at this system call, and starved at it: nothing or the whole, then the same digest."""
+    name, n = point
+    quietly = ("-o", "/dev/null", "-e")
+    killed, full = root / f"kill-{name}{n}", root / f"full-{name}{n}"
+    done = run(killed, prepared, *quietly, f"inject={name}:signal=KILL:when={n}")
+    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+    check_clean(killed, digest)
+    go_on(killed, prepared, digest)
+    if name == "flock":
+        return
+    done = run(full, prepared, *quietly, f"inject={name}:error=ENOSPC:when={n}")
+    assert done.returncode in (0, 4), done.stderr
+    assert done.returncode == 0 or "no space left" in done.stderr
+    check_clean(full, digest)
+    go_on(full, prepared, digest)
+
+
+@needs_strace
+def test_kill_9_and_no_space_at_a_system_call_of_each_kind(tmp_path, prepared, digest):
+    every = points(tmp_path / "count", prepared, tmp_path / "log")
+    kinds = {name: [point for point in every if point[0] == name] for name, _ in every}
+    assert {"write", "sendfile", "pwrite64", "fallocate", "fsync", "rename"} <= kinds.keys()
+    for same in kinds.values():
+        check_injected(tmp_path, prepared, digest, same[len(same) // 2])
 
 
 @needs_strace
@@ -172,16 +214,5 @@ def points(root, prepared, log):
 def test_kill_9_and_no_space_at_every_system_call(tmp_path, prepared, digest):
     every = points(tmp_path / "count", prepared, tmp_path / "log")
     assert len(every) > 30
-    for number, (name, n) in enumerate(every):
-        place = tmp_path / f"kill{number}"
-        done = run(place, prepared, "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={n}")
-        assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL, 0), done.stderr
-        check_clean(place, digest)
-        go_on(place, prepared, digest)
-        if name == "flock":
-            continue
-        place = tmp_path / f"full{number}"
-        done = run(place, prepared, "-o", "/dev/null", "-e", f"inject={name}:error=ENOSPC:when={n}")
-        assert done.returncode in (0, 4), done.stderr
-        check_clean(place, digest)
-        go_on(place, prepared, digest)
+    for point in every:
+        check_injected(tmp_path, prepared, digest, point)

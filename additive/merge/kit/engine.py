@@ -27,7 +27,13 @@ from additive.merge.kit.settings import Values, method_of
 from additive.merge.methods.global_draws import drawing_from
 from additive.merge.plan import PlannedTensor
 from additive.merge.report import MergeReport, Written, summarise
-from additive.merge.sidefiles import copy_side_files, output_config, write_index, write_json
+from additive.merge.sidefiles import (
+    copy_side_files,
+    output_config,
+    write_index,
+    write_json,
+    write_text,
+)
 from additive.merge.stacks import Sources
 from additive.merge.threads import each, worker_count
 from additive.tensors.strict_json import read_object
@@ -204,7 +210,7 @@ def _write_side_files(plan: KitPlan, opened: Sources, out: Path) -> None:
     write_json(out / "config.json", config)
     copy_side_files(plan.base_directory, out)
     if plan.template is not None:
-        (out / "chat_template.jinja").write_text(plan.template, encoding="utf-8")
+        write_text(out / "chat_template.jinja", plan.template)
         _drop_template(out / "tokenizer_config.json")
 
 
