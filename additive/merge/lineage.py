@@ -1,5 +1,5 @@
 """Whether a source belongs to the base: by digest where it was frozen, by its files where it was
-not.
+not; and whether the base may be merged into at all.
 """
 
 from __future__ import annotations
@@ -9,10 +9,20 @@ from pathlib import Path
 from additive.artifacts.identity import BaseIdentity, template_digest
 from additive.artifacts.manifest import read_manifest
 from additive.artifacts.vocabulary import vocabulary
-from additive.deltas.base import Base
+from additive.deltas.base import Base, open_base
 from additive.errors import CompatibilityError
 from additive.merge.recipe import SourceSpec
+from additive.models.safety import check_configs
 from additive.types.digests import Digest, digest_json, short
+
+
+def open_plain_base(directory: Path) -> Base:
+    """Open a base that names no code to run: what its output takes over is its configuration.
+
+    Raises: SecurityError; as `open_base`.
+    """
+    check_configs(directory)
+    return open_base(directory)
 
 
 def check_lineage(spec: SourceSpec, base_directory: Path, base: BaseIdentity | None) -> None:

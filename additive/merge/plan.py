@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.identity import BaseIdentity
-from additive.deltas.base import FLOATS, Base, open_base
+from additive.deltas.base import FLOATS, Base
 from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
-from additive.merge.lineage import check_lineage, check_tokens
+from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
 from additive.merge.recipe import Recipe
 from additive.merge.rules import beside_notes
 from additive.merge.stacks import Sources, check_inputs, gather
@@ -97,7 +97,7 @@ def plan(
     it.
     """
     _check_recipe(recipe)
-    base = open_base(base_directory)
+    base = open_plain_base(base_directory)
     for spec in recipe.ordered():
         check_lineage(spec, base_directory, base_identity)
     opened = open_sources(recipe, base)

@@ -23,6 +23,7 @@ BASE_CHANGING_INITS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _CODE_KEYS = re.compile(
     r"auto_map|trust_remote_code|custom_(pipelines|generate)|\w*_internal\w*|use_kernels|kernel_config|megatron_\w+"
 )
+_CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5")
 
 
@@ -37,6 +38,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise IntegrityError("file is missing", where=str(path)) from error
     except ValueError as error:
         raise IntegrityError(f"file is not JSON: {error}", where=str(path)) from error
+    except RecursionError as error:
+        raise IntegrityError("JSON is nested too deeply", where=str(path)) from error
     if not isinstance(value, dict):
         raise IntegrityError(
             f"file holds {type(value).__name__} when it should hold a JSON object", where=str(path)
@@ -100,6 +103,21 @@ def check_config(path: Path) -> dict[str, Any]:
     Raises: SecurityError for a key that names code, at any depth.
     """
     config = read_json(path)
+    try:
+        _refuse_code(config, path)
+    except RecursionError as error:
+        raise IntegrityError("JSON is nested too deeply", where=str(path)) from error
+    return config
+
+
+def check_configs(directory: Path) -> None:
+    """Check every configuration that a model directory has, as `check_config`."""
+    for name in _CONFIGS:
+        if (directory / name).exists():
+            check_config(directory / name)
+
+
+def _refuse_code(config: Mapping[str, Any], path: Path) -> None:
     for key, value in _walk(config):
         name = key.rsplit(".", 1)[-1]
         if value and _CODE_KEYS.fullmatch(name):
@@ -110,7 +128,6 @@ def check_config(path: Path) -> dict[str, Any]:
             )
         if name in ("_attn_implementation", "attn_implementation", "_experts_implementation"):
             _check_attention(path, key, value)
-    return config
 
 
 def check_weight_files(directory: Path, stem: str) -> None:

@@ -150,6 +150,42 @@ def test_a_configuration_that_names_code_is_never_copied(tmp_path, base, key):
     assert not list((tmp_path / "out").glob("*.py"))
 
 
+CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json")
+
+
+@pytest.mark.parametrize("file", CONFIGS)
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"auto_map": {"AutoModel": "evil.Model"}},
+        {"text_config": {"trust_remote_code": True}},
+        {"_attn_implementation_internal": "someone/evil-kernel"},
+        {"note": "x" * 10_000_000, "use_kernels": True},
+    ],
+    ids=lambda code: next(reversed(code)),
+)
+def test_a_base_that_names_code(tmp_path, base, file, code):
+    """What the output would take over from it."""
+    directory = files.write_lora(tmp_path / "math", 1)
+    (base / file).touch()
+    own = json.loads((base / file).read_text() or "{}")
+    (base / file).write_text(json.dumps(own | code))
+    message, seconds, megabytes = refused(base, directory)
+    assert file in message
+    assert "it makes the loader run code" in message
+    assert seconds < SECONDS
+    assert megabytes < MEGABYTES
+
+
+@pytest.mark.parametrize("file", CONFIGS)
+def test_a_base_with_a_deep_configuration(tmp_path, base, file):
+    directory = files.write_lora(tmp_path / "math", 1)
+    (base / file).write_text('{"a":' + "[" * 200_000 + "]" * 200_000 + "}")
+    message, seconds, _ = refused(base, directory)
+    assert f"{file}: JSON is nested too deeply" in message
+    assert seconds < SECONDS
+
+
 def test_a_poisoned_template_of_a_source_is_refused(tmp_path, base):
     (base / "chat_template.jinja").write_text("{{ messages }}")
     directory = files.write_lora(tmp_path / "math", 1)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.identity import BaseIdentity
-from additive.deltas.base import FLOATS, Base, open_base
+from additive.deltas.base import FLOATS, Base
 from additive.deltas.source import open_deltas
 from additive.errors import SpecError
 from additive.merge.kit.layout import KitTensor, kit_tensors
 from additive.merge.kit.settings import Values, check_settings, method_of, resolve
 from additive.merge.kit.tokens import chat_template, check_vocabulary
-from additive.merge.lineage import check_lineage
+from additive.merge.lineage import check_lineage, open_plain_base
 from additive.merge.plan import DTYPES, PlannedTensor, check_disk
 from additive.merge.recipe import SourceSpec
 from additive.merge.stacks import Sources, gather
@@ -95,7 +95,7 @@ def plan_kit(
     Raises: SpecError at the place in the file; CompatibilityError, IntegrityError, SecurityError
     for the sources; ResourceError when the disk is too small.
     """
-    base = open_base(base_directory)
+    base = open_plain_base(base_directory)
     for source in recipe.sources():
         check_lineage(source, base_directory, base_identity)
     opened = open_kit(recipe, base)
