@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,18 @@ def the_gate_alone_says_the_same(capsys, root: Path, check: dict[str, Any]) -> N
     for line in check["suites"]:
         models = ("base", line["domain"], check["name"])
         base, specialist, merged = (f"results/{name}/{line['suite']}.json" for name in models)
+        wrote = [read_model(root / path) for path in (base, specialist, merged)]
+        assert wrote[1:] == list(models[1:]), "scores may be the same, so the models are looked at"
+        assert wrote[0] not in wrote[1:]
         rule = ("--margin", str(line["margin"]), "--base", base)
         judged = run_here(capsys, root, "gate", specialist, merged, *rule, "--json")
         (found,) = judged.json["suites"]
         assert {key: found[key] for key in COUNTED} == {key: line[key] for key in COUNTED}
+
+
+def read_model(path: Path) -> str:
+    """Which model a file of results says it is of, without its digest."""
+    return json.loads(path.read_text())["model"].rpartition("@")[0]
 
 
 def deltas_add_up(base: Path, paths: dict[str, Path], merged: Path) -> None:
