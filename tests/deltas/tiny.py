@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -102,6 +103,24 @@ def save_adapter(directory: Path, base: Path, seed: int = 1, size: float = 0.05,
             parameter.data += size * torch.randn_like(parameter)
     adapted.save_pretrained(directory)
     return directory
+
+
+def save_resized(
+    directory: Path, base: Path, rows: int, modules: Sequence[str]
+) -> tuple[Path, PeftModel]:
+    """Save an adapter of a model that was given other rows and saved these modules whole; it, and
+    the model as it was trained.
+    """
+    model = load(base)
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    torch.manual_seed(2)
+    settings = {"target_modules": ["q_proj"], "modules_to_save": list(modules)}
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **settings))
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    adapted.save_pretrained(directory)
+    return directory, adapted.eval()
 
 
 def save_fine_tune(directory: Path, base: Path, seed: int = 1, dtype=None, **how) -> Path:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from additive.deltas.base import open_base
 from additive.errors import CompatibilityError, UnknownName
@@ -29,15 +28,7 @@ def _resized(directory, base, rows, seed=1):
 
 def _saved_whole(directory, base, rows):
     """An adapter that saved embedding and head whole, after the model was given more rows."""
-    model = tiny.load(base)
-    model.resize_token_embeddings(rows, mean_resizing=False)
-    torch.manual_seed(2)
-    settings = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **settings))
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    adapted.save_pretrained(directory)
+    directory, adapted = tiny.save_resized(directory, base, rows, ["embed_tokens", "lm_head"])
     return directory, adapted.merge_and_unload()
 
 

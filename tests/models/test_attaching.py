@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from additive.errors import CompatibilityError
@@ -33,20 +32,6 @@ def test_it_answers_as_its_adapter_does(tmp_path, kind):
     assert (tiny.logits(tiny.load(base)) - expected).abs().max() > 1e-4
 
 
-def _resized(directory, base, rows, modules):
-    """An adapter that saved these whole, after the model was given other rows; the model."""
-    model = tiny.load(base)
-    model.resize_token_embeddings(rows, mean_resizing=False)
-    torch.manual_seed(2)
-    settings = {"target_modules": ["q_proj"], "modules_to_save": modules}
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **settings))
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    adapted.save_pretrained(directory)
-    return directory, adapted.eval()
-
-
 @pytest.mark.parametrize(("rows", "choice"), [(96, "extend"), (79, "trim")])
 @pytest.mark.parametrize(("family", "modules"), [
     ("llama", ["embed_tokens", "lm_head"]), ("gemma", ["embed_tokens", "lm_head"]),
@@ -55,7 +40,7 @@ def test_modules_saved_whole_at_another_size_answer_as_they_did(
     tmp_path, rows, choice, family, modules
 ):
     base = tiny.save_base(tmp_path / "base", family)
-    adapter, trained = _resized(tmp_path / "adapter", base, rows, modules)
+    adapter, trained = tiny.save_resized(tmp_path / "adapter", base, rows, modules)
     alone = load_specialist(base, adapter)
     assert alone.config.get_text_config().vocab_size == rows
     torch.testing.assert_close(tiny.logits(alone), tiny.logits(trained), rtol=1e-4, atol=1e-5)
@@ -67,7 +52,7 @@ def test_modules_saved_whole_at_another_size_answer_as_they_did(
 def test_rows_that_nobody_has_are_those_of_the_merge(tmp_path):
     """The embedding was saved whole and the head was not, as other trainers do; PEFT saves both."""
     base = tiny.save_base(tmp_path / "base", "llama")
-    adapter, _ = _resized(tmp_path / "adapter", base, 96, ["embed_tokens"])
+    adapter, _ = tiny.save_resized(tmp_path / "adapter", base, 96, ["embed_tokens"])
     files.edit(adapter, lambda t: t.pop("base_model.model.lm_head.weight"))
     alone = load_specialist(base, adapter)
     assert not alone.get_output_embeddings().weight[80:].any()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from additive.merge.building import build_method
+from additive.merge.methods import METHODS
 from additive.merge.parameter import as_delta
 from additive.testing import random_stack
 from tests.oracles import papers
@@ -24,6 +25,13 @@ def _stack(shape, weights=(1.0, 1.0, 1.0)):
     stack = replace(random_stack(shape, len(weights), seed=sum(shape)), weights=weights)
     stack = replace(stack, total=sum(weights))
     return stack, [delta.double().numpy() for delta in stack.dense()]
+
+
+def test_every_method_of_ours_has_its_paper_in_numpy():
+    """But for PEFT's factor-wise sum, which PEFT itself computes in `test_peft_linear`."""
+    ours = {name for name in METHODS.names() if "/" not in name} - {"peft_linear"}
+    written = {"dare_linear": "dare"}
+    assert {name for name in ours if not hasattr(papers, written.get(name, name))} == set()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

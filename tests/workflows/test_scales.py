@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,10 +11,13 @@ from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import Row
 from additive.train.validation import completion_score
 from additive.types.progress import silent
+from additive.workflows.asking import ask
 from additive.workflows.merging import build_merge
 from additive.workflows.requests import MergeOptions, request_merge
 from additive.workflows.scales import COARSE, STEP, ScaleChoice, Trial, choose_scale, search
 from additive.workspace.inputs import base_identity
+from tests.deltas import tiny
+from tests.workflows.adopting import adopt_into
 from tests.workflows.making import HALF, PLATEAU, make_adapters, score_of, system_of
 
 
@@ -109,3 +113,23 @@ def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
         right, asked = sum(found[worst].correct), len(ROWS[worst])
         share = Fraction(int(right) + 1, asked + 2)
         assert trial.error**2 == pytest.approx(float(share * (1 - share) / asked))
+
+
+def test_a_scale_is_chosen_where_the_rows_for_tokens_differ(tmp_path, bases):
+    """The base is given the rows of the embedding that an adopted adapter saved whole."""
+    workspace = make_adapters(tmp_path / "work", bases(), {"math": ROWS["math"]})
+    tokenizer = load_tokenizer(bases())
+    rows = len(tokenizer) + 11
+    folder, _ = tiny.save_resized(tmp_path / "wide", bases(), rows, ["embed_tokens", "lm_head"])
+    adopt_into(workspace, folder, "wide", accept=frozenset({"vocabulary"}))
+    (said,) = ask(workspace, ["wide"], "3+1=", max_tokens=3)
+    assert said.name.startswith("wide@")
+    names, base = ["math", "wide"], base_identity(workspace)
+    wanted = MergeOptions(vocabulary="extend", method="task_arithmetic")
+    trial = choose_scale(workspace, request_merge(workspace, names, wanted, base), silent).trials[0]
+    fixed = request_merge(workspace, names, replace(wanted, scale=trial.scale), base)
+    model = load_model(build_merge(workspace, fixed).artifact.path)
+    assert model.config.vocab_size == rows
+    given = [Row(row["prompt"], row["completion"]) for row in ROWS["math"]]
+    found = completion_score(tokenizer, given, system=system_of("math"))(model, 0)
+    assert trial.losses == pytest.approx({"math": found.loss})
