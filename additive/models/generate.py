@@ -8,7 +8,7 @@ answers.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from additive.models.batching import left_padded, length_sorted_batches
 from additive.models.template import Prompt, pad_id, prompt_ids, stop_ids
@@ -119,5 +119,6 @@ def _arguments(model: PreTrainedModel) -> Collection[str]:
     `cache_params`."""
     import inspect
 
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    below: Any = getattr(model, "get_base_model", None)
+    inner = below() if below is not None else model
     return inspect.signature(type(inner).forward).parameters

@@ -77,7 +77,7 @@ def read_shape(directory: Path) -> Shape:
     linear = tuple(
         (name.removesuffix(".weight"), sum(info.shape))
         for name, info in infos
-        if len(info.shape) == 2 and not _is_embedding(name)
+        if len(info.shape) == 2 and name.endswith(".weight") and not _is_embedding(name)
     )
     return Shape(
         parameters=sum(info.numel for _, info in infos),

@@ -123,7 +123,7 @@ def _gpt2(vocabulary: int) -> Any:
 def _mixtral(vocabulary: int) -> Any:
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    experts: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
     return MixtralForCausalLM(MixtralConfig(**_shape(vocabulary), **experts))
 
 

@@ -29,11 +29,21 @@ def test_counts_are_those_of_the_model(bases, family):
     assert trained_parameters(lora, shape) == counted
 
 
-def test_named_targets_count_alone(bases):
-    lora = LoraSpec(rank=3, targets=("q_proj", "v_proj"))
-    model = adapted(load_model(bases()), lora, "math", 0)
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [
+        ("llama", ("q_proj", "v_proj")),
+        ("mixtral", ("q_proj", "o_proj")),
+        ("mamba", ("in_proj", "x_proj")),
+    ],
+)
+def test_named_targets_count_alone(bases, family, targets):
+    lora = LoraSpec(rank=3, targets=targets)
+    model = adapted(load_model(bases(family)), lora, "math", 0)
     counted = sum(p.numel() for p in trainable(model).values())
-    assert trained_parameters(lora, read_shape(bases())) == counted
+    assert trained_parameters(lora, read_shape(bases(family))) == counted
+    shape = read_shape(bases(family))
+    assert not any(name.endswith("A_log") for name, _ in shape.linear)
 
 
 def test_more_work_costs_more(base):
