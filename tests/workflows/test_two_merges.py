@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import pytest
 
-from additive.artifacts.locks import lock
 from additive.cli.main import run
 from additive.types.digests import digest_json
 from additive.workspace import Workspace
 from tests.merge.conformance import make_zoo
+from tests.workflows.holding import start_holding, start_merging
 
 
 @pytest.fixture(scope="module")
@@ -30,34 +27,25 @@ def workspace(tmp_path_factory):
 
 def held(workspace, name, seconds):
     """The merge's lock in another process, for a while."""
-    path = workspace.locks / f"merge-{digest_json(name)[:16]}.lock"
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with lock(path, f"merge {name}"):
-            os.write(writer, b"x")
-            time.sleep(seconds)
-        os._exit(0)
-    os.read(reader, 1)
-    return child
+    return start_holding(workspace.locks / f"merge-{digest_json(name)[:16]}.lock", seconds)
 
 
 def test_the_second_is_told_who_holds_it(workspace, capfd):
-    child = held(workspace, "one", 60)
+    child = held(workspace, "one", 600)
     try:
         assert run(["-C", str(workspace.root), "merge", "one", "--no-check"]) == 5
-        assert f"process {child}" in capfd.readouterr().err
+        assert f"process {child.pid}" in capfd.readouterr().err
         assert workspace.store.versions("one") == ()
     finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+        child.kill()
+        child.join()
     assert run(["-C", str(workspace.root), "merge", "one", "--no-check"]) == 0
 
 
 def test_with_wait_it_goes_on_when_the_first_has_ended(workspace):
     child = held(workspace, "two", 0.5)
     assert run(["-C", str(workspace.root), "merge", "two", "--no-check", "--wait"]) == 0
-    os.waitpid(child, 0)
+    child.join()
     assert len(workspace.store.versions("two")) == 1
 
 
@@ -66,13 +54,8 @@ def test_two_that_run_at_once_end_with_one_merge(workspace):
     (workspace.root / "merges" / "race.yaml").write_text(
         (workspace.root / "merges" / "one.yaml").read_text()
     )
-    children = []
-    for _ in range(2):
-        child = os.fork()
-        if child == 0:
-            command = ["-C", str(workspace.root), "merge", "race", "--no-check", "--wait"]
-            os._exit(run(command))
-        children.append(child)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert codes == [0, 0]
+    children = [start_merging(workspace.root, "race") for _ in range(2)]
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
     assert len(workspace.store.versions("race")) == 1
