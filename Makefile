@@ -51,10 +51,12 @@ real: $(VENV)/.installed-test           ## the same job on public data sets besi
 	@$(BIN)/python -m pytest -m real -s
 
 bench: $(VENV)/.installed-test          ## every benchmark, as ratios
-	@for name in diagnose factorwise merge peers saturation; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
+	@for name in diagnose factorwise lint merge peers saturation; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
+SHAPES ?= 135m 1b
+BESIDE ?= --mergekit
 bench-merge: $(VENV)/.installed-test    ## time and memory of merges beside T_io, into docs/performance.md
-	@$(BIN)/python -m tests.benchmarks.merge --shape 135m --shape 1b --mergekit --growth --out docs/performance.md
+	@$(BIN)/python -m tests.benchmarks.merge $(SHAPES:%=--shape %) $(BESIDE) --growth --out docs/performance.md
 
 WORKSPACE ?= additive-demo
 bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into README.md
