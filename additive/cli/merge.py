@@ -89,6 +89,13 @@ _SCALES = ("validation",)
     help="Average or sum embeddings, norms and heads under a method that is no sum (default).",
 )
 @click.option("--seed", type=int, help="Seed of methods that draw at random.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the arithmetic is done.",
+)
 @click.option("--name", metavar="NAME", help="Name of the merge.")
 @click.option(
     "--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default)."
@@ -114,6 +121,7 @@ def command(
     rules: tuple[str, ...],
     default_rules: bool | None,
     seed: int | None,
+    device: str,
     name: str | None,
     checked: bool,
     plan: bool,
@@ -145,6 +153,7 @@ def command(
         default_rules=default_rules,
         rank=rank,
         vocabulary=vocabulary,
+        device=device,
     )
     from additive.workflows.mergekit import mergekit_name, request_mergekit
 

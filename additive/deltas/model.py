@@ -92,9 +92,9 @@ class LowRank:
     def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """s·B·A, computed tile by tile so that its bits depend on nothing but the factors."""
         if self.rank == 0:
-            return torch.zeros(self.shape, dtype=dtype)
+            return torch.zeros(self.shape, dtype=dtype, device=self.B.device)
         B, A = self.B.to(dtype) * self.scale, self.A.to(dtype)
-        out = torch.empty(self.shape, dtype=dtype)
+        out = torch.empty(self.shape, dtype=dtype, device=self.B.device)
         for start, stop in tiles(self.shape):
             torch.mm(B[start:stop], A, out=out[start:stop])
         return out
@@ -216,10 +216,13 @@ def experts_of(deltas: Sequence[Delta]) -> Delta:
 
 def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:
     """The whole of a delta from its tiles, in the parameter's shape."""
-    out = torch.empty(matrix_shape(delta.shape), dtype=dtype)
+    out: Tensor | None = None
     for start, stop in tiles(delta.shape):
-        out[start:stop] = delta.rows(start, stop).dense()
-    return out.reshape(delta.shape)
+        block = delta.rows(start, stop).dense()
+        if out is None:
+            out = torch.empty(matrix_shape(delta.shape), dtype=dtype, device=block.device)
+        out[start:stop] = block
+    return (torch.empty(0, dtype=dtype) if out is None else out).reshape(delta.shape)
 
 
 def land(delta: Delta, base: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:

@@ -125,10 +125,15 @@ def _report(
 def _factors(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> Compressed:
     delta = merged_part(recipe.part(name), stack_of(recipe, opened, name, conclusion))
     if recipe.rank is not None:
-        return compress(delta, recipe.rank)
+        cut = compress(delta, recipe.rank)
+        return Compressed(_on_cpu(cut.delta), cut.energy)
     if not isinstance(delta, LowRank | Experts):
         raise CompatibilityError(
             f"{name} is not low-rank after the merge", help="use --output checkpoint"
         )
     kind = type(delta)
-    return Compressed(kind(delta.B * delta.scale, delta.A), 1.0)
+    return Compressed(_on_cpu(kind(delta.B * delta.scale, delta.A)), 1.0)
+
+
+def _on_cpu(delta: LowRank | Experts) -> LowRank | Experts:
+    return type(delta)(delta.B.cpu(), delta.A.cpu(), delta.scale)

@@ -38,12 +38,11 @@ def write_tensor(
     """
     if tensor.action == "copy":
         return Written(_copy(base, tensor, writer, known))
-    values = base.tensor(tensor.name)
     if stack is None:
-        delta: Delta = Dense(torch.zeros(()).expand(values.shape))
-    else:
-        delta = merged_part(recipe.part(tensor.name), stack)
-    return write_landed(delta, values, tensor, writer)
+        values = base.tensor(tensor.name)
+        return write_landed(Dense(torch.zeros(()).expand(values.shape)), values, tensor, writer)
+    delta = merged_part(recipe.part(tensor.name), stack)
+    return write_landed(delta, stack.base, tensor, writer)
 
 
 def write_landed(
@@ -57,7 +56,7 @@ def write_landed(
     delta_square = lost_square = 0.0
     width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
     for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
-        data = landing.values.contiguous().reshape(-1).view(torch.uint8).numpy().data
+        data = landing.values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
         digest.update(data)
         writer.write_at(tensor.name, landing.start * width, data)
         delta_square += landing.delta_square

@@ -140,12 +140,11 @@ def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) ->
     conclusion = survey_model(recipe, opened, worker_count())
     slots = []
     for name in opened.parameters():
-        part, base = recipe.part(name), opened.base.tensor(name)
-        _check_loaded(name, parameters, base, opened.base.directory)
-        stack = stack_of(recipe, opened, name, conclusion)
+        part, stack = recipe.part(name), stack_of(recipe, opened, name, conclusion)
+        _check_loaded(name, parameters, stack.base, opened.base.directory)
         delta = merged_part(part if part.fixed else replace(part, scale=1.0), stack)
         dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
-        slots.append(_Slot(name, parameters[name], base, dtype, delta, part.fixed))
+        slots.append(_Slot(name, parameters[name], stack.base, dtype, delta, part.fixed))
     return slots
 
 
@@ -162,7 +161,7 @@ def _check_loaded(
     name: str, parameters: Mapping[str, Tensor], base: Tensor, directory: Path
 ) -> None:
     loaded = parameters.get(name)
-    if loaded is None or not torch.equal(loaded.data.cpu(), base.to(loaded.dtype)):
+    if loaded is None or not torch.equal(loaded.data.cpu(), base.to(loaded.dtype).cpu()):
         raise CompatibilityError(
             f"{name} of the loaded model differs from the base's file",
             where=str(directory),

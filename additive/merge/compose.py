@@ -24,7 +24,7 @@ from additive.merge.stack import DeltaStack, MergeMethod
 def merged_part(part: Part, stack: DeltaStack) -> Delta:
     """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
     if part.method is None:
-        return Dense(torch.zeros(()).expand(stack.shape))
+        return Dense(torch.zeros((), device=stack.base.device).expand(stack.shape))
     scale = part.scale
     for step in (*part.before, *part.after):
         if hasattr(step, "factor"):

@@ -11,6 +11,7 @@ from typing import Any
 
 from additive.artifacts.identity import BaseIdentity
 from additive.deltas.base import FLOATS, Base
+from additive.deltas.placed import check_device
 from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
@@ -93,8 +94,7 @@ def plan(
     disk           a directory on the file system of the output, whose free space is checked
 
     Raises: UsageError and UnknownName for the recipe, CompatibilityError, IntegrityError,
-    SecurityError for its inputs, ResourceError when the disk is too small. Each says what mends
-    it.
+    SecurityError for its inputs, ResourceError for too small a disk, or no such device.
     """
     _check_recipe(recipe)
     base = open_plain_base(base_directory)
@@ -111,14 +111,15 @@ def plan(
 def open_sources(recipe: Recipe, base: Base) -> Sources:
     """Open a recipe's sources against a base, in summing order.
 
-    Raises: CompatibilityError, IntegrityError, SecurityError; see `open_deltas`.
+    Raises: CompatibilityError, IntegrityError, SecurityError (see `open_deltas`); ResourceError.
     """
+    check_device(recipe.device)
     specs = recipe.ordered()
     base = with_vocabulary(base, recipe.vocabulary, [spec.directory for spec in specs])
     sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
     grams = {spec.digest: spec.grams for spec in specs if spec.grams and spec.grams.exists()}
     whole = grams if len(grams) == len(specs) else None
-    return gather(base, sources, [spec.weight for spec in specs], whole)
+    return gather(base, sources, [spec.weight for spec in specs], whole, recipe.device)
 
 
 def _plan(

@@ -78,6 +78,7 @@ class Recipe:
     after    steps on the merged delta, in this order
     vocabulary  what to do where embeddings have another number of rows: refuse (`same`), `trim`,
              `extend`
+    device   where the arithmetic is done, `cpu` or `cuda`; it decides how sums are rounded
     """
 
     sources: tuple[SourceSpec, ...]
@@ -92,6 +93,7 @@ class Recipe:
     before: tuple[Any, ...] = ()
     after: tuple[Any, ...] = ()
     vocabulary: str = "same"
+    device: str = "cpu"
 
     def part(self, parameter: str) -> Part:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe
@@ -129,6 +131,8 @@ class Recipe:
             fields["rank"] = self.rank
         if self.vocabulary != "same":
             fields["vocabulary"] = self.vocabulary
+        if self.device != "cpu":
+            fields["device"] = self.device
         for key, steps in (("before", self.before), ("after", self.after)):
             if steps:
                 fields[key] = [named_step(step) for step in steps]

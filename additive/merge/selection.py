@@ -60,7 +60,7 @@ def _magnitudes(delta: Delta) -> Iterator[Tensor]:
 
 def _kth(values: Tensor, keep: int) -> float:
     position = values.numel() - keep
-    return float(numpy.partition(values.numpy(), position)[position])
+    return float(numpy.partition(values.cpu().numpy(), position)[position])
 
 
 def _bracket(delta: Delta, share: float) -> tuple[float, float]:
@@ -100,7 +100,7 @@ def _by_histogram(delta: Delta, keep: int) -> float:
 def _histogram(delta: Delta, shift: int, upper: int | None) -> numpy.ndarray:
     counts = numpy.zeros(1 << 16, dtype=numpy.int64)
     for block in _magnitudes(delta):
-        bits = block.reshape(-1).numpy().view(numpy.uint32)
+        bits = block.reshape(-1).cpu().numpy().view(numpy.uint32)
         if upper is not None:
             bits = bits[(bits >> 16) == upper] & 0xFFFF
         counts += numpy.bincount(bits >> shift, minlength=1 << 16)

@@ -20,7 +20,8 @@ class DeltaStack:
     """One parameter, or a block of its rows, with what every source that trained it added.
 
     name      the parameter's name in the base
-    base      the base's tensor, as stored (mapped, its own dtype); a block's rows for a block
+    base      the base's tensor, as stored (mapped, its own dtype); a block's rows for a block;
+              everything else is on its device
     deltas    one per source that trained this parameter, ordered by the sources' digests
     sources   their digests
     weights   their weights in the recipe
@@ -95,7 +96,8 @@ class DeltaStack:
         """Uniform numbers in [0, 1) of the stack's shape: a function of seed, name, source and
         element.
         """
-        return self.rng.uniform(source, matrix_shape(self.shape)).reshape(self.shape)
+        drawn = self.rng.uniform(source, matrix_shape(self.shape)).reshape(self.shape)
+        return drawn.to(self.base.device)
 
 
 class MergeMethod(Protocol):
@@ -123,6 +125,7 @@ class MergeMethod(Protocol):
     is_linear = True        promises a weighted sum
     sums_orthogonal = True  promises the weighted sum of sources that have no direction in common
     dense_differs = True    says that full fine-tunes are treated otherwise than factors
+    cpu_only = True         says that it computes on no other device than the processor
     """
 
     scope: ClassVar[Scope]

@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from additive.deltas.base import Base
+from additive.deltas.placed import placed
 from additive.deltas.source import DeltaSource
-from additive.errors import CompatibilityError
+from additive.errors import CompatibilityError, UsageError
 from additive.merge.draws import Draws
 from additive.merge.layers import layers_of
 from additive.merge.stack import DeltaStack
@@ -26,6 +27,7 @@ class Sources:
     owned    by source: the base's name of each trained parameter → the name to ask the source for
     untied   the aliases that become parameters of their own in the output
     grams    by source its file of Grams; empty where no method needs any
+    device   where parameters are merged
     layers   (index, number of layers) of the parameters that lie in one
     """
 
@@ -36,6 +38,7 @@ class Sources:
     untied: tuple[str, ...]
     layers: Mapping[str, tuple[int, int]]
     grams: tuple[Checkpoint, ...] = ()
+    device: str = "cpu"
 
     def parameters(self) -> tuple[str, ...]:
         """Every parameter that some source trained, in the base's order."""
@@ -50,12 +53,15 @@ class Sources:
         return tuple(self.sources[i].rank(self.owned[i][name]) for i in self.touching(name))
 
     def stack(self, name: str, seed: int) -> DeltaStack:
-        """The stack of one parameter; factors are read, everything else stays mapped."""
-        positions = self.touching(name)
+        """The stack of one parameter; factors are read, everything else stays mapped. On another
+        device than the processor all of it is there.
+        """
+        positions, base = self.touching(name), self.base.tensor(name).to(self.device)
+        deltas = (self.sources[i].delta(self.owned[i][name]) for i in positions)
         return DeltaStack(
             name=name,
-            base=self.base.tensor(name),
-            deltas=tuple(self.sources[i].delta(self.owned[i][name]) for i in positions),
+            base=base,
+            deltas=tuple(placed(delta, base) for delta in deltas),
             sources=tuple(self.sources[i].digest for i in positions),
             weights=tuple(self.weights[i] for i in positions),
             rng=Draws(seed, name),
@@ -79,7 +85,7 @@ class Sources:
 
     def _grams(self, name: str) -> tuple[Tensor, ...]:
         touching = [self.grams[i] for i in self.touching(name)] if self.grams else []
-        return tuple(grams.tensor(name) for grams in touching if name in grams)
+        return tuple(grams.tensor(name).to(self.device) for grams in touching if name in grams)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -93,6 +99,7 @@ def gather(
     sources: Sequence[DeltaSource],
     weights: Sequence[float],
     grams: Mapping[Digest, Path] | None = None,
+    device: str = "cpu",
 ) -> Sources:
     """Put sources in the order of their digests; see whether a tied pair must be split."""
     pairs = sorted(zip(sources, weights, strict=True), key=lambda pair: pair[0].digest)
@@ -107,7 +114,8 @@ def gather(
     )
     weighted = tuple(float(weight) for _, weight in pairs)
     files = tuple(open_file(grams[source.digest]) for source in ordered) if grams else ()
-    return Sources(base, ordered, weighted, owned, untied, layers_of(base.names()), files)
+    layers = layers_of(base.names())
+    return Sources(base, ordered, weighted, owned, untied, layers, files, device)
 
 
 def _owned(
@@ -126,10 +134,16 @@ def _owned(
 
 
 def check_inputs(name: str, method: object, opened: Sources) -> None:
-    """Refuse a method that weighs inputs on a parameter whose inputs nobody can see.
+    """Refuse a method that weighs inputs on a parameter whose inputs nobody can see, and one that
+    knows the processor alone on another device.
 
-    Raises: CompatibilityError with the rule that mends it.
+    Raises: CompatibilityError with the rule that mends it; UsageError.
     """
+    if opened.device != "cpu" and getattr(method, "cpu_only", False):
+        raise UsageError(
+            f"--device is {opened.device} when {type(method).__name__} computes on the processor",
+            help="leave --device out",
+        )
     if getattr(method, "needs_grams", False) and opened.orientation(name) == "parameter":
         raise CompatibilityError(
             f"{name} is read by no module of its own, so that nobody sees its inputs, which"

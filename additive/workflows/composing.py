@@ -75,6 +75,7 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> R
         name=request.name,
         rank=request.rank,
         vocabulary=request.vocabulary,
+        device=request.device,
         rules=build_rules(request, method),
         before=tuple(step for step in before if not hasattr(step, "balance")),
         after=build_steps(request.after, "after"),

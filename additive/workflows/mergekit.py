@@ -185,6 +185,11 @@ def _check_options(options: MergeOptions) -> None:
         "--after": options.after,
         "--rule": options.rules,
     }
+    if options.device != "cpu":
+        raise UsageError(
+            f"--device is {options.device} when mergekit's methods run on the processor here",
+            help="leave --device out",
+        )
     given = next((option for option, value in said.items() if value), None)
     if given is not None:
         raise UsageError(

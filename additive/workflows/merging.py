@@ -107,7 +107,7 @@ def _execute(
                 *rounding_advice(report.rounded_away),
             ),
             versions=provenance.versions(),
-            hardware=provenance.hardware(),
+            hardware=provenance.hardware(request.device),
             times={
                 "started": started,
                 "frozen": provenance.now(),

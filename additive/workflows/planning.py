@@ -58,6 +58,7 @@ class MergePlan:
             "vocabulary": self.request.vocabulary,
             "output": self.request.output,
             "dtype": self.request.dtype,
+            "device": self.request.device,
             "tensors": {"copied": self.copied, "merged": self.merged},
             "bytes": {"read": self.read, "written": self.written, "memory": self.memory},
             "notes": list(self.notes),
@@ -79,6 +80,7 @@ class MergePlan:
             f"reads    {size_text(self.read)}",
             f"writes   {size_text(self.written)} ({self.request.output}{_rank(self.request.rank)})",
             f"memory   {size_text(self.memory)} over the imports, at most",
+            f"device   {self.request.device}",
         ]
         lines += [f"note     {note}" for note in self.notes]
         reuse = (

@@ -51,6 +51,7 @@ class MergeOptions:
     default_rules: bool | None = None
     rank: int | None = None
     vocabulary: str | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class MergeRequest:
     rank: int | None = None
     vocabulary: str = "same"
     prompts: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     def record(self) -> dict[str, Any]:
         """All that decides the merge, in an order that does not depend on the command line."""
@@ -124,6 +126,7 @@ class MergeRequest:
             "rank": self.rank,
             "vocabulary": None if self.vocabulary == "same" else self.vocabulary,
             "prompts": dict(self.prompts),
+            "device": None if self.device == "cpu" else self.device,
         }
         return {key: value for key, value in said.items() if value not in (None, [], {})}
 
@@ -163,6 +166,7 @@ def request_merge(
         default_rules=_default(options.default_rules, recipe.default_rules),
         rank=recipe.rank if options.rank is None else options.rank,
         vocabulary=options.vocabulary or recipe.vocabulary,
+        device=options.device,
         prompts=training_prompts(
             workspace,
             [source.artifact for source in ordered],

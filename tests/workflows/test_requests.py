@@ -72,6 +72,12 @@ def freeze(store: Store, name: str, base: BaseIdentity, seed: int) -> None:
         store.freeze(staged, draft)
 
 
+def test_another_device_is_another_request_and_the_processor_is_not_mentioned(workspace, base):
+    asked = [request_merge(workspace, NAMES, MergeOptions(device=d), base) for d in ("cpu", "cuda")]
+    assert "device" not in asked[0].record()
+    assert asked[1].record() == {**asked[0].record(), "device": "cuda"}
+
+
 def test_the_order_of_the_command_line_is_no_part_of_a_merge(workspace, base):
     first = request_merge(workspace, ["math", "code", "safety"], MergeOptions(), base)
     second = request_merge(workspace, ["safety", "math", "code"], MergeOptions(), base)

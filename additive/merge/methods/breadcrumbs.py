@@ -68,7 +68,7 @@ class Breadcrumbs:
     def merge(self, stack: DeltaStack) -> Tensor:
         """The weighted sum of the deltas within their bands."""
         bands = stack.survey or self.survey(stack)
-        total = torch.zeros(stack.shape)
+        total = torch.zeros(stack.shape, device=stack.base.device)
         for delta, (low, high), weight in zip(stack.dense(), bands, stack.weights, strict=True):
             size = delta.abs()
             inside = (size >= low).logical_and_(size < high)

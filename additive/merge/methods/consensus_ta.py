@@ -47,10 +47,10 @@ class ConsensusTa:
     def merge(self, stack: DeltaStack) -> Tensor:
         """The weighted sum where enough sources need it."""
         deltas = [w * delta for w, delta in zip(stack.weights, stack.dense(), strict=True)]
-        total = torch.zeros(stack.shape)
+        total = torch.zeros(stack.shape, device=stack.base.device)
         for delta in deltas:
             total.add_(delta)
-        votes = torch.zeros(stack.shape)
+        votes = torch.zeros_like(total)
         for delta in deltas:
             needed = delta.abs() >= self.threshold * (total - delta).abs()
             votes.add_(needed.logical_and_(delta != 0))

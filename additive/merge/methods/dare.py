@@ -39,7 +39,7 @@ class DareLinear:
 
     def merge(self, stack: DeltaStack) -> Tensor:
         """The weighted sum of the thinned deltas."""
-        total = torch.zeros(stack.shape)
+        total = torch.zeros(stack.shape, device=stack.base.device)
         for delta, weight in zip(thinned(stack, self.density), stack.weights, strict=True):
             total.add_(delta, alpha=weight)
         return total

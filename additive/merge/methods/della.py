@@ -69,6 +69,7 @@ def keep_probability(delta: Tensor, density: float, epsilon: float) -> Tensor:
     if last == 0:
         return torch.full_like(delta, density)
     order = rows.abs().argsort(dim=1, stable=True)
-    steps = torch.arange(last + 1, dtype=torch.float32).mul_(2 * epsilon / last)
+    steps = torch.arange(last + 1, dtype=torch.float32, device=rows.device)
+    steps.mul_(2 * epsilon / last)
     by_rank = steps.add_(density - epsilon).expand(rows.shape)
     return torch.empty_like(rows).scatter_(1, order, by_rank).reshape(delta.shape)

@@ -80,6 +80,7 @@ def _make(name: str, method: Any) -> type:
         "__doc__": f"mergekit's {spec.pretty_name or name}, as mergekit computes it.",
         "__module__": __name__,
         "scope": scope,
+        "cpu_only": True,
         "paper": spec.reference_url,
         "merge": merge,
         "check_weights": check_weights,

@@ -103,11 +103,13 @@ class RegMean:
         level = total.diagonal().mean()
         if level <= 0:
             return torch.zeros_like(mixed)
-        ridged = total + self.ridge * level * torch.eye(len(total), dtype=total.dtype)
+        ridged = total + self.ridge * level * torch.eye(
+            len(total), dtype=total.dtype, device=total.device
+        )
         inverse = torch.linalg.pinv(ridged, hermitian=True)
         return inverse @ mixed if core.inputs == "rows" else mixed @ inverse
 
     def _reduced(self, gram: Tensor) -> Tensor:
         level = gram.diagonal().mean()
-        even = level * torch.eye(len(gram), dtype=gram.dtype)
+        even = level * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
         return self.reduction * gram + (1.0 - self.reduction) * even

@@ -68,7 +68,8 @@ class LocalizeAndStitch:
     def merge(self, stack: DeltaStack) -> Tensor:
         """The stitched regions."""
         thresholds = stack.survey or self.conclude({stack.name: self.survey(stack)})
-        total, owners = torch.zeros(stack.shape), torch.zeros(stack.shape)
+        total = torch.zeros(stack.shape, device=stack.base.device)
+        owners = torch.zeros_like(total)
         for source, delta, weight in zip(stack.sources, stack.dense(), stack.weights, strict=True):
             mask = (delta.abs() >= thresholds[source]).logical_and_(delta != 0)
             total.add_(torch.where(mask, delta, 0.0), alpha=weight)
@@ -88,6 +89,6 @@ def magnitude_counts(delta: Delta) -> numpy.ndarray:
     """
     counts = numpy.zeros(1 << 16, dtype=numpy.int64)
     for start, stop in tiles(delta.shape):
-        bits = delta.rows(start, stop).dense().abs().reshape(-1).numpy().view(numpy.uint32)
+        bits = delta.rows(start, stop).dense().abs().reshape(-1).cpu().numpy().view(numpy.uint32)
         counts += numpy.bincount(bits >> 16, minlength=1 << 16)
     return counts

@@ -62,7 +62,7 @@ class Swudi:
     def merge_core(self, core: Core) -> Tensor:
         """The filtered minimum in core space."""
         total = core.sum()
-        G = torch.zeros(total.shape[1], total.shape[1], dtype=total.dtype)
+        G = total.new_zeros(total.shape[1], total.shape[1])
         residue = torch.zeros_like(total)
         for weight, matrix, size in zip(core.weights, core.matrices, _squares(core), strict=True):
             if size > 0:
@@ -87,4 +87,4 @@ def _leading(present: Tensor, share: float) -> Tensor:
     """The largest `share` of the directions that are there (at least one); values are ascending."""
     count = int(present.sum())
     first = len(present) - max(1, round(share * count)) if count else len(present)
-    return present.logical_and(torch.arange(len(present)) >= first)
+    return present.logical_and(torch.arange(len(present), device=present.device) >= first)
