@@ -131,6 +131,7 @@ def test_the_plan_prints_steps_and_rules_with_what_they_decide(root, capsys):
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert "before   balance" in lines
+    assert "device   cpu" in lines
     assert "rule     *.up_proj.*: the base's values (1 parameters)" in lines
     assert "rule     *lm_head.*: linear, scale 1 (0 parameters)" in lines
     said = (*said, "--no-default-rules", "--json")

@@ -153,6 +153,12 @@ def test_what_the_file_says_itself_is_no_option(workspace, base, field, value, o
         request_mergekit(workspace, "asked", MergeOptions(**{field: value}), base)
 
 
+def test_mergekits_methods_stay_on_the_processor(workspace, base):
+    write(workspace, "asked", "merge_method: linear\nmodels: [{model: math}]\n")
+    with pytest.raises(UsageError, match="--device is cuda when mergekit's methods run on"):
+        request_mergekit(workspace, "asked", MergeOptions(device="cuda"), base)
+
+
 def test_a_copy_of_the_base_is_the_base(workspace, base, zoo):
     shutil.copytree(zoo.places["base"], workspace.root / "saves" / "copy")
     text = "merge_method: linear\nmodels: [{model: math}, {model: saves/copy}]\n"
