@@ -110,7 +110,8 @@ def _interfering(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Find
         f"{names} read and write along each other's directions (interference"
         f" {pair.interference:.2f}{_most(pair, layers, _interference)}; {pair.unrelated:.2f} were"
         " they unrelated)",
-        "look at both in the check of their merge; swudi gives part of it back",
+        "look at both in the check of their merge; if one loses, merge an earlier snapshot, or"
+        " train it with more recall and prompts that are told apart",
     )
 
 
