@@ -54,7 +54,7 @@ def _picture(layers: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, A
     for column in range(len(pairs)):
         middle = _LEFT + (column + 0.5) * _CELL_WIDTH
         parts.append(svg.text(middle, height - 5, str(column + 1), "tick middle"))
-    label = f"overlap of {len(pairs)} pairs in {len(layers)} layers"
+    label = f"interference of {len(pairs)} pairs in {len(layers)} layers"
     return svg.picture(width, height, label, *parts)
 
 
