@@ -9,7 +9,8 @@ the demo's three domains, judged on the half of their validation rows on which n
 Each method's scale is chosen by the rule of `additive merge` on validation rows; what is reported
 is min over domains of (merged − base) / (specialist − base) on test rows that nothing else has
 read, teacher-forced whole answers; means over seeds with 90 % t-intervals, and the paired
-difference to task_arithmetic. Interrupted sweeps continue.
+difference to task_arithmetic. Interrupted sweeps continue, and a method that is new is measured
+alone.
 """
 
 from __future__ import annotations
@@ -79,9 +80,13 @@ class Outcome:
 
 
 def outcomes(
-    base: Path, chosen: Mapping[str, Domain], setting: str, seed: int
+    base: Path,
+    chosen: Mapping[str, Domain],
+    setting: str,
+    seed: int,
+    methods: Sequence[str],
 ) -> Iterator[Outcome]:
-    """Merge these specialists by every method."""
+    """Merge these specialists by these methods."""
     sources = [
         SourceSpec(name, domain.artifact.digest, domain.artifact.path)
         for name, domain in chosen.items()
@@ -90,7 +95,7 @@ def outcomes(
     floor = {name: domain.judge(model, 0).score for name, domain in chosen.items()}
     with prepare(base, sources) as prepared, switching(model, prepared) as show:
         own = _alone(model, prepared, show, chosen)
-        for method in METHODS:
+        for method in methods:
             deltas = prepared.apply(build_method(method))
 
             def attempt(scale: float, deltas: Mapping[str, Delta] = deltas) -> Trial:
@@ -120,7 +125,7 @@ def _alone(
     return found
 
 
-def generated(root: Path, seed: int) -> Iterator[Outcome]:
+def generated(root: Path, seed: int, methods: Sequence[str]) -> Iterator[Outcome]:
     """Two, four and eight of the generated domains, trained with this seed."""
     generated_workspace(root, seed, STEPS)
     workspace = Workspace(root)
@@ -136,10 +141,11 @@ def generated(root: Path, seed: int) -> Iterator[Outcome]:
     for count in COUNTS:
         names = sorted(Random(f"{seed} {count}").sample(list(DOMAINS), count))
         picked = {name: domains[name] for name in names}
-        yield from outcomes(workspace.base_directory(), picked, f"{count} generated", seed)
+        setting = f"{count} generated"
+        yield from outcomes(workspace.base_directory(), picked, setting, seed, methods)
 
 
-def demo(root: Path, seed: int) -> Iterator[Outcome]:
+def demo(root: Path, seed: int, methods: Sequence[str]) -> Iterator[Outcome]:
     """The demo's domains as a workspace has them: every second validation row chooses."""
     workspace = Workspace(root)
     tokenizer = load_tokenizer(workspace.base_directory())
@@ -151,7 +157,7 @@ def demo(root: Path, seed: int) -> Iterator[Outcome]:
             completion_score(tokenizer, rows[::2]),
             completion_score(tokenizer, rows[1::2]),
         )
-    yield from outcomes(workspace.base_directory(), domains, "the demo's 3", seed)
+    yield from outcomes(workspace.base_directory(), domains, "the demo's 3", seed, methods)
 
 
 def _as_rows(rows: Rows) -> list[Row]:
@@ -214,12 +220,15 @@ def main() -> None:
         fill(options.out, "methods", text.rstrip())
 
 
-def _kept(path: Path, make: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [vars(outcome) for outcome in make()]
+def _kept(path: Path, make: Callable[[Sequence[str]], Iterator[Outcome]]) -> list[Outcome]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = json.loads(path.read_text()) if path.exists() else []
+    known = {line["method"] for line in lines}
+    missing = [method for method in METHODS if method not in known]
+    if missing:
+        lines += [vars(outcome) for outcome in make(missing)]
         path.write_text(json.dumps(lines, indent=1))
-    return [Outcome(**line) for line in json.loads(path.read_text())]
+    return [Outcome(**line) for line in lines]
 
 
 def _say(progress: Progress) -> None:
