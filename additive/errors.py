@@ -64,7 +64,7 @@ class UnknownName(UsageError):
         where: str | None = None,
         help: str | None = None,
     ) -> None:
-        names = sorted(known)
+        names = sorted(set(known))
         listing = f"known: {', '.join(names)}" if names else f"there is no {kind} yet"
         super().__init__(
             f"unknown {kind} {name!r}{did_you_mean(name, names)}", where=where, help=help or listing

@@ -210,7 +210,9 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
             f"domain {name!r} is not trained yet when a merge needs its specialist",
             help=f"additive train {name}",
         )
-    return UnknownName("specialist", name, {*domains, *workspace.store.names()})
+    store = workspace.store
+    merges = {n for n in store.names() if store.versions(n)[-1].manifest.kind == "merge"}
+    return UnknownName("specialist", name, {*domains, *store.names()} - merges)
 
 
 def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:

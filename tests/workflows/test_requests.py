@@ -159,6 +159,18 @@ def test_a_typo_is_answered_with_the_nearest_name(workspace, base):
         request_merge(workspace, ["math", "code"], MergeOptions(weights={"cod": 1.0}), base)
 
 
+def test_names_that_are_offered_are_those_that_would_do_each_once(workspace, base):
+    with workspace.store.staging("merge", "release") as staged:
+        copy_base(staged)
+        workspace.store.freeze(staged, ManifestDraft(kind="merge", name="release"))
+    with pytest.raises(UnknownName) as caught:
+        request_merge(workspace, ["math", "safty"], MergeOptions(), base)
+    assert caught.value.known == sorted(NAMES)
+    with pytest.raises(UnknownName) as caught:
+        request_merge(workspace, ["math", "code"], MergeOptions(weights={"cod": 1.0}), base)
+    assert caught.value.known == ["code", "math"]
+
+
 def test_a_delta_of_another_base_is_refused_with_both_digests(workspace, base):
     other = base_of("e" * 64)
     with pytest.raises(CompatibilityError, match=f"{base.digest[:8]}.*{other.digest[:8]}"):
