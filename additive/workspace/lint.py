@@ -12,9 +12,15 @@ from additive.overlap.check import DataFile, leaks_between
 from additive.spec.rows import Scanner, scan_rows
 from additive.workspace.findings import Finding, Report
 from additive.workspace.inputs import base_identity, data_inputs, read_lock
-from additive.workspace.place import Workspace
+from additive.workspace.place import MARKER, Workspace
 from additive.workspace.rowcheck import check_domain, check_suite, shared_prompts
-from additive.workspace.speccheck import domain_faults, recipe_faults, stray_faults, suite_faults
+from additive.workspace.speccheck import (
+    domain_faults,
+    merge_faults,
+    recipe_faults,
+    stray_faults,
+    suite_faults,
+)
 
 _SPLIT_HELP = "drop these rows from the validation data: they must not be trained on"
 _LEAK_HELP = "drop these rows from the training data, or these items from the suite"
@@ -57,6 +63,8 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     domains = [n for n in scope.domains if found.attempt(lambda n=n: workspace.domain(n))]
     suites = [n for n in scope.suites if found.attempt(lambda n=n: workspace.suite(n))]
     recipes = [n for n in scope.recipes if found.attempt(lambda n=n: _read(workspace, n))]
+    if scope.covers(workspace.root / MARKER):
+        found.findings += [Finding("spec", text) for text in merge_faults(workspace.spec.merge)]
     for text in _crossed(workspace, domains, suites, recipes):
         found.findings.append(Finding("spec", text))
     counts = {"domains": len(domains), "suites": len(suites), "recipes": len(recipes)}

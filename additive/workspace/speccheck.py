@@ -8,7 +8,7 @@ from pathlib import Path
 from additive.errors import UsageError, did_you_mean
 from additive.spec.nodes import place
 from additive.spec.reading import read_yaml
-from additive.spec.recipe import DEFAULT_METHOD, RecipeSpec
+from additive.spec.recipe import DEFAULT_METHOD, MergeSpec
 from additive.types.references import NAME, RESERVED, parse_reference
 from additive.workspace.place import Workspace
 
@@ -40,17 +40,11 @@ def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
 
 def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
     """Sources and methods that do not exist."""
-    from additive.merge.methods import METHODS
-
     if workspace.is_mergekit(name):
         yield from _mergekit_faults(workspace, name)
         return
     spec = workspace.recipe(name)
-    if spec.method.name not in (DEFAULT_METHOD, *METHODS.names()):
-        hint = did_you_mean(spec.method.name, METHODS.names())
-        at = spec.method.position()
-        yield f"{at}: unknown merge method {spec.method.name!r}{hint}"
-    yield from _composition_faults(spec)
+    yield from merge_faults(spec)
     known = sorted({*workspace.domain_names(), *workspace.store.names()})
     for index, source in enumerate(spec.sources):
         problem = _source_problem(workspace, source.domain, known)
@@ -69,11 +63,15 @@ def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
         yield file.fault(f"unknown method of mergekit {spec.merge_method!r}{hint}", "merge_method")
 
 
-def _composition_faults(spec: RecipeSpec) -> Iterator[str]:
-    """Steps, and methods of rules, that do not exist."""
+def merge_faults(spec: MergeSpec) -> Iterator[str]:
+    """Methods and steps that do not exist, of a recipe or of the workspace's defaults."""
     from additive.merge.methods import METHODS
     from additive.merge.steps import STEPS
 
+    methods = (DEFAULT_METHOD, *METHODS.names())
+    if spec.method.name not in methods:
+        hint = did_you_mean(spec.method.name, methods)
+        yield f"{spec.method.position()}: unknown merge method {spec.method.name!r}{hint}"
     for step in (*spec.before, *spec.after):
         if step.name not in STEPS:
             hint = did_you_mean(step.name, STEPS.names())

@@ -75,6 +75,16 @@ def test_faults_of_all_files_come_together(root, capsys):
     [
         ("additive.yaml", "version: 1\n", "additive.yaml:1:1: base is missing"),
         (
+            "additive.yaml",
+            "version: 1\nbase: {model: tiny}\nmerge: {method: tise}\n",
+            "additive.yaml:3:17: unknown merge method 'tise'; did you mean 'ties'?",
+        ),
+        (
+            "additive.yaml",
+            "version: 1\nbase: {model: tiny}\nmerge: {before: [balanse]}\n",
+            "additive.yaml:3:18: unknown merge step 'balanse'; did you mean 'balance'?",
+        ),
+        (
             "evals/sums.yaml",
             "version: 1\ndomain: smus\ntasks: [{name: a, data: tasks/sums.jsonl}]\n",
             "evals/sums.yaml:2:9: domain is 'smus' when it should be one of sums; did you mean",

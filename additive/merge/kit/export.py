@@ -25,7 +25,6 @@ from additive.merge.recipe import Recipe, SourceSpec
 
 _SUMS = {"task_arithmetic": False, "linear": True}
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-_NOT_MERGEKITS = "additive export can only say what mergekit computes alike"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,9 @@ def _alike(name: str, known: tuple[str, ...]) -> str:
         return (
             f"use mergekit/{name}, which is the same in both; docs/mergekit.md has the difference"
         )
-    return f"mergekit has no {name}: {_NOT_MERGEKITS}"
+    return (
+        f"mergekit has no {name}; the recipe's `method: task_arithmetic`, a plain sum, is in both"
+    )
 
 
 def _bridged(recipe: Recipe, name: str) -> _Kit:
