@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
+from additive.tinybase.arithmetic import FACTOR_LIMIT, bare
 from additive.tinybase.mixture import MIXTURE
 from additive.tinybase.rows import Row
 
 SEED = 31
 ROWS = 500
+WITHIN = "arithmetic within its tables"
+_PRODUCT = re.compile(r"(\d+)\*(\d+)=")
 
 
 def _exact(model: torch.nn.Module, tokenizer: Any, rows: list[Row]) -> float:
@@ -43,4 +47,17 @@ def probe(directory: Path) -> dict[str, float]:
         rows = [grammar(rng) for _ in range(ROWS)]
         if rows[0].prompt:
             found[rows[0].kind] = _exact(model, tokenizer, rows)
+    plain = [row for row in (bare(rng) for _ in range(2 * ROWS)) if is_within_tables(row)]
+    found[WITHIN] = _exact(model, tokenizer, plain[:ROWS])
     return found
+
+
+def is_within_tables(row: Row) -> bool:
+    """Whether a bare row is a sum, a difference or of the times table; others multiply a digit by a
+    weight.
+
+    >>> is_within_tables(Row("arithmetic", "7*8=", "7*8=56"))
+    True
+    """
+    product = _PRODUCT.match(row.completion)
+    return product is None or max(map(int, product.groups())) <= FACTOR_LIMIT
