@@ -66,6 +66,9 @@ def byte_tokenizer() -> Any:
     return fast
 
 
+_COMMON: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 1, "initializer_range": 0.1}
+
+
 def _shape(vocabulary: int) -> dict[str, Any]:
     return {
         "vocab_size": vocabulary,
@@ -76,10 +79,8 @@ def _shape(vocabulary: int) -> dict[str, Any]:
         "num_key_value_heads": 2,
         "head_dim": 8,
         "max_position_embeddings": CONTEXT,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
+        **_COMMON,
         "bos_token_id": None,
-        "initializer_range": 0.1,
     }
 
 
@@ -112,10 +113,8 @@ def _gpt2(vocabulary: int) -> Any:
         n_layer=2,
         n_head=4,
         n_inner=48,
-        pad_token_id=0,
-        eos_token_id=1,
         bos_token_id=1,
-        initializer_range=0.1,
+        **_COMMON,
     )
     return GPT2LMHeadModel(config)
 
@@ -135,10 +134,8 @@ def _mamba(vocabulary: int) -> Any:
         hidden_size=32,
         state_size=8,
         num_hidden_layers=2,
-        pad_token_id=0,
-        eos_token_id=1,
         bos_token_id=1,
-        initializer_range=0.1,
+        **_COMMON,
     )
     return MambaForCausalLM(config)
 
