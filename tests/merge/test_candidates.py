@@ -47,8 +47,9 @@ def test_rules_and_the_outputs_numbers_are_shown_as_they_are_written(tmp_path, d
         Rule("*.q_proj.weight", build_method("linear"), 0.5),
         Rule("*.down_proj.weight", None),
         Rule("*.up_proj.weight", build_method("ties")),
+        Rule("*.k_proj.weight", build_method("task_arithmetic"), None),
     )
-    made = replace(recipe(*tuned, dtype=dtype), rules=rules)
+    made = replace(recipe(*tuned, dtype=dtype, scale=0.7), rules=rules)
     model = tiny.load(base)
     with resident(model, base, made) as switch:
         for scale in (1.0, 0.3):
