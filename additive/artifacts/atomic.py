@@ -1,4 +1,4 @@
-"""Small files that are either the old one or the new one, never something between."""
+"""Files that are either the old one or the new one, never something between."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import json
 import os
 import re
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.tensors.disk import disk_errors, sync_directory, write_all
+from additive.tensors.writer import write_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def render_json(value: Any) -> str:
@@ -29,12 +35,29 @@ def write_text(path: Path, text: str) -> None:
 
     Raises: ResourceError when the disk is full or fails; then the old file is untouched.
     """
+    with _beside(path) as temporary:
+        create_synced(temporary, text.encode())
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file as `write_text` writes text; several processes may write the same
+    one at once.
+    """
+    with _beside(path) as temporary:
+        write_file(temporary, tensors, metadata)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name of this thread's own beside a file, which takes the file's place in the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         try:
-            create_synced(temporary, text.encode())
+            yield temporary
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -60,7 +83,7 @@ def create_synced(path: Path, data: bytes) -> int:
 
 def _remove_leftovers(path: Path) -> None:
     # A killed process cannot remove its temporary file; the next writer of the same file does.
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-\d+\.tmp")
+    pattern = re.compile(rf"\.{{1,2}}{re.escape(path.name)}\.(\d+)-\d+\.tmp(\.part)?")
     for entry in path.parent.iterdir():
         match = pattern.fullmatch(entry.name)
         if match and not is_running(int(match[1])):

@@ -20,6 +20,7 @@ from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of
 from additive.deltas.tiles import matrix_shape
 from additive.merge.spectrum import svd
 from additive.merge.stack import DeltaStack
+from additive.merge.triangles import Triangles, stacked
 
 _NOISE_OF_FACTORS, _NOISE_OF_TENSORS = 1e-10, 1e-6
 
@@ -83,18 +84,23 @@ def core_of(stack: DeltaStack) -> Core:
     low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
     if len(low) < len(stack.deltas) or not low:
         return whole_of(stack)
-    left, upper_B = torch.linalg.qr(torch.cat([delta.B.double() for delta in low], dim=1))
-    right, upper_A = torch.linalg.qr(torch.cat([delta.A.double() for delta in low], dim=0).T)
+    core, triangles = core_of_factors(stack, low)
+    if not stack.grams:
+        return core
+    upper = triangles.B if stack.inputs == "rows" else triangles.A
+    return replace(core, grams=_on_basis(stack.grams, upper), inputs=stack.inputs)
+
+
+def core_of_factors(stack: DeltaStack, low: Sequence[LowRank]) -> tuple[Core, Triangles]:
+    """The core of a stack that is low-rank in all of its sources, and the triangles in it."""
+    B, A = stacked(low)
+    (left, upper_B), (right, upper_A) = torch.linalg.qr(B), torch.linalg.qr(A)
     matrices, start = [], 0
     for delta in low:
         part = slice(start, start + delta.rank)
         matrices.append(delta.scale * upper_B[:, part] @ upper_A[:, part].T)
         start += delta.rank
-    core = core_with(stack, left, right, matrices)
-    if not stack.grams:
-        return core
-    upper = upper_B if stack.inputs == "rows" else upper_A
-    return replace(core, grams=_on_basis(stack.grams, upper), inputs=stack.inputs)
+    return core_with(stack, left, right, matrices), Triangles(upper_B, upper_A)
 
 
 def core_with(stack: DeltaStack, left: Tensor, right: Tensor, matrices: Sequence[Tensor]) -> Core:

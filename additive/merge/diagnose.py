@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,10 +20,17 @@ from torch import Tensor
 from additive.deltas.model import LowRank
 from additive.deltas.tiles import tiles
 from additive.merge.findings import Finding, find
-from additive.merge.measures import Measures, Pair, conflicts, spectra
+from additive.merge.measures import Measures, Pair, Spectra, conflicts, spectra
 from additive.merge.stack import DeltaStack
 from additive.merge.stacks import Sources
 from additive.merge.threads import each, worker_count
+from additive.merge.triangles import (
+    Triangles,
+    keep_triangles,
+    read_triangles,
+    triangles_file,
+    triangles_of,
+)
 
 _SAMPLED_TILES = 4
 _SIGNS = 1 << 16
@@ -46,24 +54,39 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
 
-def diagnose(opened: Sources, seed: int = 0, workers: int | None = None) -> Diagnosis:
+def diagnose(
+    opened: Sources, seed: int = 0, workers: int | None = None, cache: Path | None = None
+) -> Diagnosis:
     """Measure the interference of opened sources; the base's weights are not needed for low-rank
     ones.
+
+    cache  the directory given to `prepare`: factors that were decomposed there are not decomposed
+           again, and what is decomposed here is kept there
 
     Example:
         diagnose(open_sources(recipe, open_base(directory))).findings
     """
     names = opened.parameters()
     count = len(opened.sources)
+    file = triangles_file(cache, [source.digest for source in opened.sources]) if cache else None
+    known = read_triangles(file) if file else {}
 
-    def measure(name: str) -> Measures:
-        return _measure(opened.stack(name, seed), opened.touching(name), count)
+    def measure(name: str) -> tuple[Measures, Triangles | None]:
+        return _measure(opened.stack(name, seed), opened.touching(name), count, known.get(name))
 
-    measured = dict(zip(names, each(measure, names, workers or worker_count()), strict=True))
+    found = dict(zip(names, each(measure, names, workers or worker_count()), strict=True))
+    used = {name: triangles for name, (_, triangles) in found.items() if triangles is not None}
+    if file and any(known.get(name) is not triangles for name, triangles in used.items()):
+        keep_triangles(file, used)
+    return _diagnosis(opened, {name: measures for name, (measures, _) in found.items()})
+
+
+def _diagnosis(opened: Sources, measured: Mapping[str, Measures]) -> Diagnosis:
+    count = len(opened.sources)
     sources = tuple(source.name for source in opened.sources)
     layers = {
         layer: summarise([measured[name] for name in members], count)
-        for layer, members in _by_layer(names).items()
+        for layer, members in _by_layer(list(measured)).items()
     }
     whole = summarise(list(measured.values()), count)
     return Diagnosis(sources, measured, layers, whole, find(sources, whole, measured, layers))
@@ -81,17 +104,19 @@ def _order(layer: str) -> int:
     return int(layer) if layer.isdigit() else 0
 
 
-def _measure(stack: DeltaStack, positions: Sequence[int], count: int) -> Measures:
+def _measure(
+    stack: DeltaStack, positions: Sequence[int], count: int, known: Triangles | None
+) -> tuple[Measures, Triangles | None]:
     low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
-    if len(stack.shape) == 2 and len(low) == len(stack.deltas):
-        return _on_factors(stack, low, positions, count)
-    return _on_tiles(stack, positions, count)
+    if len(stack.shape) != 2 or len(low) < len(stack.deltas):
+        return _on_tiles(stack, positions, count), None
+    triangles = known if known and known.fit(low) else triangles_of(low)
+    return _on_factors(stack, spectra(low, triangles), positions, count), triangles
 
 
 def _on_factors(
-    stack: DeltaStack, deltas: Sequence[LowRank], positions: Sequence[int], count: int
+    stack: DeltaStack, found: Spectra, positions: Sequence[int], count: int
 ) -> Measures:
-    found = spectra(deltas)
     inner, signs = found.inner(), conflicts(_sample(stack, 1, _SIGNS))
     left, right = found.overlap(found.left), found.overlap(found.right)
     crossed, unrelated = found.interferences(), found.unrelated(stack.shape)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import LowRank
+from additive.merge.triangles import Triangles
 
 _NEGLIGIBLE = 1e-10
 _STRONGEST = 10
@@ -143,15 +144,15 @@ class Spectra:
         return self.owner.T @ values @ self.owner
 
 
-def spectra(deltas: Sequence[LowRank]) -> Spectra:
-    """The singular triples of factors, without forming a product of the parameter's size."""
-    B = torch.linalg.qr(torch.cat([delta.B.double() for delta in deltas], dim=1))[1]
-    A = torch.linalg.qr(torch.cat([delta.A.double() for delta in deltas], dim=0).T)[1]
+def spectra(deltas: Sequence[LowRank], triangles: Triangles) -> Spectra:
+    """The singular triples of factors from their triangles, without forming a product of the
+    parameter's size.
+    """
     cuts = [delta.rank for delta in deltas]
     triples = [
         _triples(delta.scale * upper_B, upper_A)
         for delta, upper_B, upper_A in zip(
-            deltas, B.split(cuts, dim=1), A.split(cuts, dim=1), strict=True
+            deltas, triangles.B.split(cuts, dim=1), triangles.A.split(cuts, dim=1), strict=True
         )
     ]
     owner = torch.zeros(sum(len(s) for _, s, _ in triples), len(deltas), dtype=torch.float64)

@@ -16,7 +16,7 @@ from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
-from additive.merge.recipe import Recipe
+from additive.merge.recipe import Recipe, check_sources
 from additive.merge.rules import beside_notes
 from additive.merge.stacks import Sources, check_inputs, gather
 from additive.tensors.dtypes import ITEM_BYTES
@@ -159,17 +159,7 @@ def _plan(
 
 
 def _check_recipe(recipe: Recipe) -> None:
-    if not recipe.sources:
-        raise UsageError("a merge has no sources when it needs at least one")
-    digests = [source.digest for source in recipe.sources]
-    names = [source.name for source in recipe.sources]
-    for values, what in ((names, "named"), (digests, "the same specialist as another source,")):
-        twice = next((i for i, value in enumerate(values) if value in values[:i]), None)
-        if twice is not None:
-            raise UsageError(
-                f"{recipe.sources[twice]} is {what} twice when each specialist should occur once",
-                help="give it one weight instead, for example --weight NAME=2",
-            )
+    check_sources(recipe.sources)
     if recipe.dtype not in DTYPES:
         raise UnknownName("dtype", recipe.dtype, DTYPES)
     if recipe.output not in ("checkpoint", "adapter"):

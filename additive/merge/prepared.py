@@ -3,7 +3,7 @@
 `prepare` does what depends on the sources alone: the QR of the stacked factors of every matrix that
 its sources adapted with LoRA. `apply` does the rest. With a cache directory the decompositions are
 kept in one file named by the sources' digests, mapped when they are needed again, and give the same
-bits as fresh ones.
+bits as fresh ones; their triangles, which a diagnosis needs, in another one.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from pathlib import Path
 
 from torch import Tensor
 
+from additive.artifacts.atomic import write_tensors
 from additive.deltas.base import open_base
 from additive.deltas.model import Delta, LowRank, combine
-from additive.errors import UnknownName
-from additive.merge.core import Core, core_of, core_with
+from additive.errors import RefusedError, UnknownName
+from additive.merge.core import Core, core_of_factors, core_with
 from additive.merge.parameter import merged_delta
 from additive.merge.plan import ENGINE, open_sources
-from additive.merge.recipe import Recipe, SourceSpec
+from additive.merge.recipe import Recipe, SourceSpec, check_sources
 from additive.merge.stack import DeltaStack, MergeMethod
 from additive.merge.stacks import Sources
 from additive.merge.threads import each, worker_count
+from additive.merge.triangles import Triangles, keep_triangles, triangles_file
 from additive.tensors.reader import open_file
-from additive.tensors.writer import write_file
-from additive.types.digests import digest_json
+from additive.types.digests import Digest, digest_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +94,32 @@ def prepare(
 ) -> Prepared:
     """Open sources against their base and decompose their factors, or map what was kept.
 
-    Raises: CompatibilityError, IntegrityError, SecurityError; see `open_deltas`.
+    Raises: UsageError for a specialist that is there twice; CompatibilityError, IntegrityError,
+    SecurityError, see `open_deltas`; ResourceError for the disk of the cache.
     """
     from additive.merge.methods.arithmetic import TaskArithmetic
 
+    check_sources(sources)
     opened = open_sources(Recipe(tuple(sources), TaskArithmetic()), open_base(base_directory))
     stacks = {
         name: stack for name in opened.parameters() if _is_low_rank(stack := opened.stack(name, 0))
     }
     digests = [source.digest for source in opened.sources]
     path = cache / f"cores-{digest_json([ENGINE, digests])[:16]}.safetensors" if cache else None
-    if path is not None and path.exists():
-        return Prepared(opened, _read(path, stacks))
-    made = each(lambda stack: _in_rows(core_of(stack)), stacks.values(), worker_count())
-    cores = dict(zip(stacks, made, strict=True))
+    kept = _read(path, stacks) if path and path.exists() else None
+    return Prepared(opened, kept or _decompose(stacks, path, digests))
+
+
+def _decompose(
+    stacks: Mapping[str, DeltaStack], path: Path | None, digests: Sequence[Digest]
+) -> dict[str, Core]:
+    made = list(each(_decomposed, stacks.values(), worker_count()))
+    cores = {name: core for name, (core, _) in zip(stacks, made, strict=True)}
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, {key: t for name, core in cores.items() for key, t in _parts(name, core)})
-    return Prepared(opened, cores)
+        write_tensors(path, {key: t for name, c in cores.items() for key, t in _parts(name, c)})
+        triangles = {name: found for name, (_, found) in zip(stacks, made, strict=True)}
+        keep_triangles(triangles_file(path.parent, digests), triangles)
+    return cores
 
 
 def _is_low_rank(stack: DeltaStack) -> bool:
@@ -124,23 +133,30 @@ def _parts(name: str, core: Core) -> list[tuple[str, Tensor]]:
     return [(f"{name}.left", core.left), (f"{name}.right", core.right), *matrices]
 
 
-def _in_rows(core: Core) -> Core:
+def _decomposed(stack: DeltaStack) -> tuple[Core, Triangles]:
     """The core as a file gives it back: the bits of a product depend on the order in memory."""
+    low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+    core, triangles = core_of_factors(stack, low)
     assert core.left is not None
     assert core.right is not None
     left, right = core.left.contiguous(), core.right.contiguous()
     matrices = tuple(matrix.contiguous() for matrix in core.matrices)
-    return replace(core, left=left, right=right, matrices=matrices)
+    in_rows = Triangles(triangles.B.contiguous(), triangles.A.contiguous())
+    return replace(core, left=left, right=right, matrices=matrices), in_rows
 
 
-def _read(path: Path, stacks: Mapping[str, DeltaStack]) -> dict[str, Core]:
-    kept = open_file(path)
-    return {
-        name: core_with(
-            stack,
-            kept.tensor(f"{name}.left"),
-            kept.tensor(f"{name}.right"),
-            [kept.tensor(f"{name}.core.{i}") for i in range(len(stack.deltas))],
-        )
-        for name, stack in stacks.items()
-    }
+def _read(path: Path, stacks: Mapping[str, DeltaStack]) -> dict[str, Core] | None:
+    """The cores that were kept; None where the file is damaged."""
+    try:
+        kept = open_file(path)
+        return {
+            name: core_with(
+                stack,
+                kept.tensor(f"{name}.left"),
+                kept.tensor(f"{name}.right"),
+                [kept.tensor(f"{name}.core.{i}") for i in range(len(stack.deltas))],
+            )
+            for name, stack in stacks.items()
+        }
+    except (RefusedError, UnknownName):
+        return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from additive.errors import UsageError
 from additive.merge.building import method_name, method_parameters, registered_name
 from additive.merge.stack import MergeMethod
 from additive.merge.steps import STEPS
@@ -34,6 +36,24 @@ class SourceSpec:
 
     def __str__(self) -> str:
         return f"{self.name}@{short(self.digest)}"
+
+
+def check_sources(sources: Sequence[SourceSpec]) -> None:
+    """Refuse sources that are none, or that are not all different specialists.
+
+    Raises: UsageError.
+    """
+    if not sources:
+        raise UsageError("a merge has no sources when it needs at least one")
+    digests = [source.digest for source in sources]
+    names = [source.name for source in sources]
+    for values, what in ((names, "named"), (digests, "the same specialist as another source,")):
+        twice = next((i for i, value in enumerate(values) if value in values[:i]), None)
+        if twice is not None:
+            raise UsageError(
+                f"{sources[twice]} is {what} twice when each specialist should occur once",
+                help="give it one weight instead, for example --weight NAME=2",
+            )
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,21 @@ def _fraction(text: str, digits: str) -> float:
     return value
 
 
+def each_once(texts: Sequence[str]) -> Sequence[str]:
+    """The texts themselves when all are references and none is there twice.
+
+    Raises: UsageError.
+    """
+    for place, text in enumerate(texts):
+        parse_reference(text)
+        if text in texts[:place]:
+            raise UsageError(
+                f"{text} occurs twice when each specialist should occur once",
+                help=f"leave one out; --weight {text}=2 makes it count twice in a merge",
+            )
+    return texts
+
+
 def check_name(name: str, kind: str = "domain") -> str:
     """The name itself when it can be a domain, suite or recipe.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from additive.types.digests import digest_json
+from additive.types.digests import Digest, digest_json
 from additive.workflows.requests import resolve_specialist
 from additive.workspace import Workspace
 
@@ -33,6 +34,14 @@ def candidates(workspace: Workspace, names: Sequence[str]) -> Prepared:
         SourceSpec(a.name, a.digest, a.snapshot_path(snapshot), finite=True)
         for a, snapshot in found
     ]
-    key = digest_json(sorted([a.digest, snapshot] for a, snapshot in found))
-    cache = workspace.store.sidecar(key)
+    cache = decompositions(workspace, [(a.digest, snapshot) for a, snapshot in found])
     return prepare(workspace.base_directory(), sources, cache)
+
+
+def decompositions(workspace: Workspace, sources: Iterable[tuple[Digest, float | None]]) -> Path:
+    """The sidecar that keeps what `prepare` finds of these specialists and snapshots, in any order.
+
+    Raises: ResourceError when the disk is full or fails.
+    """
+    named = sorted([digest, snapshot or 1.0] for digest, snapshot in sources)
+    return workspace.store.sidecar(digest_json(named))

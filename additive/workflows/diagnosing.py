@@ -2,7 +2,8 @@
 
     diagnose_sources(workspace, ["math", "code", "sql"])["findings"]
 
-Kept by the digests of base and sources, so that a report of their merge can show it.
+Kept by the digests of base and sources, so that a report of their merge can show it. Factors are
+decomposed once: `additive.candidates` leaves them in the sidecar that is used here, and finds them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from additive.artifacts.manifest import Manifest
 from additive.errors import RefusedError
 from additive.tensors.strict_json import read_object
 from additive.types.digests import Digest, digest_json, short
+from additive.workflows.candidates import decompositions
 from additive.workflows.requests import MergeOptions, MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
@@ -44,9 +46,12 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     request = request_merge(workspace, names, options, base_identity(workspace))
     recipe = build_recipe(workspace, request, 1.0)
     planned(workspace, recipe)
+    cache = decompositions(
+        workspace, [(source.artifact.digest, source.snapshot) for source in request.sources]
+    )
     opened = open_sources(recipe, open_base(workspace.base_directory()))
     try:
-        found = diagnose(opened)
+        found = diagnose(opened, cache=cache)
     finally:
         opened.close()
     document = _document(request, found)

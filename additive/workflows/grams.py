@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from additive.artifacts.atomic import write_tensors
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress
 from additive.workflows.requests import MergeRequest, RequestedSource
@@ -72,15 +73,13 @@ def _is_there(files: Mapping[Digest, Path], source: RequestedSource) -> bool:
 def _write(workspace: Workspace, opened: Sources, source: RequestedSource, path: Path) -> None:
     from additive.models.grams import input_grams
     from additive.models.loading import load_specialist
-    from additive.tensors.writer import write_file
 
     directions = input_directions(opened)
     model = load_specialist(workspace.base_directory(), source.directory)
     grams = input_grams(
         model, _sequences(workspace, source.artifact.name), dict(directions.values())
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, {name: grams[module] for name, (module, _) in directions.items()})
+    write_tensors(path, {name: grams[module] for name, (module, _) in directions.items()})
 
 
 def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:

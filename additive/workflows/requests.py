@@ -21,7 +21,7 @@ from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RecipeSpec, RuleSpec
 from additive.types.digests import digest_file, short
-from additive.types.references import check_name, merge_name, parse_reference
+from additive.types.references import check_name, each_once, merge_name, parse_reference
 from additive.workflows.methods import requested_method
 from additive.workflows.prompts import training_prompts
 from additive.workspace import Workspace
@@ -227,7 +227,7 @@ def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
     return RecipeSpec.model_validate(
         {
             "version": 1,
-            "sources": tuple({"domain": name} for name in names),
+            "sources": tuple({"domain": name} for name in each_once(names)),
             "method": defaults.method,
             "scale": defaults.scale,
             "output": defaults.output,

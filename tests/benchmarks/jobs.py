@@ -36,7 +36,7 @@ def ours(given: Arguments) -> dict[str, Any]:
         from tests.benchmarks.stages import profile
 
         return profile(work, type(made.method))
-    with _kept_mapped(base) as touched:
+    with kept_mapped(base) as touched:
         found = costed(work, out=out)
         return {**found, "base_read": touched()}
 
@@ -57,7 +57,7 @@ def _recipe(given: Arguments) -> Any:
 
 
 @contextmanager
-def _kept_mapped(base: Path) -> Iterator[Callable[[], int]]:
+def kept_mapped(base: Path) -> Iterator[Callable[[], int]]:
     """How many bytes of the base's weights this process has touched: its mappings are kept, and the
     kernel counts their pages.
     """

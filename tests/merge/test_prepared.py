@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
+from additive.deltas.base import open_base
 from additive.errors import UnknownName, UsageError
 from additive.merge.building import build_method
 from additive.merge.candidates import switching
+from additive.merge.diagnose import diagnose
+from additive.merge.plan import open_sources
 from additive.merge.prepared import prepare
+from additive.merge.triangles import Triangles, keep_triangles, read_triangles
 from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
@@ -81,3 +87,67 @@ def test_a_resident_model_switches_and_is_itself_again(tmp_path):
             for name, tensor in model.state_dict().items():
                 torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+def _triangles(folder):
+    (found,) = folder.glob("triangles-*.safetensors")
+    return found
+
+
+def test_a_diagnosis_takes_what_prepare_left_and_leaves_it(world):
+    tmp, base, sources, full = world
+    fresh = _diagnosis(base, sources)
+    prepare(base, sources, tmp / "cache").close()
+    left = _triangles(tmp / "cache").read_bytes()
+    assert _diagnosis(base, sources, tmp / "cache") == fresh
+    assert _diagnosis(base, sources[::-1], tmp / "own") == fresh
+    assert _triangles(tmp / "own").read_bytes() == left, "the bits of either way are the same"
+    mixed = [*sources, full]
+    assert _diagnosis(base, mixed, tmp / "mixed") == _diagnosis(base, mixed, tmp / "mixed")
+
+
+def test_factors_are_not_decomposed_again(world):
+    tmp, base, sources, _ = world
+    fresh = _diagnosis(base, sources, tmp / "cache")
+    file, before = _triangles(tmp / "cache"), os.stat(_triangles(tmp / "cache"))
+    twice = {name: Triangles(2 * t.B, t.A.clone()) for name, t in read_triangles(file).items()}
+    assert _diagnosis(base, sources, tmp / "cache") == fresh
+    assert os.stat(file).st_ino == before.st_ino, "nothing was written"
+    keep_triangles(file, twice)
+    found = _diagnosis(base, sources, tmp / "cache")
+    assert found.whole.norms == pytest.approx([2 * norm for norm in fresh.whole.norms])
+
+
+DAMAGES = [("cores", "cut"), ("cores", "empty"), ("cores", "other names")]
+DAMAGES += [("triangles", "cut"), ("triangles", "empty"), ("triangles", "a bit")]
+
+
+@pytest.mark.parametrize(("file", "damage"), DAMAGES)
+def test_a_damaged_cache_is_made_again(world, file, damage):
+    tmp, base, sources, _ = world
+    cache, wanted = tmp / "cache", _diagnosis(base, sources)
+    first = prepare(base, sources, cache).apply(build_method("tsv_m"))
+    (path,) = cache.glob(f"{file}-*")
+    whole = path.read_bytes()
+    bit, names = whole[:-1] + bytes([whole[-1] ^ 1]), whole.replace(b".left", b".LEFT")
+    damaged = {"cut": whole[:-1], "empty": b"", "a bit": bit, "other names": names}
+    path.write_bytes(damaged[damage])
+    if file == "triangles":
+        assert _diagnosis(base, sources, cache) == wanted
+    again = prepare(base, sources, cache).apply(build_method("tsv_m"))
+    assert all(torch.equal(again[n].dense(), delta.dense()) for n, delta in first.items())
+    assert path.read_bytes() == whole
+
+
+def test_one_specialist_twice_is_refused(world):
+    _, base, sources, _ = world
+    with pytest.raises(UsageError, match="twice"):
+        prepare(base, [sources[0], sources[0]])
+
+
+def _diagnosis(base, sources, cache=None):
+    opened = open_sources(recipe(*sources), open_base(base))
+    try:
+        return diagnose(opened, cache=cache)
+    finally:
+        opened.close()

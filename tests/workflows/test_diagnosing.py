@@ -9,6 +9,8 @@ import pytest
 from additive.artifacts.manifest import ManifestDraft, Snapshot
 from additive.cli.main import run
 from additive.errors import UnknownName
+from additive.merge.triangles import Triangles, keep_triangles, read_triangles
+from additive.workflows.candidates import candidates
 from additive.workflows.diagnosing import diagnose_sources, known_diagnosis
 from additive.workflows.merging import build_merge
 from additive.workflows.requests import MergeOptions, request_merge
@@ -55,6 +57,28 @@ def test_one_source_has_norms_and_no_pairs(workspace):
     document = diagnose_sources(workspace, ["math"])
     assert document["pairs"] == []
     assert document["sources"][0]["norm"] > 0
+
+
+def test_factors_are_decomposed_once_for_candidates_and_diagnoses(workspace):
+    with candidates(workspace, ["math", "code", "sql"]):
+        pass
+    (left,) = workspace.store.root.glob("sidecars/*/triangles-*.safetensors")
+    before = left.stat()
+    document = diagnose_sources(workspace, ["sql", "code", "math"])
+    assert list(workspace.store.root.glob("sidecars/*/triangles-*.safetensors")) == [left]
+    assert left.stat().st_ino == before.st_ino
+    keep_triangles(left, {n: Triangles(2 * t.B, +t.A) for n, t in read_triangles(left).items()})
+    norms = diagnose_sources(workspace, ["math", "code", "sql"])["norms"]
+    assert norms == pytest.approx({name: 2 * norm for name, norm in document["norms"].items()})
+
+
+@pytest.mark.parametrize("verb", ["diagnose", "merge"])
+@pytest.mark.parametrize("names", [("math", "math"), ("math", "math#1"), ("",)])
+def test_what_names_no_two_specialists_is_a_mistake_of_the_command_line(
+    workspace, capsys, verb, names
+):
+    assert run(["-C", str(workspace.root), verb, *names]) == 2
+    assert "error: " in capsys.readouterr().err
 
 
 def test_a_typo_names_the_nearest_domain(workspace):
