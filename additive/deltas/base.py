@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ class Base:
     def is_resized(self, name: str) -> bool:
         """Whether a parameter is one whose number of rows is another than in the files."""
         return self.resized and self.is_vocabulary(name)
+
+    @cached_property
+    def conv1d(self) -> bool | None:
+        """Whether its weights lie as (in, out): True when every biased, oblong one does, False when
+        none does, None where they do not say.
+        """
+        votes = set()
+        for name in self.checkpoint.names():
+            shape, bias = self.shape(name), f"{name.removesuffix('.weight')}.bias"
+            if len(shape) == 2 and shape[0] != shape[1] and bias != name and self.has(bias):
+                length = self.shape(bias)[-1]
+                votes.add(length == shape[1] and length != shape[0])
+        return votes.pop() if len(votes) == 1 else None
 
     def dtype(self, name: str) -> str:
         """A parameter's dtype as safetensors names it."""

@@ -28,17 +28,4 @@ def is_transposed(
             where=where,
             help="merge it into the base it was trained on",
         )
-    evidence = _biases_say(base)
-    return fan_in_fan_out if evidence is None else evidence
-
-
-def _biases_say(base: Base) -> bool | None:
-    """True when every biased, oblong weight of the base is (in, out), False when none is."""
-    votes = set()
-    for name in base.checkpoint.names():
-        shape = base.shape(name)
-        bias = f"{name.removesuffix('.weight')}.bias"
-        if len(shape) == 2 and shape[0] != shape[1] and bias != name and bias in base.checkpoint:
-            length = base.shape(bias)[-1]
-            votes.add(length == shape[1] and length != shape[0])
-    return votes.pop() if len(votes) == 1 else None
+    return fan_in_fan_out if base.conv1d is None else base.conv1d

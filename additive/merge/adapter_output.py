@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.deltas.model import Experts, LowRank
+from torch import Tensor
+
+from additive.deltas.model import Delta, Experts, LowRank
 from additive.deltas.norms import delta_norm
 from additive.deltas.source import DeltaSource
 from additive.errors import CompatibilityError, UsageError
@@ -24,10 +26,8 @@ from additive.merge.sidefiles import write_json
 from additive.merge.stacks import Sources
 from additive.merge.survey import stack_of, survey_model
 from additive.merge.threads import each
-from additive.tensors.leaves import leaves_of
-from additive.tensors.reader import open_file
-from additive.tensors.writer import write_file
-from additive.types.digests import TensorLeaf, weights_digest
+from additive.tensors.writer import SYNC_BYTES, LayoutWriter, bytes_of, layout_of
+from additive.types.digests import TensorLeaf, digest_bytes, weights_digest
 
 FILE = "adapter_model.safetensors"
 
@@ -68,20 +68,19 @@ def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
         )
 
 
-def write_adapter(plan: Plan, opened: Sources, out: Path, workers: int) -> MergeReport:
+def write_adapter(
+    plan: Plan, opened: Sources, out: Path, workers: int, sync_bytes: int = SYNC_BYTES
+) -> MergeReport:
     """Write adapter_model.safetensors (float32) and adapter_config.json into `out`."""
     recipe = plan.recipe
     conclusion = survey_model(recipe, opened, workers)
     names = _merged(recipe, opened)
-    made = each(lambda name: _factors(recipe, opened, name, conclusion), names, workers)
-    found = dict(zip(names, made, strict=True))
-    placed = place(opened, {name: one.delta for name, one in found.items()})
+    made = each(lambda name: _module(recipe, opened, name, conclusion), names, workers)
+    modules = dict(zip(names, made, strict=True))
+    placed = place(opened, {name: one.delta for name, one in modules.items()})
     tensors = {key: tensor for each_place in placed for key, tensor in each_place.tensors.items()}
-    write_file(out / FILE, tensors, {"format": "pt"})
+    leaves = _write(out / FILE, tensors, workers, sync_bytes)
     write_json(out / "adapter_config.json", adapter_config(placed, plan.base_id))
-    with open_file(out / FILE) as written:
-        leaves = leaves_of(written)
-    modules = {n: _Module(delta_norm(one.delta), one.energy) for n, one in found.items()}
     return _report(leaves, modules, sum(tensor.nbytes for tensor in tensors.values()), recipe)
 
 
@@ -89,10 +88,31 @@ def _merged(recipe: Recipe, opened: Sources) -> list[str]:
     return [name for name in opened.parameters() if recipe.part(name).method is not None]
 
 
-@dataclass(frozen=True)
-class _Module:
-    """Of what was written for one parameter: its norm, and the share of ‖Δ‖² that is in it."""
+def _write(
+    path: Path, tensors: Mapping[str, Tensor], workers: int, sync_bytes: int
+) -> tuple[TensorLeaf, ...]:
+    """Hash and write tensors in threads, while the disk takes what has been written."""
+    layout = layout_of(tensors)
+    with LayoutWriter(path, layout, {"format": "pt"}) as writer:
 
+        def leaf(entry: tuple[str, str, tuple[int, ...]]) -> TensorLeaf:
+            name, dtype, shape = entry
+            data = bytes_of(tensors[name])
+            writer.write(name, 0, data)
+            return TensorLeaf(name, dtype, shape, digest_bytes(data))
+
+        leaves = []
+        for each_leaf in each(leaf, layout, workers):
+            leaves.append(each_leaf)
+            writer.flush(sync_bytes)
+        return tuple(leaves)
+
+
+@dataclass(frozen=True, eq=False)
+class _Module:
+    """What is written for one parameter, its norm, and the share of ‖Δ‖² that is in it."""
+
+    delta: LowRank | Experts
     norm: float
     energy: float
 
@@ -122,18 +142,22 @@ def _report(
     )
 
 
-def _factors(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> Compressed:
+def _module(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> _Module:
     delta = merged_part(recipe.part(name), stack_of(recipe, opened, name, conclusion))
-    if recipe.rank is not None:
-        cut = compress(delta, recipe.rank)
-        return Compressed(_on_cpu(cut.delta), cut.energy)
+    cut = _factors(delta, name) if recipe.rank is None else compress(delta, recipe.rank)
+    unscaled = _unscaled(cut.delta)
+    return _Module(unscaled, delta_norm(unscaled), cut.energy)
+
+
+def _factors(delta: Delta, name: str) -> Compressed:
     if not isinstance(delta, LowRank | Experts):
         raise CompatibilityError(
             f"{name} is not low-rank after the merge", help="use --output checkpoint"
         )
-    kind = type(delta)
-    return Compressed(_on_cpu(kind(delta.B * delta.scale, delta.A)), 1.0)
+    return Compressed(delta, 1.0)
 
 
-def _on_cpu(delta: LowRank | Experts) -> LowRank | Experts:
-    return type(delta)(delta.B.cpu(), delta.A.cpu(), delta.scale)
+def _unscaled(delta: LowRank | Experts) -> LowRank | Experts:
+    """The same with scale 1, on the processor."""
+    B = delta.B if delta.scale == 1.0 else delta.B * delta.scale
+    return type(delta)(B.cpu(), delta.A.cpu())

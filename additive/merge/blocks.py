@@ -17,7 +17,7 @@ from additive.merge.recipe import Recipe
 from additive.merge.report import Written
 from additive.merge.stack import DeltaStack
 from additive.tensors.dtypes import ITEM_BYTES, torch_dtype
-from additive.tensors.writer import LayoutWriter
+from additive.tensors.writer import LayoutWriter, bytes_of
 from additive.types.digests import TensorLeaf
 
 _COPY_BLOCK = 1 << 23
@@ -56,7 +56,7 @@ def write_landed(
     delta_square = lost_square = 0.0
     width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
     for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
-        data = landing.values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        data = bytes_of(landing.values)
         digest.update(data)
         writer.write_at(tensor.name, landing.start * width, data)
         delta_square += landing.delta_square

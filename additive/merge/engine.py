@@ -23,11 +23,9 @@ from additive.merge.sidefiles import write_index, write_side_files
 from additive.merge.stacks import Sources
 from additive.merge.survey import stack_of, survey_model
 from additive.merge.threads import each, worker_count
-from additive.tensors.writer import LayoutWriter
+from additive.tensors.writer import SYNC_BYTES, LayoutWriter
 from additive.types.digests import Digest, TensorLeaf
 from additive.types.progress import Listener, Progress, silent
-
-SYNC_BYTES = 1 << 28
 
 
 def execute(
@@ -42,7 +40,7 @@ def execute(
 
     base_leaves  known leaves of the base, so that copied tensors need not be hashed
     workers      parameters at once; the result does not depend on it
-    sync_bytes   how much may wait to be forced to disk while the workers compute
+    sync_bytes   how much of a file may wait to be forced to disk while the workers compute
 
     Raises: IntegrityError for NaN or infinity in a source (before anything is written) or in a
     result, ResourceError when the disk is full. Whatever was written then is for the caller to
@@ -53,7 +51,7 @@ def execute(
     try:
         check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
         if plan.recipe.output == "adapter":
-            return write_adapter(plan, opened, out, workers)
+            return write_adapter(plan, opened, out, workers, sync_bytes)
         return _Run(plan, opened, out, progress, base_leaves, workers, sync_bytes).checkpoint()
     finally:
         opened.close()
@@ -92,13 +90,15 @@ class _Run:
     def checkpoint(self) -> MergeReport:
         conclusion = survey_model(self.plan.recipe, self.opened, self.workers, self.progress)
         written: list[Written] = []
-        unsynced = 0
+        done = 0
         with ExitStack() as stack:
             writers = {shard: stack.enter_context(writer) for shard, writer in self._writers()}
-            for result in each(self._work(writers, conclusion), self.plan.tensors, self.workers):
+            results = each(self._work(writers, conclusion), self.plan.tensors, self.workers)
+            for tensor, result in zip(self.plan.tensors, results, strict=True):
                 written.append(result)
-                self._tell(written)
-                unsynced = self._sync(writers, len(written), unsynced)
+                done += tensor.nbytes
+                self._tell(tensor, done)
+                writers[tensor.shard].flush(self.sync_bytes)
         write_index(self.plan.tensors, self.out)
         write_side_files(self.plan, self.out)
         return summarise(written, self.plan.written)
@@ -132,20 +132,6 @@ class _Run:
 
         return work
 
-    def _sync(self, writers: Mapping[str, LayoutWriter], done: int, unsynced: int) -> int:
-        """Bytes that are not on disk yet, after the last of `done` tensors: the disk works while
-        the workers compute, else all of it waits for the end.
-        """
-        tensor = self.plan.tensors[done - 1]
-        unsynced += tensor.nbytes
-        if unsynced < self.sync_bytes:
-            return unsynced
-        writers[tensor.shard].flush()
-        return 0
-
-    def _tell(self, written: Sequence[Written]) -> None:
-        tensor = self.plan.tensors[len(written) - 1]
-        done = sum(t.nbytes for t in self.plan.tensors[: len(written)])
-        total = self.plan.written
+    def _tell(self, tensor: PlannedTensor, done: int) -> None:
         text = f"{tensor.action} {tensor.name}"
-        self.progress(Progress("merge", text, done, total, unit="byte"))
+        self.progress(Progress("merge", text, done, self.plan.written, unit="byte"))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 Layout = Sequence[tuple[str, str, tuple[int, ...]]]
+# So many bytes may wait to be forced to disk while others are computed.
+SYNC_BYTES = 1 << 28
 
 
 def write_file(
@@ -35,11 +37,15 @@ def write_file(
     Raises: ResourceError when the disk is full or fails, CompatibilityError for a dtype outside the
     format.
     """
-    layout = [(name, name_of(t.dtype), tuple(t.shape)) for name, t in tensors.items()]
-    layout.sort(key=lambda entry: (-_PRECEDENCE[entry[1]], entry[0]))
-    with LayoutWriter(path, layout, metadata) as writer:
-        for name, _, _ in layout:
+    with LayoutWriter(path, layout_of(tensors), metadata) as writer:
+        for name in writer.infos:
             writer.write(name, 0, tensors[name])
+
+
+def layout_of(tensors: Mapping[str, torch.Tensor]) -> Layout:
+    """The order in which the library lays tensors out in a file: wide types first, then by name."""
+    layout = [(name, name_of(t.dtype), tuple(t.shape)) for name, t in tensors.items()]
+    return sorted(layout, key=lambda entry: (-_PRECEDENCE[entry[1]], entry[0]))
 
 
 class LayoutWriter:
@@ -64,6 +70,7 @@ class LayoutWriter:
         self._part = path.with_name(f".{path.name}.part")
         self._data_start = len(header)
         self._covered: dict[str, list[tuple[int, int]]] = {name: [] for name in self.infos}
+        self._unsynced = 0
         self._lock = Lock()
         with disk_errors(self._part):
             self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -97,12 +104,15 @@ class LayoutWriter:
         with disk_errors(self._part):
             write_all(self._descriptor, data, self._data_start + info.start + offset)
 
-    def flush(self) -> None:
-        """Force to disk what has been written, while others go on writing; `close` has less to do
-        then.
+    def flush(self, waiting: int = SYNC_BYTES) -> None:
+        """Force to disk what has been written where so many bytes wait for it, while others go on
+        writing; `close` has less to do then.
 
         Raises: ResourceError when the disk fails.
         """
+        if self._unsynced < waiting:
+            return
+        self._unsynced = 0
         with disk_errors(self._part):
             os.fsync(self._descriptor)
 
@@ -163,6 +173,7 @@ class LayoutWriter:
                 where=str(self.path),
             )
         with self._lock:
+            self._unsynced += stop - start
             if start < stop and not _insert(self._covered[info.name], start, stop):
                 raise UsageError(
                     f"bytes {start}:{stop} of tensor {info.name!r} were written before",
@@ -186,8 +197,6 @@ def _insert(covered: list[tuple[int, int]], start: int, stop: int) -> bool:
 
 
 def _payload(info: TensorInfo, tensor: torch.Tensor) -> memoryview:
-    import torch
-
     if name_of(tensor.dtype) != info.dtype:
         raise UsageError(
             f"rows of {info.name!r} are {name_of(tensor.dtype)} when they should be {info.dtype}"
@@ -196,6 +205,13 @@ def _payload(info: TensorInfo, tensor: torch.Tensor) -> memoryview:
         raise UsageError(
             f"rows of {info.name!r} have shape {list(tensor.shape)} when it is {list(info.shape)}"
         )
+    return bytes_of(tensor)
+
+
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """A tensor's bytes as a file holds them."""
+    import torch
+
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
