@@ -110,7 +110,7 @@ CANDIDATES = tuple(PORTFOLIO)[2:]
 
 # What the plots of growth show: numbers of LoRAs, and the shapes between which parameters grow.
 COUNTS = (1, 2, 4, 8, 32, 64)
-GROWN = ("135m", "640mb", "1b")
+GROWN = ("135m", "640mb", "1b", "7b")
 
 
 def count_job(count: int) -> Job:

@@ -34,7 +34,7 @@ def main() -> None:
     machine = kept(given.work, "machine", _machine)
     print(machine["said"], flush=True)
     shapes = given.shape or ["135m"]
-    for shape in [*shapes, *(s for s in GROWN if given.growth and s not in shapes)]:
+    for shape in [*shapes, *(_between(shapes, given.work) if given.growth else ())]:
         inputs = Inputs(shape, given.work.absolute() / shape)
         jobs = _jobs(shape in shapes, given)
         _ours(inputs, machine, jobs, given)
@@ -48,12 +48,22 @@ def main() -> None:
         shutil.rmtree(given.work)
 
 
+def _between(shapes: Sequence[str], work: Path) -> list[str]:
+    """The other shapes of the plots, as far as the disk has room for a base and two outputs."""
+    work.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(work).free / 1e9
+    needed = {s: 6e-9 * Inputs(s, work).parameters for s in GROWN if s not in shapes}
+    for shape in (shape for shape, size in needed.items() if size > free):
+        print(f"{shape} is left out: {free:.0f} GB are free when it needs {needed[shape]:.0f}")
+    return [shape for shape, size in needed.items() if size <= free]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", action="append", choices=["tiny", "135m", "640mb", "1b"])
+    parser.add_argument("--shape", action="append", choices=["tiny", *GROWN])
     parser.add_argument("--only", default="", help="jobs whose title has this text")
     parser.add_argument("--mergekit", action="store_true", help="mergekit's jobs beside ours")
-    parser.add_argument("--growth", action="store_true", help="1 to 64 LoRAs, and one more shape")
+    parser.add_argument("--growth", action="store_true", help="1 to 64 LoRAs, and more shapes")
     parser.add_argument("--profile", action="store_true", help="the stages of every job")
     parser.add_argument("--work", type=Path, default=Path(".bench-merge"), help="models and rows")
     parser.add_argument("--keep", action="store_true", help="keep that folder in the end")
