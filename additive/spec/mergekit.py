@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from additive.spec.model import Spec, Text, should, wrong
 from additive.spec.nodes import Located, Node, Path
@@ -40,12 +40,24 @@ def _span(value: Any) -> Any:
     return value
 
 
+def _settings(value: Any) -> Any:
+    """A block of parameters; an empty one, whose lines are comments, says none."""
+    if value is None:
+        return _NOTHING
+    if not isinstance(value, Mapping | Located):
+        raise should("a mapping of the method's parameters")
+    return value
+
+
+Settings = Annotated[Located, BeforeValidator(_settings)]
+
+
 class KitModelSpec(Spec):
     """A model of the merge with its own parameters."""
 
     model: Text
     """A specialist, a directory, a Hub id, or base+adapter."""
-    parameters: Located = _NOTHING
+    parameters: Settings = _NOTHING
     """The method's parameters for this model."""
 
 
@@ -65,7 +77,7 @@ class KitSliceSpec(Spec):
     """Where they come from; each range is equally long."""
     base_model: Text | None = None
     """The base of these layers; the file's when not given."""
-    parameters: Located = _NOTHING
+    parameters: Settings = _NOTHING
     """The method's parameters for these layers."""
 
     @model_validator(mode="after")
@@ -97,7 +109,7 @@ class MergekitSpec(Spec):
     """Whole models to merge."""
     slices: Annotated[tuple[KitSliceSpec, ...], Field(min_length=1)] | None = None
     """The output, slice by slice."""
-    parameters: Located = _NOTHING
+    parameters: Settings = _NOTHING
     """The method's parameters for everything."""
     dtype: KitDtype | None = None
     """Numbers of the output, when `out_dtype` is not given; sums are always float32."""

@@ -19,6 +19,7 @@ from additive.workflows.merging import rounding_advice
 from additive.workflows.requests import MergeOptions, resolve_specialist
 from additive.workspace import Workspace
 from additive.workspace.models import find_model, is_base
+from additive.workspace.recipes import recipe_meant
 
 if TYPE_CHECKING:
     from additive.merge.kit.plan import KitPlan, KitRecipe
@@ -50,15 +51,12 @@ class _Found:
 
 
 def mergekit_name(workspace: Workspace, names: Sequence[str]) -> str | None:
-    """The recipe that is meant when it is a mergekit file, None for everything else."""
-    if len(names) != 1:
-        return None
-    text = names[0]
-    named = Path(text).stem if text.endswith((".yaml", ".yml")) else text
-    if named == text and text in workspace.domain_names():
-        return None
-    known = named in workspace.recipe_names()
-    return named if known and workspace.is_mergekit(named) else None
+    """The recipe that is meant when it is a mergekit file, None for everything else.
+
+    Raises: as `recipe_meant`.
+    """
+    named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
+    return named if named is not None and workspace.is_mergekit(named) else None
 
 
 def request_mergekit(
@@ -184,13 +182,14 @@ def _check_options(options: MergeOptions) -> None:
         "--before": options.before,
         "--after": options.after,
         "--rule": options.rules,
+        "--default-rules or --no-default-rules": options.default_rules,
     }
     if options.device != "cpu":
         raise UsageError(
             f"--device is {options.device} when mergekit's methods run on the processor here",
             help="leave --device out",
         )
-    given = next((option for option, value in said.items() if value), None)
+    given = next((option for option, value in said.items() if value not in (None, (), {})), None)
     if given is not None:
         raise UsageError(
             f"{given} is given when a mergekit file says that itself", help="change the file"
@@ -200,10 +199,14 @@ def _check_options(options: MergeOptions) -> None:
 def _check_base(workspace: Workspace, spec: MergekitSpec, file: Located) -> None:
     for text, path in spec.bases():
         if not is_base(workspace, text):
+            under, plus, _ = text.partition("+")
             raise CompatibilityError(
                 f"{path[-1]} is {text!r} when the workspace's base is {workspace.base.id!r}",
                 where=str(file.position(*path)),
-                help="merge in a workspace of that base: additive init DIR --base " + text,
+                help="a base with an adapter on it is another base: merge the two first, and make"
+                " a workspace on the result (additive init DIR --base MERGED)"
+                if plus and is_base(workspace, under)
+                else "merge in a workspace of that base: additive init DIR --base " + text,
             )
 
 

@@ -25,6 +25,7 @@ from additive.types.references import check_name, each_once, merge_name, parse_r
 from additive.workflows.methods import requested_method
 from additive.workflows.prompts import training_prompts
 from additive.workspace import Workspace
+from additive.workspace.recipes import recipe_meant
 
 REQUEST_VERSION = 1
 NO_ROWS = (
@@ -216,13 +217,9 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
 
 
 def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
-    if len(names) == 1:
-        named = Path(names[0]).stem if names[0].endswith((".yaml", ".yml")) else names[0]
-        is_path, is_domain = named != names[0], named in workspace.domain_names()
-        if named in workspace.recipe_names() and (is_path or not is_domain):
-            return workspace.recipe(named)
-        if named != names[0]:
-            raise UnknownName("recipe", named, workspace.recipe_names())
+    named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
+    if named is not None:
+        return workspace.recipe(named)
     defaults = workspace.spec.merge
     return RecipeSpec.model_validate(
         {
@@ -284,10 +281,8 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
 def _nobody_chose(workspace: Workspace, names: Sequence[str], options: MergeOptions) -> bool:
     """Whether the scale is the built-in default: no option, recipe or additive.yaml says it."""
     said = "scale" in workspace.spec.merge.model_fields_set
-    named = len(names) == 1 and (
-        names[0].endswith((".yaml", ".yml")) or names[0] in workspace.recipe_names()
-    )
-    return options.scale is None and not said and not named
+    named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
+    return options.scale is None and not said and named is None
 
 
 def _validation(workspace: Workspace, sources: Sequence[RequestedSource]) -> dict[str, str]:

@@ -126,6 +126,12 @@ def test_a_foreign_base_and_a_missing_model_are_refused_at_their_place(workspace
         CompatibilityError, match=r"merges/bad.yaml:2:13: base_model is 'org/other'"
     ):
         request_mergekit(workspace, "bad", MergeOptions(), base)
+    adapted = f"{workspace.base.id}+saves/lora"
+    text = f"merge_method: linear\nbase_model: {adapted}\nmodels: [{{model: math}}]\n"
+    write(workspace, "bad", text)
+    with pytest.raises(CompatibilityError, match=r"merges/bad.yaml:2:13: base_model") as caught:
+        request_mergekit(workspace, "bad", MergeOptions(), base)
+    assert "with an adapter on it is another base" in str(caught.value.help)
     write(workspace, "bad", "merge_method: linear\nmodels: [{model: maths}]\n")
     with pytest.raises(SpecError, match=r"merges/bad.yaml:2:18: model is 'maths' when it should"):
         request_mergekit(workspace, "bad", MergeOptions(), base)
@@ -138,6 +144,8 @@ def test_a_foreign_base_and_a_missing_model_are_refused_at_their_place(workspace
         ("method", "ties", "--method"),
         ("weights", {"math": 0.5}, "--weight"),
         ("scale", 0.5, "--scale"),
+        ("scale", 0.0, "--scale"),
+        ("default_rules", False, "--default-rules or --no-default-rules"),
         ("parameters", {"density": 0.5}, "--set"),
         ("output", "adapter", "--output"),
         ("dtype", "float32", "--dtype"),

@@ -115,6 +115,7 @@ def _sliced(
     inside = [name[len(f"{stack}0") :] for name in first]
     last_layer = max(i for i, name in enumerate(names) if layer_of(name) is not None)
     outside = [(i, name) for i, name in enumerate(names) if layer_of(name) is None]
+    _check_ends(pieces, file, [name for _, name in outside if name in after])
     for _, name in [pair for pair in outside if pair[0] < last_layer]:
         yield _loose(name, pieces[-1 if name in after else 0])
     yield from _layers(pieces, stack, inside)
@@ -159,6 +160,20 @@ def _check_alike(names: Sequence[str], file: Located, stack: str) -> None:
         raise file.error(
             f"slices move layers when layer {odd} of the base has other tensors than layer 0",
             "slices",
+        )
+
+
+def _check_ends(pieces: Sequence[_Piece], file: Located, after: Sequence[str]) -> None:
+    """Of the last slice's models mergekit gives the last norm and the head only as many as the
+    first slice has, and says nothing: nobody can have meant that.
+    """
+    first, last = len(pieces[0].models), len(pieces[-1].models)
+    if after and last > first:
+        raise file.error(
+            f"sources of the last slice are {last} when the first slice has {first}: mergekit would"
+            f" leave the others out of {after[0]}",
+            *("slices", len(pieces) - 1, "sources"),
+            help="give the first slice as many sources, with weight 0 where one should not count",
         )
 
 

@@ -6,6 +6,7 @@ to a tensor, and what a gradient is worth there, is mergekit's own rule, called 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +73,6 @@ def check_settings(method: Any, blocks: Iterable[Located]) -> None:
 
 def _faults(method: Any, block: Located) -> Iterable[str]:
     name, known = method.spec.name, {parameter.name for parameter in method.spec.parameters}
-    if not isinstance(block.value, dict):
-        yield block.fault("parameters should be a mapping")
-        return
     for key, value in block.value.items():
         if key not in known:
             hint = did_you_mean(key, known)
@@ -95,7 +93,8 @@ def resolve(
 
     place  where the tensor's layer lies in its slice, 0 for the first and 1 for the last
 
-    Raises: SpecError for a value of the wrong type and for a required parameter that nobody says.
+    Raises: SpecError for a value of the wrong type or that is not finite, and for a required
+    parameter that nobody says.
     """
     of_inputs: dict[str, dict[str, Any]] = {}
     shared: dict[str, Any] = {}
@@ -126,6 +125,10 @@ def _value(parameter: Any, scopes: Scopes, model: str | None, tensor: str, place
                 f"{parameter.name} is {block.value[parameter.name]!r} when it should be a {kind}",
                 parameter.name,
             ) from None
+        if isinstance(found, float) and not math.isfinite(found):
+            raise block.error(
+                f"{parameter.name} is {found} when it should be a finite number", parameter.name
+            )
         if found is not None:
             return found
     if parameter.required:

@@ -1,0 +1,44 @@
+"""Which recipe a word of the command line means."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from additive.errors import UnknownName, UsageError
+from additive.workspace.place import Workspace
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def recipe_meant(workspace: Workspace, text: str) -> str | None:
+    """The recipe that a name or a file means; None where the text names no recipe.
+
+    A domain's name means the domain; its recipe is meant by `merges/NAME.yaml`.
+
+    Raises: UnknownName for a file that is not there; UsageError for one that is no recipe of this
+    workspace, since another file of its name may be.
+    """
+    if not text.endswith(_SUFFIXES):
+        known = text in workspace.recipe_names() and text not in workspace.domain_names()
+        return text if known else None
+    path = Path(text)
+    own = workspace.root / "merges" / f"{path.stem}.yaml"
+    there = [place for place in (Path.cwd() / path, workspace.root / path) if place.is_file()]
+    if there and own.resolve() not in [place.resolve() for place in there]:
+        raise _outside(text, path)
+    if path.stem in workspace.recipe_names() and (there or path.name == text):
+        return path.stem
+    if there:
+        raise _outside(text, path)
+    raise UnknownName("recipe", path.stem, workspace.recipe_names())
+
+
+def _outside(text: str, path: Path) -> UsageError:
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_") or "release"
+    return UsageError(
+        f"file is {text} when a recipe should be merges/NAME.yaml of the workspace, NAME of"
+        " lower-case letters, digits, '-' and '_'",
+        help=f"cp {shlex.quote(text)} merges/{name}.yaml, then additive merge merges/{name}.yaml",
+    )
