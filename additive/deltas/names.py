@@ -9,6 +9,18 @@ from additive.errors import CompatibilityError, did_you_mean
 _RENAMED = (("mlp", "block_sparse_moe"),)
 
 
+def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a parameter maps inputs to outputs, so that spectra say something about it.
+
+    A bias of two dimensions is a stack of vectors, one per expert (`experts.down_proj_bias`) or
+    head. Shapes do not tell the two apart; the name does, whose last part ends with `bias`.
+
+    >>> is_matrix("mlp.down_proj.weight", (8, 4)), is_matrix("mlp.experts.down_proj_bias", (8, 4))
+    (True, False)
+    """
+    return len(shape) == 2 and not name.endswith("bias")
+
+
 def resolve(name: str, base: Base, where: str) -> str:
     """The base's name of a parameter that an adapter or a fine-tune calls `name`; see `find`.
 

@@ -45,7 +45,7 @@ def _composed(
     after: Sequence[Any],
     scale: float,
 ) -> Delta:
-    if len(stack.shape) != 2 or not (before or after):
+    if not stack.is_matrix or not (before or after):
         return merged_delta(method, stack, scale)
     merge_core = getattr(method, "merge_core", None)
     if merge_core is not None:
@@ -63,7 +63,7 @@ def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     if experts:
         made = [calibrated(part, expert).deltas for expert in experts]
         return replace(stack, deltas=tuple(map(experts_of, zip(*made, strict=True))))
-    if len(stack.shape) != 2 or not before:
+    if not stack.is_matrix or not before:
         return stack
     core = _stepped(core_of(stack), before)
     return replace(stack, deltas=tuple(core.lift(m, stack.shape) for m in core.matrices))

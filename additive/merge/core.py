@@ -156,7 +156,7 @@ def in_core(stack: DeltaStack, merge: Callable[[Core], Tensor], *, sums: bool = 
     experts = stack.experts()
     if experts:
         return experts_of([in_core(expert, merge, sums=sums) for expert in experts])
-    if len(stack.shape) != 2:
+    if not stack.is_matrix:
         shares = [weight / (1 if sums else stack.count) for weight in stack.weights]
         return combine(list(zip(shares, stack.deltas, strict=True)))
     core = core_of(stack)

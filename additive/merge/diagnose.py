@@ -108,7 +108,7 @@ def _measure(
     stack: DeltaStack, positions: Sequence[int], count: int, known: Triangles | None
 ) -> tuple[Measures, Triangles | None]:
     low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
-    if len(stack.shape) != 2 or len(low) < len(stack.deltas):
+    if not stack.is_matrix or len(low) < len(stack.deltas):
         return _on_tiles(stack, positions, count), None
     triangles = known if known and known.fit(low) else triangles_of(low)
     return _on_factors(stack, spectra(low, triangles), positions, count), triangles

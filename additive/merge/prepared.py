@@ -123,7 +123,7 @@ def _decompose(
 
 
 def _is_low_rank(stack: DeltaStack) -> bool:
-    return len(stack.shape) == 2 and all(isinstance(delta, LowRank) for delta in stack.deltas)
+    return stack.is_matrix and all(isinstance(delta, LowRank) for delta in stack.deltas)
 
 
 def _parts(name: str, core: Core) -> list[tuple[str, Tensor]]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from torch import Tensor
 
 from additive.deltas.model import Delta, Experts
+from additive.deltas.names import is_matrix
 from additive.deltas.tiles import matrix_shape, tiles
 from additive.merge.draws import Draws
 
@@ -53,6 +54,11 @@ class DeltaStack:
     def shape(self) -> tuple[int, ...]:
         """The parameter's shape; (rows, columns) for a block."""
         return tuple(self.base.shape)
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the parameter maps inputs to outputs: two dimensions, and no biases of experts."""
+        return is_matrix(self.name, self.shape)
 
     def rows(self, start: int, stop: int) -> DeltaStack:
         """The block of rows [start, stop) of the matrix view."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from additive.deltas.base import Base
+from additive.deltas.names import is_matrix
 from additive.deltas.placed import placed
 from additive.deltas.source import DeltaSource
 from additive.errors import CompatibilityError, UsageError
@@ -76,7 +77,7 @@ class Sources:
         """Whether it is a matrix, or fused experts of each of which every source has factors."""
         targets = [self.sources[i].target(self.owned[i][name]) for i in self.touching(name)]
         fused = all(target and target.slot and target.slot.experts > 1 for target in targets)
-        return len(self.base.shape(name)) == 2 or fused
+        return is_matrix(name, self.base.shape(name)) or fused
 
     def orientation(self, name: str) -> str | None:
         """How a parameter lies in its module, as PEFT sees it; None where no source has factors."""

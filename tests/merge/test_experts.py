@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from additive.deltas.model import Experts, LowRank
+from additive.deltas.model import Dense, Experts, LowRank
 from additive.merge.building import build_method, build_step
 from additive.merge.compose import calibrated, merged_part
+from additive.merge.diagnose import diagnose
 from additive.merge.plan import plan
+from additive.merge.prepared import prepare
 from additive.merge.recipe import Part
 from additive.merge.stack import DeltaStack
 from additive.testing import random_stack
@@ -87,6 +89,40 @@ def test_the_random_numbers_of_an_expert_are_those_of_its_rows(fused):
         assert torch.equal(expert.uniform(fused.sources[0]), whole[index])
 
 
+@pytest.fixture
+def biases() -> DeltaStack:
+    """Two sources that trained the biases of three experts: one directly, one by factors."""
+    stack = random_stack((EXPERTS, COLUMNS), 2, seed=5)
+    deltas = (Dense(stack.deltas[0].dense()), stack.deltas[1])
+    return replace(stack, name="mlp.experts.down_proj_bias", deltas=deltas)
+
+
+@pytest.mark.parametrize("steps", [{}, *STEPPED])
+@pytest.mark.parametrize("method", SPECTRAL)
+def test_biases_of_experts_are_vectors(biases, method, steps):
+    """Of the shape of a matrix, and none: no spectrum, and steps leave them alone."""
+    sums = getattr(build_method(method), "sums_orthogonal", False)
+    shares = [weight / (1 if sums else 2) for weight in biases.weights]
+    terms = zip(shares, biases.deltas, strict=True)
+    expected = sum((share * delta.dense() for share, delta in terms), torch.zeros(biases.shape))
+    made = part(method, **steps)
+    torch.testing.assert_close(merged_part(made, biases).dense(), 0.8 * expected)
+    assert calibrated(made, biases) is biases
+    matrix = replace(biases, name="mlp.experts.down_proj.weight")
+    assert not torch.allclose(merged_part(made, matrix).dense(), 0.8 * expected)
+
+
+def test_factors_on_biases_of_experts_are_no_candidates_core(tmp_path):
+    family, settings, config = KINDS["stacked experts and their biases"]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    chosen = [source(tiny.save_adapter(tmp_path / f"{s}", base, seed=s, **config)) for s in (1, 2)]
+    name = next(name for name in tiny.load(base).state_dict() if name.endswith("gate_up_proj_bias"))
+    with prepare(base, chosen) as prepared:
+        assert name in prepared.opened.parameters()
+        assert name not in prepared.cores
+        assert diagnose(prepared.opened).parameters[name].piled is None
+
+
 @pytest.mark.parametrize(
     ("method", "said"), [("svc", "averaged over all sources"), ("tsv_m", "summed")]
 )
@@ -101,7 +137,7 @@ def test_what_is_no_matrix_is_noted_with_what_is_done_to_it(tmp_path, method, sa
     (note,) = plan(recipe(lora, tuned, method=method), base).notes
     assert said in note and f"{method} is for matrices" in note
     start = tiny.load(base).state_dict()
-    beside = sum(tensor.dim() != 2 for tensor in start.values())
+    beside = sum(tensor.dim() != 2 or name.endswith("bias") for name, tensor in start.items())
     assert f": {beside} other parameters (" in note
     merge(tmp_path / "out", base, recipe(lora, tuned, method=method))
     merged, other = (tiny.load(tmp_path / n).state_dict() for n in ("out", "tuned"))
