@@ -90,6 +90,7 @@ def routes(rank: int) -> tuple[Route, ...]:
         _ours("ties", "ties", density=DENSITY),
         _ours("dare_linear", "sum", density=DENSITY),
         _ours("tsv_m", "–"),
+        _ours("swudi", "–"),  # what `auto` takes for plain LoRA
         _peft("cat", "sum"),
         _peft("svd", "sum", svd_rank=rank),
         _peft("linear", "sum"),
