@@ -17,7 +17,7 @@ from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
 from additive.merge.recipe import Recipe, check_sources
-from additive.merge.rules import beside_notes
+from additive.merge.rules import beside_notes, check_patterns
 from additive.merge.stacks import Sources, check_inputs, gather
 from additive.tensors.dtypes import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
@@ -126,6 +126,7 @@ def _plan(
     recipe: Recipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
 ) -> Plan:
     base = opened.base
+    check_patterns(recipe, base)
     touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
     _check_touched(touched, base, opened.sources)
     _check_methods(recipe, opened)
@@ -205,6 +206,11 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
                 where=by,
                 help="convert the base to bfloat16, float16 or float32 first",
             )
+    if not touched and any(source.parameters() for source in sources):
+        raise UsageError(
+            "rules keep the base's values of every parameter that a source trained",
+            help="leave one of these rules out",
+        )
     if not touched:
         raise CompatibilityError(
             "no source trained any parameter of this base", where=str(base.directory)

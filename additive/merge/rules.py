@@ -10,7 +10,10 @@ surprises. Methods that are sums need no rule, and mergekit's methods keep merge
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
+from additive.deltas.base import Base
+from additive.errors import UsageError
 from additive.merge.building import method_name
 from additive.merge.methods.arithmetic import Linear, TaskArithmetic
 from additive.merge.recipe import Recipe, Rule
@@ -35,6 +38,22 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     if getattr(method, "sums_orthogonal", False):
         return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
     return tuple(Rule(pattern, Linear()) for pattern in patterns)
+
+
+def check_patterns(recipe: Recipe, base: Base) -> None:
+    """Refuse a rule whose pattern matches no parameter of the base: it would decide nothing, in
+    silence. Default rules are for any model.
+
+    Raises: UsageError.
+    """
+    names = base.names()
+    for rule in recipe.rules:
+        known = rule.pattern in (*EMBEDDINGS, *HEADS, *NORMS)
+        if not known and not any(fnmatchcase(name, rule.pattern) for name in names):
+            raise UsageError(
+                f"rule {rule.pattern!r} matches no parameter of the base",
+                help=f"names are like {names[len(names) // 2]}; * stands for any text",
+            )
 
 
 def beside_notes(recipe: Recipe, opened: Sources) -> Iterable[str]:

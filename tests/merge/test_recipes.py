@@ -168,3 +168,20 @@ def test_balance_shrinks_the_long(world):
     assert all(0.9 < weights[s.name] <= 1.0 for s in sources)
     merge(tmp / "even", base, even)
     assert plan(even, base).digest != plan(made, base).digest
+
+
+def test_a_rule_that_can_match_nothing_is_refused(world):
+    """A mistyped pattern decides nothing; one that no source of this merge trained may stay."""
+    _, base, sources = world
+    rules = (Rule("*.up_porj.weight", None),)
+    with pytest.raises(UsageError, match=r"rule '\*.up_porj.weight' matches no parameter") as caught:
+        plan(replace(recipe(*sources), rules=rules), base)
+    assert "names are like" in str(caught.value.help)
+    untrained = (Rule("*.experts.weight", None), Rule("*wte.weight", build_method("linear")))
+    assert plan(replace(recipe(*sources), rules=untrained), base).ruled == (0, 0)
+
+
+def test_rules_that_keep_the_base_everywhere_are_refused(world):
+    _, base, sources = world
+    with pytest.raises(UsageError, match="rules keep the base's values of every parameter"):
+        plan(replace(recipe(*sources), rules=(Rule("*", None),)), base)
