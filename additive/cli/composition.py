@@ -9,6 +9,7 @@ lm_head.weight=base             a rule that keeps the base's values
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,9 @@ def parse_value(text: str) -> Any:
 
 def _scale(text: str) -> float:
     try:
-        return float(text)
+        scale = float(text)
     except ValueError:
-        raise UsageError(f"scale of --rule is {text!r} when it should be a number") from None
+        scale = math.nan
+    if not math.isfinite(scale):
+        raise UsageError(f"scale of --rule is {text!r} when it should be a finite number")
+    return scale

@@ -88,7 +88,7 @@ _SCALES = ("validation",)
     default=None,
     help="Average or sum embeddings, norms and heads under a method that is no sum (default).",
 )
-@click.option("--seed", type=int, help="Seed of methods that draw at random.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of methods that draw at random.")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

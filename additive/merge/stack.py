@@ -57,7 +57,7 @@ class DeltaStack:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether the parameter maps inputs to outputs: two dimensions, and no biases of experts."""
+        """Whether it maps inputs to outputs: two dimensions, and no biases of experts."""
         return is_matrix(self.name, self.shape)
 
     def rows(self, start: int, stop: int) -> DeltaStack:

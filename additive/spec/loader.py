@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic import Field as PydanticField
 
-from additive.errors import SpecError
+from additive.errors import SpecError, UsageError
 from additive.spec.faults import fault_lines
 from additive.spec.nodes import Located, Node
 from additive.spec.reading import parse_yaml, read_yaml
@@ -43,7 +43,8 @@ def loads(text: str, model: type[Model], *, name: str | None = None, shown: str 
 def build(block: Located, model: type[Model]) -> Model:
     """Build a frozen dataclass from a late-bound block, such as a merge method from its parameters.
 
-    Raises: SpecError with every fault, at the places where the parameters were written.
+    Raises: SpecError with every fault, at the places where the parameters were written; UsageError
+    of the dataclass itself, such as a value out of range, at the place of that parameter.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -52,7 +53,12 @@ def build(block: Located, model: type[Model]) -> Model:
     >>> build(Located.of({"density": 0.3}), Ties)
     Ties(density=0.3)
     """
-    return from_node(block.node, model)
+    try:
+        return from_node(block.node, model)
+    except UsageError as error:
+        named = [key for key in block.value if error.message.startswith(f"{key} ")]
+        error.where = error.where or str(block.position(*named[:1]))
+        raise
 
 
 def from_node(root: Node, model: type[Model], *, name: str | None = None) -> Model:

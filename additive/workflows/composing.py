@@ -34,7 +34,18 @@ def build_method(spec: MethodSpec) -> MergeMethod:
     from additive.merge.methods import METHODS
     from additive.spec.loader import build
 
-    return build(spec.parameters, METHODS.get(spec.name))
+    method = METHODS.get(spec.name)
+    if spec.name.startswith("mergekit/"):
+        _check_kit_parameters(spec)
+    return build(spec.parameters, method)
+
+
+def _check_kit_parameters(spec: MethodSpec) -> None:
+    """What mergekit has among the parameters and a recipe has beside them."""
+    ours = {"lambda": "the recipe's scale (--scale)", "weight": "a source's (--weight NAME=W)"}
+    for key, place in ours.items():
+        if key in spec.parameters.value:
+            raise spec.parameters.error(f"{key} is given when it should be {place}", key)
 
 
 def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Any, ...]:
@@ -97,8 +108,14 @@ def build_rules(request: MergeRequest, method: MergeMethod) -> tuple[Rule, ...]:
 def _rule(spec: RuleSpec) -> Rule:
     from additive.merge.recipe import Rule
 
-    method = None if spec.method.name == KEEP else build_method(spec.method)
-    return Rule(spec.match, method, spec.scale)
+    if spec.method.name != KEEP:
+        return Rule(spec.match, build_method(spec.method), spec.scale)
+    said = [*spec.method.parameters.value, *(["scale"] if spec.scale != 1.0 else [])]
+    if said:
+        raise spec.method.parameters.error(
+            f"{said[0]} is given when the rule {spec.match!r} keeps the base's values", said[0]
+        )
+    return Rule(spec.match, None, spec.scale)
 
 
 def requested_sources(

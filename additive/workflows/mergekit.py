@@ -12,14 +12,13 @@ from additive.artifacts.manifest import BaseIdentity, ManifestDraft, Parent
 from additive.errors import AdditiveError, CompatibilityError, UsageError
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, silent, under
-from additive.types.references import check_name
 from additive.workflows import provenance
 from additive.workflows.built import Built, build_once, find_merge
 from additive.workflows.merging import rounding_advice
 from additive.workflows.requests import MergeOptions, resolve_specialist
 from additive.workspace import Workspace
 from additive.workspace.models import find_model, is_base
-from additive.workspace.recipes import recipe_meant
+from additive.workspace.recipes import name_of_merge, recipe_meant
 
 if TYPE_CHECKING:
     from additive.merge.kit.plan import KitPlan, KitRecipe
@@ -75,7 +74,7 @@ def request_mergekit(
     found = {text: _find(workspace, text, file, path, base) for text, path in spec.mentions()}
     models = {text: one.source for text, one in found.items()}
     parents = {one.parent.digest: one.parent for one in found.values() if one.parent is not None}
-    asked = check_name(options.name, "merge") if options.name else name
+    asked = name_of_merge(workspace, name if options.name is None else options.name)
     return KitRequest(
         name=asked,
         base=base,

@@ -32,7 +32,7 @@ def requested_method(
 
     Raises: CompatibilityError, IntegrityError for an adapter whose configuration is refused.
     """
-    said = asked or written.name
+    said = written.name if asked is None else asked
     kept = written.parameters.value if said == written.name else {}
     if said != DEFAULT_METHOD:
         same = said == written.name and not parameters

@@ -21,11 +21,11 @@ from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RecipeSpec, RuleSpec
 from additive.types.digests import digest_file, short
-from additive.types.references import check_name, each_once, merge_name, parse_reference
+from additive.types.references import each_once, merge_name, parse_reference
 from additive.workflows.methods import requested_method
 from additive.workflows.prompts import training_prompts
 from additive.workspace import Workspace
-from additive.workspace.recipes import recipe_meant
+from additive.workspace.recipes import name_of_merge, recipe_meant
 
 REQUEST_VERSION = 1
 NO_ROWS = (
@@ -151,7 +151,7 @@ def request_merge(
     if _nobody_chose(workspace, names, options) and not _validation(workspace, ordered):
         scale, notes = 1.0, (*notes, NO_ROWS)
     return MergeRequest(
-        name=_name(recipe, sources, options.name),
+        name=_name(workspace, recipe, sources, options.name),
         base=base,
         sources=ordered,
         method=method,
@@ -254,11 +254,12 @@ def _sources(
     return sources
 
 
-def _name(recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None) -> str:
-    if asked is not None:
-        return check_name(asked, "merge")
-    if recipe.name:
-        return recipe.name
+def _name(
+    workspace: Workspace, recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None
+) -> str:
+    said = recipe.name if asked is None else asked
+    if said or asked is not None:
+        return name_of_merge(workspace, said)
     return merge_name(
         [source.artifact.name for source in sources],
         [source.artifact.digest for source in sources],

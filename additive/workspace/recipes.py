@@ -1,4 +1,4 @@
-"""Which recipe a word of the command line means."""
+"""Which recipe a word of the command line means, and what a merge may be called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from additive.errors import UnknownName, UsageError
+from additive.types.references import check_name
 from additive.workspace.place import Workspace
 
 _SUFFIXES = (".yaml", ".yml")
@@ -33,6 +34,21 @@ def recipe_meant(workspace: Workspace, text: str) -> str | None:
     if there:
         raise _outside(text, path)
     raise UnknownName("recipe", path.stem, workspace.recipe_names())
+
+
+def name_of_merge(workspace: Workspace, name: str) -> str:
+    """A name that a merge may take: no domain's and no specialist's, which it would hide.
+
+    Raises: UsageError.
+    """
+    check_name(name, "merge")
+    kinds = {version.manifest.kind for version in workspace.store.versions(name)}
+    if name in workspace.domain_names() or "specialist" in kinds:
+        raise UsageError(
+            f"merge name is {name!r} when it should not be that of a domain",
+            help=f"--name {name}-merged, or rename the recipe",
+        )
+    return name
 
 
 def _outside(text: str, path: Path) -> UsageError:
