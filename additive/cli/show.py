@@ -86,6 +86,8 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.norms:
         total = sum(norm * norm for norm in manifest.norms.values()) ** 0.5
         yield "delta norm", f"{total:.4g} over {len(manifest.norms)} parameters"
+    if manifest.times.get("rounded_away") is not None:
+        yield "rounded", f"{manifest.times['rounded_away']:.1%} of the delta was rounded away"
 
 
 def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:

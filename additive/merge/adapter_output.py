@@ -4,28 +4,31 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from additive.deltas.model import Delta, Experts, LowRank
 from additive.deltas.norms import delta_norm
 from additive.deltas.source import DeltaSource
-from additive.errors import CompatibilityError, UsageError
+from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.merge.adapter_places import adapter_config, check_places, place
 from additive.merge.building import method_name
 from additive.merge.compose import merged_part
-from additive.merge.compress import Compressed, compress
-from additive.merge.plan import Plan
+from additive.merge.compress import Compressed, compress, energy_kept
+from additive.merge.plan import DTYPES, Plan
 from additive.merge.recipe import Recipe
 from additive.merge.report import MergeReport
 from additive.merge.sidefiles import write_json
 from additive.merge.stacks import Sources
 from additive.merge.survey import stack_of, survey_model
 from additive.merge.threads import each
+from additive.tensors.dtypes import ITEM_BYTES, torch_dtype
 from additive.tensors.writer import SYNC_BYTES, LayoutWriter, bytes_of, layout_of
 from additive.types.digests import TensorLeaf, digest_bytes, weights_digest
 
@@ -68,20 +71,43 @@ def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
         )
 
 
+def adapter_bytes(recipe: Recipe, opened: Sources, touched: Iterable[str]) -> int:
+    """Bytes of the factors of a merge: those of the recipe's rank, or of all sources' side by
+    side.
+    """
+    item, numbers = ITEM_BYTES[DTYPES[recipe.dtype] or "F32"], 0
+    for name in touched:
+        *experts, rows, columns = opened.base.shape(name)
+        summed = sum(rank or 0 for rank in opened.ranks(name))
+        rank = min(recipe.rank, rows, columns) if recipe.rank else summed
+        numbers += math.prod(experts) * (rows + columns) * rank
+    return item * numbers
+
+
 def write_adapter(
     plan: Plan, opened: Sources, out: Path, workers: int, sync_bytes: int = SYNC_BYTES
 ) -> MergeReport:
-    """Write adapter_model.safetensors (float32) and adapter_config.json into `out`."""
+    """Write adapter_model.safetensors (float32, or the recipe's dtype) and adapter_config.json into
+    `out`.
+
+    Raises: IntegrityError for factors that are not finite in that dtype.
+    """
     recipe = plan.recipe
     conclusion = survey_model(recipe, opened, workers)
     names = _merged(recipe, opened)
     made = each(lambda name: _module(recipe, opened, name, conclusion), names, workers)
     modules = dict(zip(names, made, strict=True))
     placed = place(opened, {name: one.delta for name, one in modules.items()})
-    tensors = {key: tensor for each_place in placed for key, tensor in each_place.tensors.items()}
+    dtype = _dtype(recipe)
+    tensors = {key: tensor.to(dtype) for one in placed for key, tensor in one.tensors.items()}
     leaves = _write(out / FILE, tensors, workers, sync_bytes)
     write_json(out / "adapter_config.json", adapter_config(placed, plan.base_id))
-    return _report(leaves, modules, sum(tensor.nbytes for tensor in tensors.values()), recipe)
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    return _report(leaves, modules, opened.layers, size, recipe.rank)
+
+
+def _dtype(recipe: Recipe) -> torch.dtype:
+    return torch_dtype(DTYPES[recipe.dtype] or "F32")
 
 
 def _merged(recipe: Recipe, opened: Sources) -> list[str]:
@@ -110,43 +136,60 @@ def _write(
 
 @dataclass(frozen=True, eq=False)
 class _Module:
-    """What is written for one parameter, its norm, and the share of ‖Δ‖² that is in it."""
+    """What is written for one parameter: ‖Δ‖, what rounding the factors takes of it, and the share
+    of ‖Δ‖² that their rank kept.
+    """
 
     delta: LowRank | Experts
     norm: float
+    lost: float
     energy: float
 
 
 def _report(
-    leaves: tuple[TensorLeaf, ...], modules: Mapping[str, _Module], size: int, recipe: Recipe
+    leaves: tuple[TensorLeaf, ...],
+    modules: Mapping[str, _Module],
+    layers: Mapping[str, tuple[int, int]],
+    size: int,
+    rank: int | None,
 ) -> MergeReport:
-    whole = {name: m.norm / m.energy**0.5 if m.energy else 0.0 for name, m in modules.items()}
-    lost = {name: max(1.0 - m.energy, 0.0) ** 0.5 for name, m in modules.items()}
-    total = sum(norm**2 for norm in whole.values())
-    left_out = sum((lost[name] * norm) ** 2 for name, norm in whole.items())
-    notes = ()
-    if recipe.rank is not None:
-        least = min(modules, key=lambda name: modules[name].energy)
-        notes = (
-            f"rank {recipe.rank} keeps {1 - left_out / total if total else 1:.1%} of ‖Δ‖², least"
-            f" in {least}: {modules[least].energy:.1%}",
-        )
+    """What a rank leaves out is `energy`; only what a dtype takes of the factors is rounding."""
+    norms = {name: one.norm for name, one in modules.items()}
+    energy = {name: one.energy for name, one in modules.items()} if rank is not None else {}
+    total = math.hypot(*norms.values())
+    lost = math.hypot(*(one.lost for one in modules.values()))
     return MergeReport(
         leaves=leaves,
         weights=weights_digest(leaves),
-        rounded_away=(left_out / total) ** 0.5 if total else 0.0,
-        by_parameter=lost if recipe.rank is not None else {},
-        norms={name: module.norm for name, module in modules.items()},
+        rounded_away=lost / total if total else 0.0,
+        by_parameter={name: one.lost / one.norm for name, one in modules.items() if one.norm},
+        norms=norms,
         bytes_written=size,
-        notes=notes,
+        notes=(f"rank {rank} {energy_kept(norms, energy, layers)}",) if energy else (),
+        energy=energy,
     )
 
 
 def _module(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> _Module:
     delta = merged_part(recipe.part(name), stack_of(recipe, opened, name, conclusion))
     cut = _factors(delta, name) if recipe.rank is None else compress(delta, recipe.rank)
-    unscaled = _unscaled(cut.delta)
-    return _Module(unscaled, delta_norm(unscaled), cut.energy)
+    unscaled, dtype = _unscaled(cut.delta), _dtype(recipe)
+    norm, lost = delta_norm(unscaled), _lost(unscaled, dtype)
+    if not math.isfinite(norm + lost):
+        raise IntegrityError(
+            f"{name} is not finite after the merge when its factors should fit {dtype}",
+            help="lower --scale or the weights, or merge with --dtype float32 or bfloat16",
+        )
+    return _Module(unscaled, norm, lost, cut.energy)
+
+
+def _lost(delta: LowRank | Experts, dtype: torch.dtype) -> float:
+    """‖B̂Â − BA‖ of rounded factors, as the norm of one delta."""
+    if dtype == torch.float32:
+        return 0.0
+    B, A = delta.B.to(dtype).float(), delta.A.to(dtype).float()
+    apart = torch.cat([B, -delta.B], dim=-1), torch.cat([A, delta.A], dim=-2)
+    return delta_norm(type(delta)(*apart))
 
 
 def _factors(delta: Delta, name: str) -> Compressed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,3 +70,32 @@ def _triples(delta: Delta) -> tuple[Tensor, Tensor, Tensor]:
     matrix = delta.dense().double().reshape(matrix_shape(tuple(delta.shape)))
     U, sigma, Vh = torch.linalg.svd(matrix, full_matrices=False)
     return U, sigma, Vh.T
+
+
+def energy_kept(
+    norms: Mapping[str, float], energy: Mapping[str, float], layers: Mapping[str, tuple[int, int]]
+) -> str:
+    """The share of ‖Δ‖² that is left: over all, by layer, and where it is least.
+
+    norms   of what was kept, by parameter
+    energy  its share of the whole, by parameter
+    layers  (index, number of layers) of the parameters that lie in one
+
+    >>> energy_kept({"h.0.up": 1.0, "h.1.up": 1.0}, {"h.0.up": 0.5, "h.1.up": 1.0},
+    ...             {"h.0.up": (0, 2), "h.1.up": (1, 2)})
+    'keeps 66.7% of ‖Δ‖² (by layer: 0 50.0%, 1 100.0%), least in h.0.up: 50.0%'
+    """
+    names: dict[str, list[str]] = {}
+    for name in energy:
+        names.setdefault(str(layers[name][0]) if name in layers else "outside", []).append(name)
+    order = sorted(names, key=lambda layer: (not layer.isdigit(), layer.zfill(6)))
+    said = ", ".join(f"{layer} {_share(names[layer], norms, energy):.1%}" for layer in order)
+    least = min(energy, key=energy.__getitem__)
+    whole = _share(list(energy), norms, energy)
+    return f"keeps {whole:.1%} of ‖Δ‖² (by layer: {said}), least in {least}: {energy[least]:.1%}"
+
+
+def _share(names: Sequence[str], norms: Mapping[str, float], energy: Mapping[str, float]) -> float:
+    kept = sum(norms[name] ** 2 for name in names)
+    whole = sum(norms[name] ** 2 / energy[name] for name in names if energy[name])
+    return kept / whole if whole else 1.0

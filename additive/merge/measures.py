@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import LowRank
-from additive.merge.triangles import Triangles
+from additive.merge.triangles import Triangles, triangles_of
 
 _NEGLIGIBLE = 1e-10
 _STRONGEST = 10
@@ -144,10 +144,11 @@ class Spectra:
         return self.owner.T @ values @ self.owner
 
 
-def spectra(deltas: Sequence[LowRank], triangles: Triangles) -> Spectra:
-    """The singular triples of factors from their triangles, without forming a product of the
-    parameter's size.
+def spectra(deltas: Sequence[LowRank], triangles: Triangles | None = None) -> Spectra:
+    """The singular triples of factors from their triangles, computed where they are not given,
+    without forming a product of the parameter's size.
     """
+    triangles = triangles or triangles_of(deltas)
     cuts = [delta.rank for delta in deltas]
     triples = [
         _triples(delta.scale * upper_B, upper_A)

@@ -57,7 +57,8 @@ class PlannedTensor:
 class Plan:
     """A checked merge.
 
-    tensors  of the output, in the base's order
+    tensors  of a checkpoint, in the base's order; none of an adapter
+    merged   how many parameters are computed from sources
     untied   heads that a source trained apart from the embedding they are tied to
     ruled    how many parameters each of the recipe's rules decides
     read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
@@ -74,6 +75,7 @@ class Plan:
     memory: int
     notes: tuple[str, ...] = ()
     ruled: tuple[int, ...] = ()
+    merged: int = 0
 
     @property
     def touched(self) -> tuple[PlannedTensor, ...]:
@@ -132,13 +134,14 @@ def _plan(
     _check_methods(recipe, opened)
     tensors = tuple(_tensors(recipe, opened, touched))
     adapter = recipe.output == "adapter"
+    written = sum(tensor.nbytes for tensor in tensors)
     if adapter:
-        from additive.merge.adapter_output import check_adapter_output
+        from additive.merge.adapter_output import adapter_bytes, check_adapter_output
 
         check_adapter_output(recipe, opened)
+        written = adapter_bytes(recipe, opened, touched)
     merged = [tensor for tensor in tensors if tensor.sources]
     sources_bytes = sum(source.nbytes() for source in opened.sources)
-    written = sources_bytes if adapter else sum(tensor.nbytes for tensor in tensors)
     base_bytes = (
         0 if adapter else sum(base.checkpoint.info(n).nbytes for n in base.checkpoint.names())
     )
@@ -153,9 +156,10 @@ def _plan(
         untied=opened.untied,
         read=base_bytes + sources_bytes,
         written=written,
-        memory=_memory(opened, merged),
+        memory=_memory(opened, merged) + (_held(recipe, written) if adapter else 0),
         notes=tuple(_notes(recipe, opened)),
         ruled=_ruled(recipe, opened),
+        merged=len(touched),
     )
 
 
@@ -279,6 +283,12 @@ def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
     tile = max([TILE_ELEMENTS, *(tensor.shape[-1] for tensor in merged if tensor.shape)])
     factors = sum(source.nbytes() for source in opened.sources if source.kind != "full")
     return workers * (4 * tile * (8 + 3 * len(opened.sources))) + min(4 * factors, 1 << 28)
+
+
+def _held(recipe: Recipe, written: int) -> int:
+    """All factors of an adapter are held in float32, and beside them as they are written."""
+    item = ITEM_BYTES[DTYPES[recipe.dtype] or "F32"]
+    return written if item == 4 else written * 4 // item + written
 
 
 def _ruled(recipe: Recipe, opened: Sources) -> tuple[int, ...]:

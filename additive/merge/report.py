@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from additive.types.digests import Digest, TensorLeaf, weights_digest
 
@@ -26,6 +26,7 @@ class MergeReport:
     rounded_away  ‖round(W+Δ)−W−Δ‖/‖Δ‖ over all touched parameters, [0, 1]; `by_parameter` for each
     norms         ‖Δ‖ of each touched parameter, as merged
     notes         what is worth knowing beyond the plan's own notes
+    energy        of an adapter cut to a rank the share of ‖Δ‖² that each parameter kept, [0, 1]
     """
 
     leaves: tuple[TensorLeaf, ...]
@@ -35,6 +36,7 @@ class MergeReport:
     norms: dict[str, float]
     bytes_written: int
     notes: tuple[str, ...] = ()
+    energy: dict[str, float] = field(default_factory=dict)
 
 
 def summarise(written: Sequence[Written], bytes_written: int) -> MergeReport:

@@ -45,6 +45,7 @@ class Built:
                 {"name": p.name, "digest": p.digest, "weight": p.weight} for p in manifest.parents
             ],
             "rounded_away": manifest.times.get("rounded_away"),
+            "energy": manifest.times.get("energy", {}),
             "reused": self.reused,
             "notes": list(manifest.notes),
         }

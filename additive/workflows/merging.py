@@ -112,6 +112,7 @@ def _execute(
                 "started": started,
                 "frozen": provenance.now(),
                 "rounded_away": report.rounded_away,
+                **({"energy": report.energy} if report.energy else {}),
                 "scales": dict(tried),
             },
         )

@@ -93,12 +93,11 @@ def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
     """The plan of a merge. Raises: everything that the merge itself would refuse from headers."""
     scale = float(request.scale) if isinstance(request.scale, int | float) else 1.0
     made = planned(workspace, build_recipe(workspace, request, scale))
-    merged = len(made.touched)
     return MergePlan(
         request=request,
         reused=find_merge(workspace, request),
-        copied=len(made.tensors) - merged,
-        merged=merged,
+        copied=len(made.tensors) - len(made.touched),
+        merged=made.merged,
         read=made.read,
         written=made.written,
         memory=made.memory,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from additive.errors import CompatibilityError, UsageError
+from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.merge.plan import plan
 from additive.merge.recipe import Rule
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS
+from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
 ADAPTABLE = ["lora", "rslora", "rank pattern", "alpha pattern with rank stabilisation"]
@@ -157,3 +159,46 @@ def test_the_output_dtype_can_be_chosen(tmp_path, dtype):
     expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
     tolerance = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
     assert (tiny.logits(merged.float()) - expected).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("rank", [None, 3])
+def test_the_dtype_of_an_adapter_can_be_chosen(tmp_path, dtype, rank):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    folders = [
+        tiny.save_adapter(tmp_path / f"s{i}", base, seed=i, r=4, target_modules=["q_proj"])
+        for i in (1, 2)
+    ]
+    made = recipe(*map(source, folders), output="adapter", rank=rank)
+    merge(tmp_path / "exact", base, made)
+    made = replace(made, dtype=dtype)
+    report = merge(tmp_path / "out", base, made)
+    exact, written = (files.read(tmp_path / name) for name in ("exact", "out"))
+    kept = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+    assert {tensor.dtype for tensor in written.values()} == {kept}
+    size = sum(tensor.nbytes for tensor in written.values())
+    planned = plan(made, base)
+    assert planned.written == report.bytes_written == size
+    assert planned.memory > size
+    assert planned.merged == len(written) / 2
+    lost = total = 0.0
+    for name in (name for name in exact if "lora_A" in name):
+        wanted, got = (
+            t[name.replace("_A", "_B")].double() @ t[name].double() for t in (exact, written)
+        )
+        lost, total = lost + (got - wanted).norm() ** 2, total + wanted.norm() ** 2
+    assert report.rounded_away == pytest.approx((lost / total).item() ** 0.5, rel=1e-3, abs=1e-7)
+    assert (report.rounded_away == 0) == (kept == torch.float32)
+    reference = tiny.logits(tiny.adapted_by_peft(base, tmp_path / "exact"))
+    loaded = tiny.logits(tiny.adapted_by_peft(base, tmp_path / "out"))
+    torch.testing.assert_close(loaded, reference, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float16", 1e8), ("float32", 1e39)])
+def test_factors_that_overflow_are_refused_before_anything_is_written(tmp_path, dtype, scale):
+    base = tiny.save_base(tmp_path / "base", "llama")
+    one = tiny.save_adapter(tmp_path / "one", base, seed=1, r=4, target_modules=["q_proj"])
+    made = recipe(source(one), output="adapter", dtype=dtype, scale=scale)
+    with pytest.raises(IntegrityError, match=r"q_proj.weight is not finite after the merge"):
+        merge(tmp_path / "out", base, made)
+    assert list((tmp_path / "out").iterdir()) == []

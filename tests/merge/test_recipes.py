@@ -60,11 +60,15 @@ def _check_energies(report, exact, rank):
     lost = {name: (s[rank:].sum() / s.sum()).item() for name, s in squares.items()}
     total = sum(s.sum().item() for s in squares.values())
     all_lost = sum(s[rank:].sum().item() for s in squares.values()) / total
-    assert report.rounded_away == pytest.approx(all_lost**0.5, rel=1e-3)
-    assert report.by_parameter == pytest.approx({n: x**0.5 for n, x in lost.items()}, rel=1e-3)
+    assert report.energy == pytest.approx({n: 1 - x for n, x in lost.items()}, rel=1e-3)
     worst = max(lost, key=lost.__getitem__)
-    said = f"keeps {1 - all_lost:.1%} of ‖Δ‖², least in {worst}: {1 - lost[worst]:.1%}"
-    assert report.notes == (f"rank {rank} {said}",)
+    by_layer = []
+    for layer in ("0", "1"):
+        inside = [s for n, s in squares.items() if f".layers.{layer}." in n]
+        share = sum(s[:rank].sum().item() for s in inside) / sum(s.sum().item() for s in inside)
+        by_layer.append(f"{layer} {share:.1%}")
+    said = f"keeps {1 - all_lost:.1%} of ‖Δ‖² (by layer: {', '.join(by_layer)}), least in {worst}:"
+    assert report.notes == (f"rank {rank} {said} {1 - lost[worst]:.1%}",)
 
 
 def test_an_adapter_of_a_given_rank(world):
@@ -76,7 +80,8 @@ def test_an_adapter_of_a_given_rank(world):
         made = replace(recipe(*sources, method=method, output="adapter"), rank=6)
         report = merge(tmp / method, base, made)
         assert "rank 6 keeps" in report.notes[0]
-        assert 0 < report.rounded_away < 1
+        assert 0 < min(report.energy.values()) < 1
+        assert report.rounded_away == 0, "a cut is no rounding"
         if method == "task_arithmetic":
             _check_energies(report, exact, 6)
     factors = files.read(tmp / "task_arithmetic")
