@@ -39,10 +39,10 @@ def kth_magnitude(delta: Delta, keep: int) -> float:
         return 0.0
     if numel <= _SMALL:
         everything = torch.cat([block.reshape(-1) for block in _magnitudes(delta)])
-        return _kth(everything, keep)
+        return _kth(everything.cpu().numpy(), keep)
     low, high = _bracket(delta, keep / numel)
     counted = _count(delta, low, high)
-    if counted.above < keep <= counted.above + counted.inside.numel():
+    if counted.above < keep <= counted.above + counted.inside.size:
         return _kth(counted.inside, keep - counted.above)
     return _by_histogram(delta, keep)
 
@@ -50,7 +50,7 @@ def kth_magnitude(delta: Delta, keep: int) -> float:
 @dataclass(frozen=True)
 class _Counted:
     above: int
-    inside: Tensor
+    inside: numpy.ndarray
 
 
 def _magnitudes(delta: Delta) -> Iterator[Tensor]:
@@ -58,9 +58,9 @@ def _magnitudes(delta: Delta) -> Iterator[Tensor]:
         yield delta.rows(start, stop).dense().abs()
 
 
-def _kth(values: Tensor, keep: int) -> float:
-    position = values.numel() - keep
-    return float(numpy.partition(values.cpu().numpy(), position)[position])
+def _kth(values: numpy.ndarray, keep: int) -> float:
+    position = values.size - keep
+    return float(numpy.partition(values, position)[position])
 
 
 def _bracket(delta: Delta, share: float) -> tuple[float, float]:
@@ -68,23 +68,25 @@ def _bracket(delta: Delta, share: float) -> tuple[float, float]:
     rows = matrix_shape(delta.shape)[0]
     chosen = sorted({(2 * i + 1) * rows // (2 * _SAMPLED_ROWS) for i in range(_SAMPLED_ROWS)})
     sample = torch.cat([delta.rows(r, r + 1).dense().reshape(-1) for r in chosen]).abs_()
-    values, size = sample.sort().values, sample.numel()
+    values, size = numpy.sort(sample.cpu().numpy()), sample.numel()
     middle = size * (1.0 - share)
     reach = _SPREAD * math.sqrt(size * share * (1.0 - share)) + size / 200 + 2
     low, high = math.floor(middle - reach), math.ceil(middle + reach)
     return (
-        values[low].item() if low >= 0 else 0.0,
-        values[high].item() if high < size else math.inf,
+        float(values[low]) if low >= 0 else 0.0,
+        float(values[high]) if high < size else math.inf,
     )
 
 
 def _count(delta: Delta, low: float, high: float) -> _Counted:
     above, inside = 0, []
     for block in _magnitudes(delta):
-        is_above = block >= high
-        above += int(is_above.sum())
-        inside.append(block[(block >= low).logical_and_(~is_above)])
-    return _Counted(above, torch.cat(inside))
+        values = block.reshape(-1).cpu().numpy()
+        above += int(numpy.count_nonzero(values >= high))
+        within = values >= low
+        within &= values < high
+        inside.append(values[numpy.flatnonzero(within)])
+    return _Counted(above, numpy.concatenate(inside))
 
 
 def _by_histogram(delta: Delta, keep: int) -> float:

@@ -71,6 +71,6 @@ class Breadcrumbs:
         total = torch.zeros(stack.shape, device=stack.base.device)
         for delta, (low, high), weight in zip(stack.dense(), bands, stack.weights, strict=True):
             size = delta.abs()
-            inside = (size >= low).logical_and_(size < high)
-            total.add_(torch.where(inside, delta, 0.0), alpha=weight)
+            inside = size.clone().ge_(low).mul_(size.lt_(high))
+            total.add_(inside.mul_(delta), alpha=weight)
         return total

@@ -52,7 +52,6 @@ class ConsensusTa:
             total.add_(delta)
         votes = torch.zeros_like(total)
         for delta in deltas:
-            needed = delta.abs() >= self.threshold * (total - delta).abs()
-            votes.add_(needed.logical_and_(delta != 0))
-        enough = min(self.agreement, len(deltas))
-        return torch.where(votes >= enough, total, 0.0)
+            needed = delta.abs().ge_((total - delta).abs_().mul_(self.threshold))
+            votes.add_(needed.mul_(delta.sign().abs_()))
+        return votes.ge_(min(self.agreement, len(deltas))).mul_(total)

@@ -54,9 +54,7 @@ class Della:
         pruned = []
         for source, delta in zip(stack.sources, stack.dense(), strict=True):
             probability = keep_probability(delta, self.density, self.epsilon)
-            pruned.append(
-                torch.where(stack.uniform(source) < probability, delta / probability, 0.0)
-            )
+            pruned.append(stack.uniform(source).lt_(probability).mul_(delta).div_(probability))
         return disjoint_mean(pruned, stack.weights)
 
 
@@ -68,8 +66,24 @@ def keep_probability(delta: Tensor, density: float, epsilon: float) -> Tensor:
     last = rows.shape[1] - 1
     if last == 0:
         return torch.full_like(delta, density)
-    order = rows.abs().argsort(dim=1, stable=True)
+    order = _ascending(rows)
     steps = torch.arange(last + 1, dtype=torch.float32, device=rows.device)
     steps.mul_(2 * epsilon / last)
     by_rank = steps.add_(density - epsilon).expand(rows.shape)
     return torch.empty_like(rows).scatter_(1, order, by_rank).reshape(delta.shape)
+
+
+def _ascending(rows: Tensor) -> Tensor:
+    """Per row the columns by magnitude, equal ones by position.
+
+    A float's bits are in the order of its size: with the column below them they are integers, all
+    different, that need no stable sort, and numpy's of integers is the quickest there is on a
+    processor.
+    """
+    bits = rows.abs().view(torch.int32).long()
+    keys = bits.bitwise_left_shift_(32).bitwise_or_(torch.arange(rows.shape[1], device=rows.device))
+    if keys.device.type == "cpu":
+        keys.numpy().sort(axis=1)
+    else:
+        keys = keys.sort(dim=1).values
+    return keys.bitwise_and_(0xFFFFFFFF)

@@ -71,9 +71,10 @@ class LocalizeAndStitch:
         total = torch.zeros(stack.shape, device=stack.base.device)
         owners = torch.zeros_like(total)
         for source, delta, weight in zip(stack.sources, stack.dense(), stack.weights, strict=True):
-            mask = (delta.abs() >= thresholds[source]).logical_and_(delta != 0)
-            total.add_(torch.where(mask, delta, 0.0), alpha=weight)
+            size = delta.abs()
+            mask = size.sign().mul_(size.ge_(thresholds[source]))
             owners.add_(mask)
+            total.add_(mask.mul_(delta), alpha=weight)
         return total / owners.clamp(min=1.0)
 
     def _threshold(self, counts: numpy.ndarray) -> float:

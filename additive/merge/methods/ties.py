@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from additive.merge.methods.consensus import disjoint_mean
@@ -53,7 +52,7 @@ class Ties:
         """The disjoint mean of the trimmed deltas."""
         thresholds = stack.survey or self.survey(stack)
         trimmed = [
-            torch.where(delta.abs() >= threshold, delta, 0.0)
+            delta.abs().ge_(threshold).mul_(delta)
             for delta, threshold in zip(stack.dense(), thresholds, strict=True)
         ]
         return disjoint_mean(trimmed, stack.weights)
