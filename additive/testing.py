@@ -33,7 +33,7 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     declared      a frozen dataclass with a known scope and plain parameters
     pure          the same stack gives the same bits, and is not changed
     zero          zero deltas give exactly zero
-    shape         the result has the parameter's shape and is finite
+    shape         the result has the parameter's shape, is finite, and of no less than float32
     factor=dense  s·B·A as factors or as a tensor gives the same result, unless
                   `dense_differs` or `needs_factors`
     permutation   the order of sources changes nothing beyond rounding
@@ -71,9 +71,11 @@ def check_declaration(method: MergeMethod) -> None:
     Raises: AssertionError.
     """
     name = type(method).__name__
+    _require(not isinstance(method, type), f"{method} is a class when it should be a method of it")
     _require(dataclasses.is_dataclass(method), f"{name} is no dataclass")
     frozen = getattr(type(method), "__dataclass_params__", None)
     _require(bool(frozen and frozen.frozen), f"{name} is not frozen")
+    _require(callable(getattr(method, "merge", None)), f"{name} has no merge(stack)")
     scope = getattr(method, "scope", None)
     _require(scope in ("element", "parameter", "model"), f"{name}.scope is {scope!r}")
     if scope == "model":
@@ -179,6 +181,9 @@ def _zero(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _shape(check: _Checked, stack: DeltaStack) -> None:
+    result: object = check.method.merge(check.concluded(stack))
+    narrow = isinstance(result, Tensor) and result.dtype not in (torch.float32, torch.float64)
+    _require(not narrow, f"{type(check.method).__name__} gives numbers narrower than float32")
     merged = check.merge(stack)
     _require(tuple(merged.shape) == stack.shape, f"shape {list(merged.shape)} of {check.shape}")
     _require(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from additive.deltas.model import Dense, LowRank, combine
+from additive.errors import UsageError
 from additive.merge.building import build_method
 from additive.merge.methods import METHODS
 from additive.testing import check_merge_method
@@ -104,6 +105,13 @@ class Averages(Plain):
         return Dense(super().merge(stack).dense() / stack.count)
 
 
+class Halved(Plain):
+    is_linear = False
+
+    def merge(self, stack):
+        return super().merge(stack).dense().bfloat16()
+
+
 class Transposes(Plain):
     def merge(self, stack):
         return super().merge(stack).dense().T.contiguous()
@@ -133,10 +141,13 @@ def test_a_law_catches(wrong, law):
 
 
 def test_a_wrong_shape_is_named():
-    from additive.errors import UsageError
-
     with pytest.raises(UsageError, match=r"Transposes.merge gave \[16, 24\]"):
         check_merge_method(Transposes())
+
+
+def test_numbers_narrower_than_float32_are_named():
+    with pytest.raises(AssertionError, match="Halved gives numbers narrower than float32"):
+        check_merge_method(Halved())
 
 
 def test_a_declaration_is_checked():
@@ -151,19 +162,26 @@ def test_a_declaration_is_checked():
         scope: ClassVar[str] = "element"
 
     @dataclass(frozen=True)
-    class Odd:
+    class Odd(Plain):
         scope: ClassVar[str] = "everything"
 
     @dataclass(frozen=True)
-    class Unsayable:
+    class Unsayable(Plain):
         scope: ClassVar[str] = "element"
         parts: tuple = (1, 2)
 
+    @dataclass(frozen=True)
+    class Idle:
+        scope: ClassVar[str] = "element"
+
+    with pytest.raises(AssertionError, match="is a class when it should be a method of it"):
+        check_merge_method(Idle)
     for wrong, what in (
         (Loose, "no dataclass"),
         (Thawed, "not frozen"),
         (Odd, "scope"),
         (Unsayable, "plain"),
+        (Idle, "has no merge"),
     ):
         with pytest.raises(AssertionError, match=what):
             check_merge_method(wrong())

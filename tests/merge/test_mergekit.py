@@ -41,8 +41,10 @@ def test_it_is_mergekits_result(tmp_path, name):
     count = 1 if name in ONE else 2 if name in TWO else 3
     base = files.write_base(tmp_path / "base")
     adapters = [files.write_lora(tmp_path / f"s{i}", i + 1) for i in range(count)]
+    specs = {parameter.name for parameter in get(name).spec.parameters}
+    weights = WEIGHTS if "weight" in specs else (1.0,) * count
     sources = sorted(
-        (source(a, w) for a, w in zip(adapters, WEIGHTS, strict=False)), key=lambda s: s.digest
+        (source(a, w) for a, w in zip(adapters, weights, strict=False)), key=lambda s: s.digest
     )
     made = recipe(*sources, method=f"mergekit/{name}", parameters=PARAMETERS.get(name))
     merge(tmp_path / "out", base, made)
@@ -62,7 +64,6 @@ def test_it_is_mergekits_result(tmp_path, name):
     with_base = name not in IGNORES_BASE
     tensors = [start[f"{module}.weight"], *tuned] if with_base else tuned
     parameters = dict(PARAMETERS.get(name, {}))
-    specs = {parameter.name for parameter in get(name).spec.parameters}
     if "weight" in specs:
         weights = [each.weight for each in sources]
         parameters["weight"] = dict(enumerate(weights, start=int(with_base)))
@@ -91,3 +92,13 @@ def test_parameters_are_mergekits_own():
     with pytest.raises(UnknownName, match=r"did you mean 'select_topk'"):
         build_method("mergekit/sce", {"select_top": 0.1})
     assert build_method("mergekit/ties").density == 1.0
+
+
+def test_a_method_without_weights_refuses_them(tmp_path):
+    """What mergekit's slerp, sce or karcher would pass over."""
+    base = files.write_base(tmp_path / "base")
+    chosen = [source(files.write_lora(tmp_path / f"s{i}", i), w) for i, w in ((1, 1.0), (2, 0.5))]
+    for name in ("sce", "karcher", "model_stock", "ram"):
+        with pytest.raises(UsageError, match=f"mergekit/{name} has no weights when a source's"):
+            plan(recipe(*chosen, method=f"mergekit/{name}"), base)
+    assert plan(recipe(*chosen, method="mergekit/multislerp"), base).touched

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from additive.merge.methods import METHODS
+from additive.errors import UsageError
+from additive.merge.methods import MERGEKIT, METHODS
 from additive.merge.methods.catalogue import CATALOGUE, about
 
 OURS = sorted(name for name in METHODS.builtins if "/" not in name)
@@ -20,6 +21,30 @@ def test_paper_and_needs_are_those_of_the_class(name):
     assert said.paper == method.paper
     needs = (getattr(method, "needs_factors", False), getattr(method, "needs_grams", False))
     assert ("LoRA" in said.needs, "prompts" in said.needs) == needs
+
+
+@pytest.mark.parametrize("name", MERGEKIT)
+def test_mergekits_own_declarations_are_what_is_said_of_its_methods(name):
+    """Its paper, and which numbers of sources and which weights a merge would be refused for."""
+    from mergekit.merge_methods import get
+
+    spec, said = get(name).spec, about(f"mergekit/{name}")
+    url = spec.reference_url or ""
+    cited = f"arXiv:{url.rpartition('/')[2]}" if "arxiv.org" in url else "mergekit's documentation"
+    assert said.paper == cited
+    method = METHODS.get(f"mergekit/{name}")()
+    taken = [count for count in (1, 2, 3) if _takes(method, (1.0,) * count)]
+    wanted = {"one source": [1], "two sources": [2], "two sources or more": [2, 3]}
+    assert taken == wanted.get(said.needs.removesuffix(", no weights"), [1, 2, 3])
+    assert _takes(method, (0.5,) * taken[0]) != said.needs.endswith("no weights")
+
+
+def _takes(method, weights):
+    try:
+        method.check_weights(weights)
+    except UsageError:
+        return False
+    return True
 
 
 def test_others_are_described_too():

@@ -62,6 +62,14 @@ def check_exportable(recipe: Recipe) -> None:
         raise UsageError("rules are given when mergekit has one method per file")
     if recipe.before or recipe.after:
         raise UsageError("steps are given when mergekit has a method and nothing around it")
+    if recipe.vocabulary != "same":
+        raise UsageError(
+            f"vocabulary is {recipe.vocabulary} when mergekit has its own way with other rows",
+            help="set vocabulary: same; mergekit's tokenizer_source permutes and cuts rows",
+        )
+    check_weights = getattr(recipe.method, "check_weights", None)
+    if check_weights is not None:
+        check_weights(tuple(source.weight for source in recipe.ordered()))
 
 
 def _kit(recipe: Recipe) -> _Kit:

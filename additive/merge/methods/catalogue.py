@@ -45,10 +45,39 @@ CATALOGUE = {
 }
 
 
+_ONE, _TWO_SOURCES = "one source, no weights", "two sources"
+_UNWEIGHTED = "any deltas, no weights"
+# mergekit's methods by name: papers as it cites them, and what it asks of the number of inputs.
+_KIT_PAPERS = {
+    "breadcrumbs": "arXiv:2312.06795",
+    "breadcrumbs_ties": "arXiv:2312.06795",
+    "dare_linear": "arXiv:2311.03099",
+    "dare_ties": "arXiv:2311.03099",
+    "della": "arXiv:2406.11617",
+    "della_linear": "arXiv:2406.11617",
+    "karcher": "arXiv:2603.04972",
+    "linear": "arXiv:2203.05482",
+    "model_stock": "arXiv:2403.19522",
+    "ram": "arXiv:2601.13572",
+    "ramplus_tl": "arXiv:2601.13572",
+    "sce": "arXiv:2408.07990",
+    "task_arithmetic": "arXiv:2212.04089",
+    "ties": "arXiv:2306.01708",
+}
+_KIT_NEEDS = {
+    **dict.fromkeys(("arcee_fusion", "nearswap", "passthrough", "slerp"), _ONE),
+    **dict.fromkeys(("karcher", "ram", "ramplus_tl", "sce"), _UNWEIGHTED),
+    "model_stock": "two sources or more, no weights",
+    "nuslerp": _TWO_SOURCES,
+}
+
+
 def about(name: str) -> About:
     """What is known of a method by name; of a plug-in nothing but that its own page says it."""
     if name in CATALOGUE:
         return CATALOGUE[name]
     if name.startswith("mergekit/"):
-        return About("mergekit's documentation", ANY, "dense tensors of every source")
+        own = name.removeprefix("mergekit/")
+        paper = _KIT_PAPERS.get(own, "mergekit's documentation")
+        return About(paper, _KIT_NEEDS.get(own, ANY), "dense tensors of every source")
     return About("see its own page", "see its own page", "see its own page")

@@ -60,13 +60,22 @@ def _make(name: str, method: Any) -> type:
         if parameter.name not in _OURS and not keyword.iskeyword(parameter.name)
     ]
 
+    weighted = any(parameter.name == "weight" for parameter in spec.parameters)
+
     def merge(self: _Fields, stack: DeltaStack) -> Delta:
         """mergekit's merged parameter, as a delta that knows its values."""
         merged = _call(method, stack, dataclasses.asdict(cast("Any", self)))
         return Difference(Whole(merged), stack.base)
 
     def check_weights(self: _Fields, weights: tuple[float, ...]) -> None:
-        """Refuse a number of sources that mergekit's method does not take."""
+        """Refuse a number of sources that mergekit's method does not take, and weights where it
+        has none.
+        """
+        if not weighted and any(weight != 1.0 for weight in weights):
+            raise UsageError(
+                f"mergekit/{name} has no weights when a source's weight is not 1",
+                help="leave the weights out, and the step balance; or take mergekit/linear",
+            )
         ids = [*(["base"] if _with_base(spec) else []), *range(len(weights))]
         try:
             spec.contract.validate_ids(ids, ids[0] if _with_base(spec) else None)
