@@ -17,7 +17,7 @@ from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
 from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
 from additive.merge.recipe import Recipe, check_sources
-from additive.merge.rules import beside_notes, check_patterns
+from additive.merge.rules import beside_notes, check_patterns, check_rules
 from additive.merge.stacks import Sources, check_inputs, gather
 from additive.tensors.dtypes import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
@@ -172,7 +172,7 @@ def _check_recipe(recipe: Recipe) -> None:
     if recipe.vocabulary not in CHOICES:
         raise UnknownName("vocabulary", recipe.vocabulary, CHOICES)
     _check_rank(recipe)
-    _check_rules(recipe)
+    check_rules(recipe)
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
     for what, number in numbers.items():
         if not math.isfinite(number):
@@ -188,17 +188,6 @@ def _check_rank(recipe: Recipe) -> None:
         )
     if recipe.rank < 1:
         raise UsageError(f"rank is {recipe.rank} when it should be at least 1")
-
-
-def _check_rules(recipe: Recipe) -> None:
-    for rule in recipe.rules:
-        if rule.method is not None and rule.method.scope == "model":
-            raise UsageError(
-                f"rule {rule.pattern!r} has a method that surveys the whole model,"
-                " which no rule can"
-            )
-        if rule.scale is not None and not math.isfinite(rule.scale):
-            raise UsageError(f"scale of rule {rule.pattern!r} is {rule.scale}")
 
 
 def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:

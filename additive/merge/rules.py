@@ -9,6 +9,7 @@ surprises. Methods that are sums need no rule, and mergekit's methods keep merge
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -38,6 +39,21 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     if getattr(method, "sums_orthogonal", False):
         return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
     return tuple(Rule(pattern, Linear()) for pattern in patterns)
+
+
+def check_rules(recipe: Recipe) -> None:
+    """Refuse a rule whose method no rule can have, and a scale that is no number.
+
+    Raises: UsageError.
+    """
+    for rule in recipe.rules:
+        if rule.method is not None and rule.method.scope == "model":
+            raise UsageError(
+                f"rule {rule.pattern!r} has a method that surveys the whole model,"
+                " which no rule can"
+            )
+        if rule.scale is not None and not math.isfinite(rule.scale):
+            raise UsageError(f"scale of rule {rule.pattern!r} is {rule.scale}")
 
 
 def check_patterns(recipe: Recipe, base: Base) -> None:
