@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.errors import CompatibilityError, IntegrityError
+from additive.deltas.peft_fields import Fields
+from additive.errors import CompatibilityError
 from additive.tensors.strict_json import read_object
 
 # Fields that say where and how it was trained, or that only repeat what the tensors' names say.
@@ -97,6 +98,7 @@ class AdapterConfig:
     parameters  `target_parameters`: ends of names of parameters that are adapted without a module
     initial  where the factors lie that training started from, of an initialisation that took them
              out of the base (PiSSA, OLoRA, CorDA, LoRA-GA); None for all others
+    saved    `modules_to_save`: ends of names of modules that were trained and saved whole
     """
 
     path: Path
@@ -113,17 +115,19 @@ class AdapterConfig:
     initial: Path | None = None
     kind: str = "lora"
     parameters: tuple[str, ...] = ()
+    lora_bias: bool = False
+    saved: tuple[str, ...] = ()
 
     def rank_of(self, module: str) -> int:
         """The rank that the configuration gives a module."""
-        return int(_lookup(self.rank_pattern, module, self.rank))
+        return _lookup(self.rank_pattern, module, self.rank)
 
     def scale_of(self, module: str) -> float:
         """s of a module: α/r, or α/√r with rank stabilisation (Kalajdzievski, 2023,
         arXiv:2312.03732).
         """
         rank = self.rank_of(module)
-        return float(_lookup(self.alpha_pattern, module, self.alpha)) / (
+        return _lookup(self.alpha_pattern, module, self.alpha) / (
             math.sqrt(rank) if self.rslora else rank
         )
 
@@ -141,47 +145,48 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
     """Read and judge adapter_config.json.
 
     Raises: CompatibilityError for every kind of adapter whose delta is not s·B·A on the base as it
-    is, IntegrityError when the file is missing or broken.
+    is, IntegrityError when the file is missing or broken, or a field is of another type.
     """
     path = directory / "adapter_config.json"
     raw = read_object(path)
     _refuse_kinds(raw, path)
+    fields = Fields(raw, path)
     if raw["peft_type"] == "IA3":
-        return _ia3(raw, path)
-    try:
-        return AdapterConfig(
-            path=path,
-            rank=int(raw["r"]),
-            alpha=float(raw["lora_alpha"]),
-            rank_pattern=dict(raw.get("rank_pattern") or {}),
-            alpha_pattern=dict(raw.get("alpha_pattern") or {}),
-            rslora=bool(raw.get("use_rslora")),
-            dora=bool(raw.get("use_dora")),
-            fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
-            bias=str(raw.get("bias") or "none"),
-            token_indices=_tokens(raw.get("trainable_token_indices")),
-            base_id=raw.get("base_model_name_or_path"),
-            initial=initial_file(raw.get("init_lora_weights"), directory),
-            parameters=tuple(str(name) for name in raw.get("target_parameters") or ()),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise IntegrityError(f"is no LoRA configuration ({error!r})", where=str(path)) from None
-
-
-def _ia3(raw: Mapping[str, Any], path: Path) -> AdapterConfig:
+        return _ia3(fields)
     return AdapterConfig(
         path=path,
+        rank=fields.whole("r"),
+        alpha=fields.number("lora_alpha"),
+        rank_pattern=fields.ranks("rank_pattern"),
+        alpha_pattern=fields.numbers("alpha_pattern"),
+        rslora=fields.switch("use_rslora"),
+        dora=fields.switch("use_dora"),
+        lora_bias=fields.switch("lora_bias"),
+        fan_in_fan_out=fields.switch("fan_in_fan_out"),
+        bias=fields.one_of("bias", ("none", "all", "lora_only")),
+        token_indices=fields.tokens("trainable_token_indices"),
+        base_id=fields.text("base_model_name_or_path"),
+        initial=initial_file(raw.get("init_lora_weights"), directory),
+        parameters=fields.names("target_parameters"),
+        saved=fields.names("modules_to_save"),
+    )
+
+
+def _ia3(fields: Fields) -> AdapterConfig:
+    return AdapterConfig(
+        path=fields.path,
         rank=0,
         alpha=0.0,
         rank_pattern={},
         alpha_pattern={},
         rslora=False,
         dora=False,
-        fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
+        fan_in_fan_out=fields.switch("fan_in_fan_out"),
         bias="none",
         token_indices=(),
-        base_id=raw.get("base_model_name_or_path"),
+        base_id=fields.text("base_model_name_or_path"),
         kind="ia3",
+        saved=fields.names("modules_to_save"),
     )
 
 
@@ -218,7 +223,9 @@ def _refuse_initialisation(init: Any, path: Path) -> None:
         )
     if not any(init is known or init == known for known in _SAFE_INITS):
         raise CompatibilityError(
-            f"init_lora_weights is {init!r}, which is not known", where=str(path)
+            f"init_lora_weights is {init!r}, which is not known",
+            where=str(path),
+            help="merge it into its base with PEFT in float32 and take the full checkpoint",
         )
 
 
@@ -244,14 +251,6 @@ def initial_file(init: Any, directory: Path) -> Path | None:
         return None
     file = directory / _folder(init) / "adapter_model.safetensors"
     return file if file.exists() else None
-
-
-def _tokens(value: Any) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
-    if not value:
-        return ()
-    if isinstance(value, Mapping):
-        return {name: tuple(int(i) for i in indices) for name, indices in value.items()}
-    return tuple(int(i) for i in value)
 
 
 def _lookup(pattern: Mapping[str, Any], module: str, default: Any) -> Any:

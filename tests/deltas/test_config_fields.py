@@ -1,0 +1,68 @@
+"""A field of adapter_config.json that has another type than PEFT's is named, never read as near."""
+
+from __future__ import annotations
+
+import pytest
+
+from additive.deltas.base import open_base
+from additive.deltas.peft_config import read_adapter_config
+from additive.deltas.source import open_deltas
+from additive.errors import IntegrityError
+from tests.merge import files
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("lora_alpha", None, "lora_alpha is missing or null when it should be a number"),
+        ("lora_alpha", "auto", "lora_alpha is 'auto' when it should be a number"),
+        ("lora_alpha", True, "lora_alpha is True when it should be a number"),
+        ("r", None, "r is missing or null when it should be a whole number, 1 or more"),
+        ("r", 4.7, "r is 4.7 when it should be a whole number"),
+        ("r", 0, "r is 0 when it should be a whole number"),
+        ("rank_pattern", ["q_proj"], "rank_pattern is ['q_proj'] when it should be an object"),
+        ("rank_pattern", {"q_proj": None}, "rank_pattern.q_proj is missing or null when"),
+        ("rank_pattern", {"q_proj(": 4}, "rank_pattern is 'q_proj(' when it should be a regular"),
+        ("alpha_pattern", {"q_proj": "x"}, "alpha_pattern.q_proj is 'x' when it should be a numb"),
+        ("use_rslora", "false", "use_rslora is 'false' when it should be true or false"),
+        ("use_dora", 1, "use_dora is 1 when it should be true or false"),
+        ("fan_in_fan_out", "no", "fan_in_fan_out is 'no' when it should be true or false"),
+        ("bias", "some", "bias is 'some' when it should be one of none, all, lora_only"),
+        ("target_parameters", "q.weight", "target_parameters is 'q.weight' when it should be a l"),
+        ("modules_to_save", [1], "modules_to_save is [1] when it should be a list of names"),
+        ("base_model_name_or_path", ["x"], "base_model_name_or_path is ['x'] when it should be t"),
+        ("trainable_token_indices", "abc", "trainable_token_indices is 'abc' when it should be a"),
+        (
+            "trainable_token_indices",
+            {"embed_tokens": 5},
+            "trainable_token_indices.embed_tokens is 5 when it should be a list of token ids",
+        ),
+    ],
+)
+def test_another_type_is_named_with_what_it_should_be(tmp_path, field, value, said):
+    base = files.write_base(tmp_path / "base")
+    adapter = files.configure(files.write_lora(tmp_path / "lora", 1), **{field: value})
+    with pytest.raises(IntegrityError) as caught:
+        open_deltas(adapter, open_base(base), "a", "0" * 64)
+    assert said in str(caught.value)
+    assert caught.value.where == str(adapter / "adapter_config.json")
+    assert caught.value.help
+
+
+@pytest.mark.parametrize("pattern", ["(.*a)*b", "(a+)+b", "a?" * 40 + "a" * 40, ".*.*.*.*.*.*b"])
+def test_a_pattern_that_could_match_forever_is_refused_at_once(tmp_path, pattern):
+    adapter = files.configure(files.write_lora(tmp_path / "lora", 1), rank_pattern={pattern: 4})
+    with pytest.raises(IntegrityError, match="of few repetitions"):
+        read_adapter_config(adapter)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["q_proj", r"^model\.layers\.(0|1)\..*q_proj", r"layers\.\d+\.self_attn\.(q|v)_proj"]
+)
+def test_patterns_of_people_are_read(tmp_path, pattern):
+    adapter = files.write_lora(tmp_path / "lora", 1)
+    files.configure(adapter, rank_pattern={pattern: 4}, alpha_pattern={pattern: 2.5}, bias=None)
+    config = read_adapter_config(adapter)
+    module = "model.layers.0.self_attn.q_proj"
+    assert (config.rank_of(module), config.scale_of(module)) == (4, 2.5 / 4)
+    assert config.bias == "none"
