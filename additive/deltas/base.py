@@ -20,7 +20,7 @@ from additive.tensors.reader import Checkpoint, open_checkpoint
 from additive.tensors.strict_json import read_object
 
 FLOATS = ("F32", "F16", "BF16")
-_HEAD = "lm_head.weight"
+HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,15 +130,16 @@ def open_base(directory: Path) -> Base:
 
 def _aliases(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, str]:
     """The head of a tied model: no head is stored and one tensor only has the embedding's shape."""
-    if _HEAD in checkpoint or not _is_tied(config):
+    if HEAD in checkpoint or not is_tied(config):
         return {}
     text = config.get("text_config") or config
     shape = (text.get("vocab_size"), text.get("hidden_size") or text.get("n_embd"))
     found = [name for name in checkpoint.names() if checkpoint.info(name).shape == shape]
-    return {_HEAD: found[0]} if len(found) == 1 else {}
+    return {HEAD: found[0]} if len(found) == 1 else {}
 
 
-def _is_tied(config: Mapping[str, Any]) -> bool:
+def is_tied(config: Mapping[str, Any]) -> bool:
+    """Whether a model's configuration makes head and embedding one tensor."""
     # Where the key is missing, transformers ties (the older configs of GPT-2 leave it out).
     own = config.get("tie_word_embeddings")
     nested = (config.get("text_config") or {}).get("tie_word_embeddings")
