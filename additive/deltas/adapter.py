@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from additive.deltas.base import Base
+from additive.deltas.base import FLOATS, Base
 from additive.deltas.finite import non_finite_tensors
 from additive.deltas.initial import read_initial
 from additive.deltas.keys import parse_keys
-from additive.deltas.lazy import Difference, Whole
+from additive.deltas.lazy import Difference, TokenRows, Whole
 from additive.deltas.model import Delta, LowRank, combine
 from additive.deltas.peft_config import AdapterConfig, read_adapter_config
 from additive.deltas.piece import Piece
@@ -99,12 +99,28 @@ def open_adapter(directory: Path, base: Base, name: str, digest: Digest) -> Adap
     where = f"{name} ({directory})"
     config = read_adapter_config(directory)
     checkpoint = open_file(directory / "adapter_model.safetensors")
+    _refuse_other_numbers(checkpoint, where)
     keys = parse_keys(checkpoint.names(), where)
     initial = read_initial(config, checkpoint, where)
     if not keys.parts and not keys.saved:
-        raise CompatibilityError("adapter holds no tensors", where=where)
+        raise CompatibilityError(
+            "adapter holds no tensors",
+            where=where,
+            help="save it again with PEFT's save_pretrained, from the gathered model",
+        )
     reader = AdapterReader(checkpoint, base, config, where, initial)
     return AdapterSource(name, digest, base, checkpoint, config, reader.pieces(keys))
+
+
+def _refuse_other_numbers(checkpoint: Checkpoint, where: str) -> None:
+    for name in checkpoint.names():
+        dtype = checkpoint.info(name).dtype
+        if dtype not in (*FLOATS, "F64"):
+            raise CompatibilityError(
+                f"tensor {name!r} is {dtype} when it should be one of {', '.join(FLOATS)}",
+                where=where,
+                help="save the adapter in bfloat16, float16 or float32",
+            )
 
 
 def _same(one: Delta, other: Delta) -> bool:
@@ -113,6 +129,8 @@ def _same(one: Delta, other: Delta) -> bool:
             return scale == other.scale and torch.equal(A, other.A) and torch.equal(B, other.B)
         case Difference(Whole(first)), Difference(Whole(second)):
             return torch.equal(first, second)
+        case Difference(TokenRows(first, i, rows)), Difference(TokenRows(second, j, others)):
+            return i == j and torch.equal(rows, others) and torch.equal(first, second)
     return False
 
 

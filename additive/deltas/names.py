@@ -32,7 +32,8 @@ def resolve(name: str, base: Base, where: str) -> str:
     raise CompatibilityError(
         f"{name} is changed and the base has no such parameter{did_you_mean(name, base.names())}",
         where=where,
-        help=f"merge it into the base it was trained on; this base is {base.directory}",
+        help=f"merge it into the base it was trained on (this one is {base.directory}), or merge it"
+        " there with PEFT and take the full checkpoint",
     )
 
 

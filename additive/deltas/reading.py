@@ -10,6 +10,17 @@ import torch
 from torch import Tensor
 
 from additive.deltas.base import Base
+from additive.deltas.checks import (
+    MERGE_FIRST,
+    OTHER_CONFIG,
+    check_magnitude,
+    check_matrices,
+    check_rank,
+    check_tokens,
+    own_bias,
+    refuse_unset,
+)
+from additive.deltas.complete import check_complete
 from additive.deltas.initial import without_initial
 from additive.deltas.keys import AdapterKeys
 from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows, Trained, Whole
@@ -20,7 +31,7 @@ from additive.deltas.parameters import check_named, parameter_pieces, split_wrap
 from additive.deltas.peft_config import AdapterConfig
 from additive.deltas.piece import Piece
 from additive.deltas.source import AdapterTarget
-from additive.deltas.vocabulary import fitted
+from additive.deltas.vocabulary import fitted, with_new_rows
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint
 
@@ -48,16 +59,31 @@ class AdapterReader:
         modules, wrapped = split_wrapped(keys.parts, self.config, self.base)
         check_named(wrapped, self.config, self.where)
         for module, levels in wrapped.items():
-            for parameter, piece in self._parameters(module, levels):
-                found.setdefault(parameter, []).append(piece)
+            self._add(found, self._parameters(module, levels))
         for module, parts in modules.items():
             self._check_base_copy(module, parts)
-            for parameter, piece in self._module(module, parts):
-                found.setdefault(parameter, []).append(piece)
+            self._add(found, self._module(module, parts))
         for parameter, key in keys.saved.items():
             known = resolve(parameter, self.base, self.where)
-            found.setdefault(known, []).append(self._saved(known, key))
+            self._add(found, [(known, self._saved(known, key))])
+        check_complete(self.config, modules, found, self.base, self.where)
         return {parameter: tuple(pieces) for parameter, pieces in found.items()}
+
+    def _add(self, found: dict[str, list[Piece]], pieces: Sequence[tuple[str, Piece]]) -> None:
+        """Add a module's pieces; two modules, or factors and a whole tensor, contradict each other.
+
+        Raises: CompatibilityError.
+        """
+        twice = sorted({parameter for parameter, _ in pieces} & found.keys())
+        if twice:
+            raise CompatibilityError(
+                f"{twice[0]} is changed by two modules of the adapter, or by factors and whole,"
+                " when one of them should",
+                where=self.where,
+                help="save the adapter again with PEFT's save_pretrained",
+            )
+        for parameter, piece in pieces:
+            found.setdefault(parameter, []).append(piece)
 
     def _parameters(
         self, module: str, levels: Sequence[Mapping[str, str]]
@@ -77,20 +103,22 @@ class AdapterReader:
                 f"{module} has {', '.join(sorted(parts))} when the adapter is"
                 f" {self.config.kind.upper()}",
                 where=self.where,
+                help=OTHER_CONFIG,
             )
         if "scales" in parts:
             return self._scaled(module, parts["scales"])
+        refuse_unset(module, parts, self.config, self.where)
         if "A" in parts or "embedding_A" in parts:
             weight = resolve(f"{module}.weight", self.base, self.where)
             pieces.append((weight, self._factors(module, weight, parts)))
         if "tokens" in parts:
             weight = resolve(f"{module}.weight", self.base, self.where)
-            pieces.append((weight, self._tokens(module, weight, parts["tokens"])))
+            pieces.append((weight, self._tokens(module, weight, parts)))
         if "trained_bias" in parts:
             bias = resolve(f"{module}.bias", self.base, self.where)
             pieces.append((bias, self._saved(bias, parts["trained_bias"])))
         if "B_bias" in parts:
-            bias = resolve(f"{module}.bias", self.base, self.where)
+            bias = own_bias(module, self.base, self.where)
             check_shape(bias, self._shape(parts["B_bias"]), self.base, self.where)
             scale, key = self.config.scale_of(module), parts["B_bias"]
             pieces.append((bias, Piece(lambda: Dense(self._float(key) * scale))))
@@ -105,6 +133,7 @@ class AdapterReader:
             raise CompatibilityError(
                 f"{module} has scales of shape {list(shape)} when its weight is {list(stored)}",
                 where=self.where,
+                help="merge it into the base it was trained on",
             )
         other = stored[0] if stored[1] == length else stored[1]
         sides = (length, other) if inputs else (other, length)
@@ -129,7 +158,7 @@ class AdapterReader:
                 f"{module} has factors when its rows become {self.base.rows}: what they add to rows"
                 " that the base lacks is not known",
                 where=self.where,
-                help="merge it into its base with PEFT in float32 and take the full checkpoint",
+                help=MERGE_FIRST,
             )
         key_A, key_B = (parts[f"embedding_{x}" if embedding else x] for x in "AB")
         transposed = self._check_factors(module, weight, key_A, key_B, embedding)
@@ -148,11 +177,14 @@ class AdapterReader:
 
         if "magnitude" not in parts:
             if self.config.dora:
-                raise CompatibilityError(f"{module} has no DoRA magnitude", where=self.where)
+                raise CompatibilityError(
+                    f"{module} has no DoRA magnitude", where=self.where, help=OTHER_CONFIG
+                )
             rank = self.config.rank_of(module) * (2 if self.initial else 1)
             return Piece(low_rank, target, rank)
         key_m = parts["magnitude"]
-        self._check_magnitude(module, key_m, self.base.shape(weight)[1 if transposed else 0])
+        outputs = self.base.shape(weight)[1 if transposed else 0]
+        check_magnitude(module, self._shape(key_m), outputs, self.where)
         magnitude = partial(self._float, key_m)
         return Piece(
             lambda: self._became(weight, lambda W: Dora(W, low_rank(), magnitude(), transposed))
@@ -162,19 +194,8 @@ class AdapterReader:
         self, module: str, weight: str, key_A: str, key_B: str, embedding: bool
     ) -> bool:
         shape_A, shape_B = self._shape(key_A), self._shape(key_B)
-        if len(shape_A) != 2 or len(shape_B) != 2:
-            raise CompatibilityError(
-                f"{module} has factors of shape {list(shape_A)} and {list(shape_B)} when they"
-                " should be matrices: convolutions cannot be merged yet",
-                where=self.where,
-            )
-        rank = self.config.rank_of(module)
-        if shape_A[0] != rank or shape_B[1] != rank:
-            raise CompatibilityError(
-                f"{module} has rank {shape_A[0]} and {shape_B[1]} when its config says {rank}",
-                where=self.where,
-                help="the configuration belongs to another adapter, or rank_pattern is missing",
-            )
+        check_matrices(module, shape_A, shape_B, self.where)
+        check_rank(module, shape_A, shape_B, self.config.rank_of(module), self.where)
         inputs, outputs = shape_A[1], shape_B[0]
         if embedding:
             check_shape(weight, (inputs, outputs), self.base, self.where)
@@ -182,40 +203,25 @@ class AdapterReader:
         config = self.config
         return is_transposed(weight, inputs, outputs, self.base, config.fan_in_fan_out, self.where)
 
-    def _check_magnitude(self, module: str, key: str, expected: int) -> None:
-        if self._shape(key) != (expected,):
-            raise CompatibilityError(
-                f"{module} has a DoRA magnitude of shape {list(self._shape(key))} when it should be"
-                f" [{expected}]",
-                where=self.where,
-            )
+    def _tokens(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
+        key = parts["tokens"]
+        indices = self.config.tokens_of(module)
+        embedding = self.base.shape(weight)
+        check_tokens(module, self._shape(key), indices, (embedding[0], embedding[1]), self.where)
+        copy = parts.get("base_copy")
 
-    def _tokens(self, module: str, weight: str, key: str) -> Piece:
-        indices, shape = self.config.tokens_of(module), self._shape(key)
-        rows, columns = self.base.shape(weight)
-        if shape != (len(indices), columns) or len(set(indices)) != len(indices):
-            raise CompatibilityError(
-                f"{module} has trained tokens of shape {list(shape)} when"
-                f" trainable_token_indices name {len(indices)}",
-                where=self.where,
-            )
-        if indices and not 0 <= min(indices) <= max(indices) < rows:
-            raise CompatibilityError(
-                f"{module} has trained token {max(indices)} when the base has {rows} tokens",
-                where=self.where,
-                help="give the base the same added tokens first",
-            )
-        return Piece(
-            lambda: self._became(weight, lambda W: TokenRows(W, indices, self._float(key))),
-            tokens=True,
-        )
+        def trained(W: Tensor) -> TokenRows:
+            start = W if copy is None else with_new_rows(self._tensor(copy), weight, self.base)
+            return TokenRows(start, indices, self._float(key))
+
+        return Piece(lambda: self._became(weight, trained), tokens=True)
 
     def _saved(self, parameter: str, key: str) -> Piece:
         check_rows(parameter, self._shape(key), self.base, self.where)
         return Piece(
             lambda: self._became(
                 parameter,
-                lambda _: Whole(fitted(self.checkpoint.tensor(key), parameter, self.base)),
+                lambda _: Whole(fitted(self._tensor(key), parameter, self.base)),
             )
         )
 
@@ -229,7 +235,7 @@ class AdapterReader:
             return
         weight = resolve(f"{module}.weight", self.base, self.where)
         check_rows(weight, self._shape(parts["base_copy"]), self.base, self.where)
-        copy = self.checkpoint.tensor(parts["base_copy"])
+        copy = self._tensor(parts["base_copy"])
         known = self.base.checkpoint.tensor(self.base.stored(weight))[: len(copy)]
         if not torch.equal(known.to(copy.dtype), copy[: len(known)]):
             raise CompatibilityError(
@@ -244,5 +250,8 @@ class AdapterReader:
     def _shape(self, key: str) -> tuple[int, ...]:
         return self.checkpoint.info(key).shape
 
+    def _tensor(self, key: str) -> Tensor:
+        return self.checkpoint.tensor(key)
+
     def _float(self, key: str) -> Tensor:
-        return self.checkpoint.tensor(key).to(torch.float32)
+        return self._tensor(key).to(torch.float32)

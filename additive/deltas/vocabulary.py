@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from additive.deltas.base import Base
+from additive.deltas.keys import whole_name
 from additive.deltas.names import find
 from additive.tensors.reader import open_checkpoint, open_file
 
@@ -57,12 +58,21 @@ def source_rows(directory: Path, base: Base) -> set[int]:
         shapes = {name: checkpoint.info(name).shape for name in checkpoint.names()}
     found = set()
     for own, shape in shapes.items():
-        short = own.removeprefix("base_model.model.").replace(".modules_to_save.", ".")
+        short = whole_name(own)
         if short.endswith((".weight", ".bias")) and "lora_" not in short:
             name = find(short, base)
             if name and base.is_vocabulary(name) and shape[1:] == base.shape(name)[1:]:
                 found.add(shape[0])
     return found
+
+
+def with_new_rows(copy: Tensor, name: str, base: Base) -> Tensor:
+    """The base's embedding with the rows beyond its own from an adapter's copy of it."""
+    own, start = base.checkpoint.info(base.stored(name)).shape[0], base.tensor(name)
+    rows = min(len(copy), len(start))
+    if rows <= own:
+        return start
+    return torch.cat([start[:own].to(torch.float32), copy[own:rows].float(), start[rows:].float()])
 
 
 def fitted(tensor: Tensor, name: str, base: Base) -> Tensor:

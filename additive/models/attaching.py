@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _PREFIX = "base_model.model."
 _ADAPTER = "default"
+_TOKENS = ".trainable_tokens_delta"
+_WHOLE = (".weight", ".token_adapter.base_layer.weight")
+_ALONE = "a merge of it alone is exact or says why not: additive merge NAME --scale 1, and ask that"
 _STRAY, _LACKING = "has no place in this base", "is missing from the adapter"
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -53,9 +56,9 @@ def attach_adapter(model: PreTrainedModel, directory: Path) -> PeftModel:
             )
     except KeyError as error:
         raise _problem(str(error.args[0]), _LACKING, directory) from error
-    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+    except (RuntimeError, OSError, ValueError, IndexError, TypeError, SafetensorError) as error:
         raise CompatibilityError(
-            f"adapter does not load on this base: {error}", where=str(directory)
+            f"adapter does not load on this base: {error}", where=str(directory), help=_ALONE
         ) from error
     _account(attached, shapes.keys(), directory)
     _untie(attached, shapes)
@@ -102,7 +105,7 @@ def give_rows(model: PreTrainedModel, rows: int) -> None:
 
 def _saved_rows(model: PreTrainedModel, shapes: Shapes) -> int | None:
     """The rows of the embedding or head that an adapter saved whole; None where it saved none."""
-    saved = [shapes.get(f"{_PREFIX}{name}.weight") for name, _ in _ends(model)]
+    saved = [shapes.get(f"{_PREFIX}{name}{own}") for name, _ in _ends(model) for own in _WHOLE]
     rows = {shape[0] for shape in saved if shape}
     return rows.pop() if len(rows) == 1 else None
 
@@ -116,7 +119,8 @@ def _account(attached: PeftModel, stored: Iterable[str], directory: Path) -> Non
     from peft import get_peft_model_state_dict
 
     stored = {name.replace(".modules_to_save.", ".") for name in stored}
-    places = attached.state_dict().keys()
+    # Trained tokens of a tied pair may be stored for its head too, which takes the embedding's.
+    places = {name.replace(f"{_TOKENS}.{_ADAPTER}", _TOKENS) for name in attached.state_dict()}
     wanted = set(get_peft_model_state_dict(attached, save_embedding_layers=False))
     lacking, strays = wanted - stored, stored - wanted - places
     if (lacking or strays) and _converted(attached, directory):
@@ -130,7 +134,7 @@ def _account(attached: PeftModel, stored: Iterable[str], directory: Path) -> Non
 
 
 def _problem(name: str, problem: str, directory: Path) -> CompatibilityError:
-    return CompatibilityError(f"tensor {name} {problem}", where=str(directory))
+    return CompatibilityError(f"tensor {name} {problem}", where=str(directory), help=_ALONE)
 
 
 def _converted(attached: PeftModel, directory: Path) -> bool:
@@ -150,7 +154,7 @@ def _converted(attached: PeftModel, directory: Path) -> bool:
                 f"{key} is set on experts that are apart in the adapter and stacked in the model:"
                 " PEFT scales them wrongly",
                 where=str(directory),
-                help="a merge of it alone is exact: additive merge NAME --scale 1, and ask that",
+                help=_ALONE,
             )
     return True
 

@@ -220,23 +220,22 @@ def _freeze(
 
 
 def _stage(folder: Folder, base: BaseIdentity, staged: Path) -> None:
-    """Copy what is kept; an adapter with initial factors becomes the plain LoRA that it is on this
-    base, which PEFT loads without its start.
+    """Copy what is kept; an adapter that PEFT could not load on this base, for its start or its
+    names, is written as the one that means the same.
     """
-    from additive.deltas.initial import converted
+    from additive.deltas.plain import ADAPTER_WEIGHTS, rewritten
     from additive.tensors.writer import write_file
 
-    beside = [file for file in folder.kept if "/" in file]
     for file in folder.kept:
-        if file not in beside:
+        if "/" not in file:
             shutil.copyfile(folder.directory / file, staged / file)
-    config = folder.config
-    if beside:
-        tensors, config = converted(folder.directory)
-        (staged / "adapter_model.safetensors").unlink()
-        write_file(staged / "adapter_model.safetensors", tensors, {"format": "pt"})
-    if folder.kind == "adapter":
-        _write_config(staged / "adapter_config.json", config, base)
+    if folder.kind != "adapter":
+        return
+    made = rewritten(folder.directory, folder.config)
+    if made is not None:
+        (staged / ADAPTER_WEIGHTS).unlink()
+        write_file(staged / ADAPTER_WEIGHTS, made[0], {"format": "pt"})
+    _write_config(staged / "adapter_config.json", made[1] if made else folder.config, base)
 
 
 def _write_config(path: Path, config: Mapping[str, Any], base: BaseIdentity) -> None:

@@ -100,8 +100,24 @@ Q = "base_model.model.model.layers.0.self_attn.q_proj"
             "it was trained on another base",
         ),
         (
-            lambda t: t.update({f"{Q}.lora_magnitude_vector": torch.ones(23)}),
-            r"magnitude of shape \[23\]",
+            lambda t: t.update({f"{Q}.lora_magnitude_vector": torch.ones(24)}),
+            "has a DoRA magnitude when use_dora is not set",
+        ),
+        (
+            lambda t: t.update({f"{Q}.lora_B.bias": torch.ones(24)}),
+            "has a bias of its factors when lora_bias is not set",
+        ),
+        (
+            lambda t: t.update({f"{Q}.lora_A.weight": torch.ones(0)}),
+            "shards of DeepSpeed or FSDP that were not gathered",
+        ),
+        (
+            lambda t: t.update({f"{Q}.lora_A.weight": torch.ones(4, 24, dtype=torch.int8)}),
+            "is I8 when it should be one of F32, F16, BF16",
+        ),
+        (
+            lambda t: t.update({f"{Q}.lora_A.weight": torch.ones(4, 24).to(torch.float8_e4m3fn)}),
+            "is F8_E4M3 when it should be one of F32, F16, BF16",
         ),
         (
             lambda t: t.update({TOKENS: torch.ones(2, 24)}),
@@ -112,7 +128,17 @@ Q = "base_model.model.model.layers.0.self_attn.q_proj"
 def test_tensors_of_adapters(tmp_path, base, change, said):
     adapter = files.write_lora(tmp_path / "math", 1)
     files.edit(adapter, change)
-    with pytest.raises(CompatibilityError, match=said):
+    with pytest.raises(CompatibilityError, match=said) as caught:
+        plan_of(base, adapter)
+    assert caught.value.help
+
+
+def test_a_magnitude_of_another_size(tmp_path, base):
+    module = Q.removeprefix("base_model.model.")
+    adapter = files.write_lora(tmp_path / "math", 1, modules=(module,), use_dora=True)
+    magnitudes = {f"{Q}.lora_magnitude_vector": torch.ones(23)}
+    files.edit(adapter, lambda t: t.update(magnitudes))
+    with pytest.raises(CompatibilityError, match=r"magnitude of shape \[23\]"):
         plan_of(base, adapter)
 
 

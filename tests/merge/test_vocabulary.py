@@ -111,6 +111,7 @@ def test_a_head_that_nobody_trained_is_given_the_rows_of_the_embedding(tmp_path)
     base = tiny.save_base(tmp_path / "base", "llama", dtype=torch.bfloat16)
     adapter, _ = _saved_whole(tmp_path / "adapter", base, 96)
     files.edit(adapter, _forget_head)
+    files.configure(adapter, modules_to_save=["embed_tokens"])
     merge(tmp_path / "out", base, recipe(source(adapter), vocabulary="extend"))
     head = tiny.load(tmp_path / "out").state_dict()["lm_head.weight"]
     assert torch.equal(head[:80], tiny.load(base).state_dict()["lm_head.weight"])

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.deltas.source import open_deltas
+from tests.deltas import tiny
+from tests.deltas.kinds import PLAIN
 from tests.merge import files
 from tests.workflows.adopting import adopt_into
 
@@ -49,3 +51,18 @@ def test_ia3_is_adopted_as_what_it_is(workspace, tmp_path):
     assert set(manifest.norms) == {
         f"model.layers.0.self_attn.q_proj.{n}" for n in ("weight", "bias")
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("base_model.", "_orig_mod.base_model."), (".lora_A.", ".lora_A.default.")]
+)
+def test_names_of_others_are_frozen_as_plain_peft_loads_them(workspace, tmp_path, old, new):
+    base, adapter = tiny.save_base(tmp_path / "base", "llama"), tmp_path / "saved"
+    tiny.save_adapter(adapter, base, size=0.02, **PLAIN)
+    expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
+    named = {name.replace(old, new): tensor for name, tensor in files.read(adapter).items()}
+    save_file(named, adapter / "adapter_model.safetensors", {"format": "pt"})
+    frozen = adopt_into(workspace, adapter).artifact.path
+    found = tiny.logits(tiny.adapted_by_peft(base, frozen))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert adopt_into(workspace, adapter).reused
