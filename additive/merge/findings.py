@@ -16,7 +16,7 @@ _INTERFERING, _OVER_UNRELATED = 0.15, 1.5
 @dataclass(frozen=True)
 class Finding:
     """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`,
-    `interference`, `signs`, `piled` or `quiet`.
+    `interference`, `signs`, `piled`, `quiet` or `alone`.
     """
 
     kind: str
@@ -30,7 +30,15 @@ def find(
     parameters: Mapping[str, Measures],
     layers: Mapping[str, Measures],
 ) -> tuple[Finding, ...]:
-    """All findings; `quiet` when there is nothing to say."""
+    """All findings; `quiet` when there is nothing to say, `alone` of a single source."""
+    if len(sources) == 1:
+        return (
+            Finding(
+                "alone",
+                f"{sources[0]} alone meets no other delta",
+                f"name another domain beside it: additive diagnose {sources[0]} OTHER",
+            ),
+        )
     pairs = _pairs(sources, whole, layers)
     found = (*_norms(sources, whole), *pairs, *_piled(whole, parameters))
     if found:

@@ -21,11 +21,14 @@ _MOST_PAIRS, _MOST_LAYERS = 45, 128
 
 @dataclass(frozen=True)
 class Meeting:
-    """A diagnosis as pages show it; `picture` is None for a single source."""
+    """A diagnosis as pages show it; `picture` is None for a single source, `left_out` says what of
+    many pairs and layers it does not show.
+    """
 
     findings: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
     picture: Markup | None
+    left_out: str = ""
 
 
 def meeting_of(diagnosis: Mapping[str, Any] | None) -> Meeting | None:
@@ -33,10 +36,37 @@ def meeting_of(diagnosis: Mapping[str, Any] | None) -> Meeting | None:
     if diagnosis is None:
         return None
     findings = tuple((str(f["sentence"]), str(f["help"])) for f in diagnosis["findings"])
-    pairs = diagnosis["pairs"][:_MOST_PAIRS]
-    columns = tuple(f"{one_line(p['first'])} × {one_line(p['second'])}" for p in pairs)
     layers = diagnosis["layers"][:_MOST_LAYERS]
-    return Meeting(findings, columns, _picture(layers, pairs) if pairs and layers else None)
+    pairs = _strongest(diagnosis["pairs"], layers)
+    columns = tuple(f"{one_line(p['first'])} × {one_line(p['second'])}" for p in pairs)
+    picture = _picture(layers, pairs) if pairs and layers else None
+    return Meeting(findings, columns, picture, _left_out(diagnosis) if picture else "")
+
+
+def _strongest(
+    pairs: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The pairs that meet most in some layer, as many as a page has room for, in their order."""
+    most: dict[tuple[str, str], float] = {}
+    for pair in (pair for layer in layers for pair in layer["pairs"]):
+        key = _key(pair)
+        most[key] = max(most.get(key, 0.0), strength(pair))
+    order = sorted(range(len(pairs)), key=lambda place: -most.get(_key(pairs[place]), 0.0))
+    return [pairs[place] for place in sorted(order[:_MOST_PAIRS])]
+
+
+def _key(pair: Mapping[str, Any]) -> tuple[str, str]:
+    return pair["first"], pair["second"]
+
+
+def _left_out(diagnosis: Mapping[str, Any]) -> str:
+    pairs, layers = len(diagnosis["pairs"]), len(diagnosis["layers"])
+    said = []
+    if pairs > _MOST_PAIRS:
+        said.append(f"the {_MOST_PAIRS} of {pairs} pairs that meet most in some layer")
+    if layers > _MOST_LAYERS:
+        said.append(f"the first {_MOST_LAYERS} of {layers} layers")
+    return f"Shown are {' in '.join(said)}; `additive diagnose --json` has all." if said else ""
 
 
 def _picture(layers: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> Markup:
@@ -47,10 +77,9 @@ def _picture(layers: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, A
         y = _TOP + row * _CELL_HEIGHT
         if row % max(1, len(layers) // 12) == 0:
             parts.append(svg.text(_LEFT - 6, y + 9, one_line(str(layer["layer"])), "tick end"))
-        known = {(pair["first"], pair["second"]): pair for pair in layer["pairs"]}
+        known = {_key(pair): pair for pair in layer["pairs"]}
         for column, pair in enumerate(pairs):
-            found = known.get((pair["first"], pair["second"]))
-            parts.append(_cell(_LEFT + column * _CELL_WIDTH, y, found))
+            parts.append(_cell(_LEFT + column * _CELL_WIDTH, y, known.get(_key(pair))))
     for column in range(len(pairs)):
         middle = _LEFT + (column + 0.5) * _CELL_WIDTH
         parts.append(svg.text(middle, height - 5, str(column + 1), "tick middle"))

@@ -34,3 +34,18 @@ def test_without_a_diagnosis_or_without_pairs_there_is_no_picture():
     alone = meeting_of({**_document(), "pairs": []})
     assert alone is not None
     assert alone.picture is None
+    assert alone.left_out == ""
+
+
+def test_of_many_pairs_the_strongest_are_shown_and_the_others_are_counted():
+    names = [f"d{number}" for number in range(12)]
+    pairs = [_pair(a, b, 0.1) for i, a in enumerate(names) for b in names[i + 1 :]]
+    calm = [{"layer": str(n), "pairs": pairs} for n in range(2)]
+    hot = {"layer": "2", "pairs": [*pairs[:-1], {**pairs[-1], "interference": 0.9}]}
+    meeting = meeting_of({**_document(), "pairs": pairs, "layers": [*calm, hot]})
+    assert meeting is not None
+    assert len(pairs) == 66
+    assert len(meeting.columns) == 45
+    assert meeting.columns[-1] == "d10 × d11", "the last pair is the only one that is hot"
+    assert str(meeting.picture).count("<title>0.90</title>") == 1
+    assert "the 45 of 66 pairs that meet most in some layer" in meeting.left_out

@@ -56,6 +56,7 @@ def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
 def test_one_source_has_norms_and_no_pairs(workspace):
     document = diagnose_sources(workspace, ["math"])
     assert document["pairs"] == []
+    assert [found["kind"] for found in document["findings"]] == ["alone"]
     assert document["sources"][0]["norm"] > 0
 
 
