@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from additive.deltas.base import FLOATS, Base
 from additive.deltas.placed import check_device
 from additive.deltas.source import DeltaSource, open_deltas
 from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
-from additive.errors import CompatibilityError, ResourceError, UnknownName, UsageError
+from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
 from additive.merge.recipe import Recipe, check_sources
 from additive.merge.rules import beside_notes, check_patterns, check_rules
 from additive.merge.stacks import Sources, check_inputs, gather
+from additive.tensors.disk import require_space
 from additive.tensors.dtypes import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
 
@@ -146,7 +146,7 @@ def _plan(
         0 if adapter else sum(base.checkpoint.info(n).nbytes for n in base.checkpoint.names())
     )
     if disk is not None:
-        check_disk(disk, written)
+        require_space(disk, written, "the merge")
     return Plan(
         recipe=recipe,
         base_directory=base.directory,
@@ -239,17 +239,6 @@ def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[Pla
             if name in touched
             else (),
             resized=base.is_resized(name),
-        )
-
-
-def check_disk(disk: Path, needed: int) -> None:
-    """Refuse a merge that the file system of `disk` has no room for. Raises: ResourceError."""
-    free = shutil.disk_usage(disk).free
-    if needed > free:
-        raise ResourceError(
-            f"disk has {free / 1e9:.2f} GB free when the merge writes {needed / 1e9:.2f} GB",
-            where=str(disk),
-            help="free some space on this file system, then run the same command again",
         )
 
 

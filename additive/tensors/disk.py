@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from additive.errors import ResourceError
+from additive.types.quantities import size_text
 
 _HELP = {
     errno.EACCES: "look at the owner and the mode of this path",
@@ -46,6 +48,20 @@ def disk_errors(where: Path) -> Iterator[None]:
             where=place,
             help=_HELP[error.errno],
         ) from error
+
+
+def require_space(directory: Path, needed: int, what: str) -> None:
+    """Refuse work that the file system of a directory has no room for; `what` is what takes it.
+
+    Raises: ResourceError.
+    """
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise ResourceError(
+            f"disk has {size_text(free)} free when {what} takes {size_text(needed)}",
+            where=str(directory),
+            help=_HELP[errno.ENOSPC],
+        )
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:

@@ -20,7 +20,8 @@ from additive.artifacts.locks import lock
 from additive.artifacts.manifest import BaseIdentity, ManifestDraft, read_manifest
 from additive.artifacts.standing import BY_DIGEST, Standing, standing_of
 from additive.artifacts.verify import require_intact
-from additive.errors import CompatibilityError, ResourceError
+from additive.errors import CompatibilityError
+from additive.tensors.disk import require_space
 from additive.tensors.strict_json import read_object
 from additive.types.digests import digest_file, short
 from additive.types.progress import Listener, Progress, silent
@@ -248,13 +249,7 @@ def _write_config(path: Path, config: Mapping[str, Any], base: BaseIdentity) -> 
 def _check_disk(workspace: Workspace, folder: Folder) -> None:
     workspace.store.root.mkdir(parents=True, exist_ok=True)
     needed = sum((folder.directory / file).stat().st_size for file in folder.kept)
-    free = shutil.disk_usage(workspace.store.root).free
-    if needed > free:
-        raise ResourceError(
-            f"disk has {free / 1e9:.2f} GB free when the copy takes {needed / 1e9:.2f} GB",
-            where=str(workspace.store.root),
-            help="free some space on this file system, then run the same command again",
-        )
+    require_space(workspace.store.root, needed, "the copy")
 
 
 def _checked(

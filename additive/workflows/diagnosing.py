@@ -38,14 +38,13 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     """
     from additive.deltas.base import open_base
     from additive.merge.diagnose import diagnose
-    from additive.merge.plan import open_sources
+    from additive.merge.plan import open_sources, plan
     from additive.workflows.composing import build_recipe
-    from additive.workflows.merging import planned
 
     options = MergeOptions(scale=1.0, method="task_arithmetic")
     request = request_merge(workspace, names, options, base_identity(workspace))
     recipe = build_recipe(workspace, request, 1.0)
-    planned(workspace, recipe)
+    plan(recipe, workspace.base_directory(), request.base)  # what a merge would refuse, but no disk
     cache = decompositions(
         workspace, [(source.artifact.digest, source.snapshot) for source in request.sources]
     )

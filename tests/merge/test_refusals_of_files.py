@@ -47,7 +47,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path, base, monkeypatch):
     adapter = files.write_lora(tmp_path / "math", 1)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match=r"disk has 0.00 GB free when the merge writes"):
+    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free when the merge takes"):
         plan(recipe(source(adapter)), base, disk=tmp_path)
 
 

@@ -91,7 +91,7 @@ def test_the_same_folder_on_another_base_is_another_version(workspace, lora, tmp
 def test_a_full_disk_is_said_before_anything_is_written(workspace, lora, monkeypatch):
     before, usage = _tree(workspace.root), shutil.disk_usage(workspace.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match=r"disk has 0.00 GB free when the copy takes"):
+    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free when the copy takes"):
         adopt_into(workspace, lora)
     assert _tree(workspace.root) == before
 

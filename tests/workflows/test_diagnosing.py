@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -115,3 +116,9 @@ def test_a_snapshot_is_diagnosed_apart_from_its_plateau(workspace):
     document = diagnose_sources(workspace, ["math", "law#0.5"])
     assert known_diagnosis(workspace, merges["law#0.5"]) == document
     assert known_diagnosis(workspace, merges["law"]) is None
+
+
+def test_a_diagnosis_needs_no_room_for_a_merge(workspace, monkeypatch):
+    usage = shutil.disk_usage(workspace.root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    assert diagnose_sources(workspace, ["math", "code"])["findings"]

@@ -18,11 +18,12 @@ from additive.merge.kit.layout import KitTensor, kit_tensors
 from additive.merge.kit.settings import Values, check_settings, method_of, resolve
 from additive.merge.kit.tokens import chat_template, check_vocabulary
 from additive.merge.lineage import check_lineage, open_plain_base
-from additive.merge.plan import DTYPES, PlannedTensor, check_disk
+from additive.merge.plan import DTYPES, PlannedTensor
 from additive.merge.recipe import SourceSpec
 from additive.merge.stacks import Sources, gather
 from additive.spec.mergekit import MergekitSpec
 from additive.spec.nodes import Located
+from additive.tensors.disk import require_space
 from additive.types.digests import Digest, digest_json
 
 # Bump when the same file gives other bytes than before.
@@ -123,7 +124,7 @@ def _plan(recipe: KitRecipe, opened: Sources, disk: Path | None) -> KitPlan:
     planned = tuple(_planned(tensors, spec, base))
     written = sum(tensor.nbytes for tensor in planned)
     if disk is not None:
-        check_disk(disk, written)
+        require_space(disk, written, "the merge")
     sources = sum(source.nbytes() for source in opened.sources)
     return KitPlan(
         recipe=recipe,
