@@ -116,6 +116,9 @@ def switching(
             return _Slot(name, parameters[name], bases[name], dtype, delta, fixed=True)
 
         def show(deltas: Mapping[str, Delta]) -> None:
+            with torch.no_grad():
+                for name in bases.keys() - deltas.keys():
+                    parameters[name].data.copy_(bases[name])
             slots = [slot(name, delta) for name, delta in deltas.items()]
             _all(slots, lambda one: one.show(1.0))
 

@@ -8,26 +8,30 @@ bits as fresh ones; their triangles, which a diagnosis needs, in another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from additive.artifacts.atomic import write_tensors
 from additive.deltas.base import open_base
 from additive.deltas.model import Delta, LowRank, combine
-from additive.errors import RefusedError, UnknownName
+from additive.errors import RefusedError, UnknownName, UsageError
+from additive.merge.compose import merged_part
 from additive.merge.core import Core, core_of_factors, core_with
-from additive.merge.parameter import merged_delta
 from additive.merge.plan import ENGINE, open_sources
-from additive.merge.recipe import Recipe, SourceSpec, check_sources
+from additive.merge.recipe import Part, Recipe, Rule, SourceSpec, check_sources
 from additive.merge.stack import DeltaStack, MergeMethod
 from additive.merge.stacks import Sources
 from additive.merge.threads import each, worker_count
 from additive.merge.triangles import Triangles, keep_triangles, triangles_file
 from additive.tensors.reader import open_file
 from additive.types.digests import Digest, digest_json
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,19 +48,39 @@ class Prepared:
     cores: Mapping[str, Core]
 
     def apply(
-        self, method: MergeMethod, weights: Mapping[str, float] | None = None, scale: float = 1.0
+        self,
+        method: MergeMethod,
+        weights: Mapping[str, float] | None = None,
+        scale: float = 1.0,
+        *,
+        of: Sequence[str] | None = None,
+        rules: Sequence[Rule] = (),
     ) -> dict[str, Delta]:
-        """The merged delta of every touched parameter; weights by source name, 1 where not said.
+        """The merged delta of every parameter that these sources trained.
 
-        Raises: UnknownName for a weight of no source; what the method refuses of weights.
+        weights  by source name, 1 where not said
+        of       the sources that are merged, all when not said: of several snapshots that were
+                 prepared together, one; the others count for nothing
+        rules    for single parameters, as in a recipe; `default_rules(method)` has a merge's own
+
+        Raises: UnknownName for a source that is none; UsageError for numbers that are not finite;
+        what the method refuses of weights.
         """
-        chosen = self._weights(weights or {})
-        check_weights = getattr(method, "check_weights", None)
-        if check_weights is not None:
-            check_weights(chosen)
-        names = self.opened.parameters()
-        work = each(lambda name: self._merge(name, method, chosen, scale), names, worker_count())
-        return dict(zip(names, work, strict=True))
+        chosen = self._chosen(weights or {}, of)
+        if not math.isfinite(scale):
+            raise UsageError(f"scale is {scale} when it should be a finite number")
+        for one in (method, *(rule.method for rule in rules)):
+            check_weights = getattr(one, "check_weights", None)
+            if check_weights is not None:
+                check_weights(tuple(chosen.values()))
+        recipe = Recipe((), method, scale, rules=tuple(rules))
+        names = [n for n in self.opened.parameters() if chosen.keys() & self.opened.touching(n)]
+        survey = self._survey(recipe, chosen, names)
+
+        def merge(name: str) -> Delta:
+            return self._merge(name, recipe.part(name), chosen, survey)
+
+        return dict(zip(names, each(merge, names, worker_count()), strict=True))
 
     def close(self) -> None:
         """Let go of all files."""
@@ -68,25 +92,69 @@ class Prepared:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _weights(self, given: Mapping[str, float]) -> tuple[float, ...]:
+    def _chosen(self, given: Mapping[str, float], of: Sequence[str] | None) -> dict[int, float]:
+        """The weights of the sources that are merged, by position."""
         names = [source.name for source in self.opened.sources]
-        for name in given:
-            if name not in names:
-                raise UnknownName("source", name, names)
-        return tuple(float(given.get(name, 1.0)) for name in names)
+        wanted = names if of is None else list(of)
+        for name, known in [(name, names) for name in wanted] + [(n, wanted) for n in given]:
+            if name not in known:
+                raise UnknownName("source", name, known)
+        if not wanted:
+            raise UsageError("a merge has no sources when it needs at least one")
+        chosen = {i: float(given.get(n, 1.0)) for i, n in enumerate(names) if n in wanted}
+        for position, weight in chosen.items():
+            if not math.isfinite(weight):
+                raise UsageError(
+                    f"weight of {names[position]} is {weight} when it should be a finite number"
+                )
+        return chosen
 
-    def _merge(
-        self, name: str, method: MergeMethod, weights: tuple[float, ...], scale: float
-    ) -> Delta:
-        own, total = tuple(weights[i] for i in self.opened.touching(name)), sum(weights)
-        core, merge_core = self.cores.get(name), getattr(method, "merge_core", None)
+    def _survey(self, recipe: Recipe, chosen: Mapping[int, float], names: Sequence[str]) -> Any:
+        """What a method of scope `model` concludes from all parameters that no rule decides."""
+        method: Any = recipe.method
+        if method.scope != "model":
+            return None
+        own = [name for name in names if not recipe.part(name).ruled]
+        surveys = each(lambda n: method.survey(self._stack(n, chosen)), own, worker_count())
+        return method.conclude(dict(zip(own, surveys, strict=True)))
+
+    def _stack(self, name: str, chosen: Mapping[int, float]) -> DeltaStack:
+        stack, touching = self.opened.stack(name, 0), self.opened.touching(name)
+        return replace(
+            stack,
+            deltas=_picked(stack.deltas, touching, chosen),
+            sources=_picked(stack.sources, touching, chosen),
+            weights=tuple(chosen[i] for i in touching if i in chosen),
+            count=len(chosen),
+            total=sum(chosen.values()),
+        )
+
+    def _merge(self, name: str, part: Part, chosen: Mapping[int, float], survey: Any) -> Delta:
+        method, core = part.method, self.cores.get(name)
+        merge_core = getattr(method, "merge_core", None)
         # A sum is quicker on the factors than back from its core, and has the bits of the merge.
         if core is None or merge_core is None or getattr(method, "is_linear", False):
-            stack = replace(self.opened.stack(name, 0), weights=own, total=total)
-            return merged_delta(method, stack, scale)
-        weighted = replace(core, weights=own, total=total)
+            stack = self._stack(name, chosen)
+            ready = stack if part.ruled or survey is None else replace(stack, survey=survey)
+            return merged_part(part, ready)
+        touching = self.opened.touching(name)
+        weighted = replace(
+            core,
+            matrices=_picked(core.matrices, touching, chosen),
+            ranks=_picked(core.ranks, touching, chosen),
+            sizes=_picked(core.sizes, touching, chosen),
+            weights=tuple(chosen[i] for i in touching if i in chosen),
+            count=len(chosen),
+            total=sum(chosen.values()),
+        )
         merged = core.lift(merge_core(weighted), self.opened.base.shape(name))
-        return merged if scale == 1.0 else combine([(scale, merged)])
+        return merged if part.scale == 1.0 else combine([(part.scale, merged)])
+
+
+def _picked(
+    items: tuple[Item, ...], touching: Sequence[int], chosen: Mapping[int, float]
+) -> tuple[Item, ...]:
+    return tuple(item for item, i in zip(items, touching, strict=True) if i in chosen)
 
 
 def prepare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ def candidates(workspace: Workspace, names: Sequence[str]) -> Prepared:
 
     `.apply(method, weights, scale)` gives the merged deltas by parameter, and
     `additive.merge.candidates.switching(model, prepared)` puts them into a loaded base in place.
+    Several snapshots of one domain may be prepared together; they go by what they were called, and
+    `.apply(…, of=["math#0.5", "code"])` merges some of them.
 
     Raises: UsageError, UnknownName; what opening the sources refuses.
 
@@ -30,10 +33,13 @@ def candidates(workspace: Workspace, names: Sequence[str]) -> Prepared:
     from additive.merge.recipe import SourceSpec
 
     found = [resolve_specialist(workspace, name) for name in names]
-    sources = [
-        SourceSpec(a.name, a.digest, a.snapshot_path(snapshot), finite=True)
-        for a, snapshot in found
-    ]
+    counts = Counter(artifact.name for artifact, _ in found)
+    sources = []
+    for text, (artifact, snapshot) in zip(names, found, strict=True):
+        name, digest = artifact.name, artifact.digest
+        if counts[name] > 1:
+            name, digest = text, digest_json([digest, snapshot or 1.0])
+        sources.append(SourceSpec(name, digest, artifact.snapshot_path(snapshot), finite=True))
     cache = decompositions(workspace, [(a.digest, snapshot) for a, snapshot in found])
     return prepare(workspace.base_directory(), sources, cache)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,12 +16,15 @@ from additive.merge.candidates import switching
 from additive.merge.diagnose import diagnose
 from additive.merge.plan import open_sources
 from additive.merge.prepared import prepare
+from additive.merge.recipe import Rule
+from additive.merge.rules import default_rules
 from additive.merge.triangles import Triangles, keep_triangles, read_triangles
 from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
-METHODS = ("task_arithmetic", "linear", "tsv_m", "swudi", "pico", "ties")
+METHODS = ("task_arithmetic", "linear", "tsv_m", "swudi", "pico", "ties", "localize_and_stitch")
+ALL = (*METHODS, "svc", "iso_c", "ctm", "dare_ties", "mergekit/sce")
 
 
 @pytest.fixture
@@ -48,6 +53,37 @@ def test_a_candidate_is_the_merge_of_its_method_and_weights(world, mixed):
                 )
 
 
+def _close(found, expected):
+    assert found.keys() == expected.keys()
+    for name, delta in found.items():
+        torch.testing.assert_close(delta.dense(), expected[name].dense(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_some_of_the_prepared_sources_are_merged_as_if_they_were_alone(world, method):
+    """So that a portfolio of snapshots is decomposed once."""
+    tmp, base, sources, full = world
+    other = source(files.write_lora(tmp / "other", 9, rank=6))
+    made, weights = build_method(method), {} if "/" in method else {"s2": 0.5}
+    for others, chosen in (([other, full], sources), ([sources[0]], [other, sources[1]])):
+        with prepare(base, [*others, *chosen]) as many, prepare(base, chosen) as few:
+            names = [one.name for one in chosen]
+            _close(many.apply(made, weights, 0.8, of=names), few.apply(made, weights, 0.8))
+
+
+def test_rules_are_those_of_a_merge(world):
+    tmp, base, sources, full = world
+    method = build_method("ties")
+    rules = (Rule("*.up_proj.weight", None), *default_rules(method))
+    made = replace(recipe(*sources, full, method="ties", scale=0.8), rules=rules)
+    merge(tmp / "ruled", base, made)
+    start, merged = files.read(base), files.read(tmp / "ruled")
+    with prepare(base, [*sources, full]) as prepared:
+        deltas = prepared.apply(method, scale=0.8, rules=rules)
+    for name, delta in deltas.items():
+        torch.testing.assert_close(start[name] + delta.dense(), merged[name], rtol=1e-5, atol=1e-6)
+
+
 def test_what_is_kept_gives_the_same_bits(world):
     tmp, base, sources, _ = world
     plain = prepare(base, sources)
@@ -70,6 +106,17 @@ def test_mistakes_are_refused(world):
             prepared.apply(build_method("tsv_m"), {"s11": 1.0})
         with pytest.raises(UsageError, match="add up to 0"):
             prepared.apply(build_method("linear"), {"s1": 1.0, "s2": -1.0})
+        for number in (math.nan, math.inf):
+            with pytest.raises(UsageError, match=r"weight of s1 is .* a finite number"):
+                prepared.apply(build_method("tsv_m"), {"s1": number})
+            with pytest.raises(UsageError, match=r"scale is .* a finite number"):
+                prepared.apply(build_method("tsv_m"), scale=number)
+        with pytest.raises(UnknownName, match="unknown source 's3'"):
+            prepared.apply(build_method("tsv_m"), of=["s1", "s3"])
+        with pytest.raises(UnknownName, match="unknown source 's2'"):
+            prepared.apply(build_method("tsv_m"), {"s2": 1.0}, of=["s1"])
+        with pytest.raises(UsageError, match="no sources"):
+            prepared.apply(build_method("tsv_m"), of=[])
 
 
 def test_a_resident_model_switches_and_is_itself_again(tmp_path):
@@ -86,6 +133,9 @@ def test_a_resident_model_switches_and_is_itself_again(tmp_path):
             expected = tiny.load(tmp_path / method).state_dict()
             for name, tensor in model.state_dict().items():
                 torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
+        show({})
+        assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+        show(prepared.apply(build_method("tsv_m")))
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from additive.errors import UsageError
 from additive.merge.building import build_method
 from additive.workflows.candidates import candidates
 from additive.workflows.merging import build_merge
@@ -26,5 +28,15 @@ def test_a_candidate_is_the_merge_of_the_same_names(tmp_path, bases):
             deltas = prepared.apply(build_method("tsv_m"), {"code": 0.5}, scale=0.8)
         for name, delta in deltas.items():
             torch.testing.assert_close(start[name] + delta.dense(), merged[name])
+    with candidates(workspace, ["math", "math#0.5", "code"]) as prepared:
+        for names in (["math", "code"], ["math#0.5", "code"]):
+            merged = files.read(
+                build_merge(workspace, request_merge(workspace, names, options, base)).artifact.path
+            )
+            deltas = prepared.apply(build_method("tsv_m"), {"code": 0.5}, scale=0.8, of=names)
+            for name, delta in deltas.items():
+                torch.testing.assert_close(start[name] + delta.dense(), merged[name])
+    with pytest.raises(UsageError, match="the same specialist as another source"):
+        candidates(workspace, ["math", "math#1"])
     kept = list(workspace.store.root.glob("sidecars/*/cores-*.safetensors"))
-    assert len(kept) == 2, "one for the plateaus in either order, one for the snapshot"
+    assert len(kept) == 3, "the plateaus in either order, the snapshot, and both"
