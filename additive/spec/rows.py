@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from additive.errors import SpecError
+from additive.errors import SpecError, did_you_mean
 
 MAX_ROW_BYTES = 4 << 20
 MAX_FAULTS = 20
+_LINES = "give a file of JSON lines: one object on each line"
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ def read_rows(path: Path, shown: str | None = None, scan: Scanner | None = None)
     try:
         found = (scan or scan_rows)(path, name)
     except FileNotFoundError:
-        raise SpecError([f"{name}: file is missing"]) from None
+        raise SpecError([f"{name}: file is missing{_nearest(path)}"], help=_LINES) from None
     except IsADirectoryError:
-        raise SpecError([f"{name}: is a directory when it should be a file"]) from None
+        raise SpecError([f"{name}: is a directory when it should be a file"], help=_LINES) from None
     if found.faults:
-        raise SpecError(found.faults[:MAX_FAULTS])
+        raise SpecError(found.faults[:MAX_FAULTS], help=_LINES)
     if not found.rows:
-        raise SpecError([f"{name}: file has no rows when it should have at least one"])
+        raise SpecError([f"{name}: file has no rows when it should have at least one"], help=_LINES)
     return found.rows
 
 
@@ -65,6 +66,13 @@ def scan_rows(path: Path, name: str) -> Scan:
         found = [_row(line, data, name) for line, data in enumerate(file, 1) if data.strip()]
     rows = tuple(row for row in found if isinstance(row, Row))
     return Scan(rows, tuple(fault for fault in found if isinstance(fault, str)))
+
+
+def _nearest(path: Path) -> str:
+    """The file that was probably meant, beside the one that is not there."""
+    parent = path.parent
+    names = [each.name for each in parent.iterdir() if each.is_file()] if parent.is_dir() else []
+    return did_you_mean(path.name, names)
 
 
 def _row(line: int, data: bytes, name: str) -> Row | str:

@@ -22,13 +22,15 @@ from typing import Any
 
 from additive.errors import IntegrityError, RefusedError, SecurityError
 from additive.tensors.dtypes import ITEM_BYTES
-from additive.tensors.strict_json import parse_json
+from additive.tensors.strict_json import AGAIN, parse_json
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_METADATA_BYTES = 4 << 20
 MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 16
 
+# What git leaves in the place of a large file that was not fetched begins with these bytes.
+_POINTER = b"version "
 _NAME = re.compile(rb"[A-Za-z0-9_.\-]{1,256}")
 _STRING = rb'"(?:[^"\\\x00-\x1f]|\\.)*+"'
 _KEY = re.compile(rb'[ \t\r\n]*+"((?:[^"\\\x00-\x1f]|\\.){0,2048}+)"[ \t\r\n]*+:[ \t\r\n]*+')
@@ -99,14 +101,23 @@ def _header_text(path: Path, where: str) -> tuple[bytes, int, int]:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise IntegrityError("file is missing", where=where) from None
+        raise IntegrityError("file is missing", where=where, help=AGAIN) from None
     if not stat.S_ISREG(status.st_mode):
         raise SecurityError("path is not a regular file", where=where)
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if start == _POINTER:
+            raise IntegrityError(
+                "file is a pointer of git-lfs when it should hold the tensors themselves",
+                where=where,
+                help="git lfs pull, in the repository that it was cloned from",
+            )
         if status.st_size < 8 or length > status.st_size - 8:
             raise IntegrityError(
-                f"header says {length} bytes when the file has {status.st_size}", where=where
+                f"header says {length} bytes when the file has {status.st_size}",
+                where=where,
+                help=AGAIN,
             )
         if not 2 <= length <= MAX_HEADER_BYTES:
             raise IntegrityError(
@@ -223,6 +234,8 @@ def _in_file_order(tensors: list[TensorInfo], data_bytes: int, where: str) -> di
         position = info.end
     if position != data_bytes:
         raise IntegrityError(
-            f"tensors end at byte {position} when the data has {data_bytes} bytes", where=where
+            f"tensors end at byte {position} when the data has {data_bytes} bytes",
+            where=where,
+            help=AGAIN,
         )
     return {info.name: info for info in ordered}

@@ -14,6 +14,7 @@ from additive.errors import IntegrityError, SecurityError
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
+AGAIN = "the file is damaged, or not all of it is there: copy or download it again"
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
@@ -30,9 +31,9 @@ def parse_json(text: str | bytes, where: str) -> Any:
         if "\\u" in decoded:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except RecursionError:
-        raise IntegrityError("JSON is nested too deeply", where=where) from None
+        raise IntegrityError("JSON is nested too deeply", where=where, help=AGAIN) from None
     except ValueError as error:
-        raise IntegrityError(f"text is not strict JSON: {error}", where=where) from None
+        raise IntegrityError(f"text is not strict JSON: {error}", where=where, help=AGAIN) from None
     _check_depth(value, where)
     return value
 
@@ -46,7 +47,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise IntegrityError("file is missing", where=str(path)) from None
+        raise IntegrityError("file is missing", where=str(path), help=AGAIN) from None
     if not stat.S_ISREG(status.st_mode):
         raise SecurityError("path is not a regular file", where=str(path))
     if status.st_size > limit:
@@ -74,6 +75,7 @@ def read_object(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
         raise IntegrityError(
             f"top of the file is {type(value).__name__} when it should be an object",
             where=str(path),
+            help=AGAIN,
         )
     return value
 

@@ -49,7 +49,9 @@ def parse_reference(text: str) -> Reference:
     if match is None:
         raise UsageError(
             f"reference is {text!r} when it should be name, name@digest or name#fraction",
-            help="names are lower-case letters, digits, '-' and '_';"
+            help=f"a folder is taken in first: additive adopt {text} --as NAME"
+            if "/" in text and not text.endswith((".yaml", ".yml"))
+            else "names are lower-case letters, digits, '-' and '_';"
             " a digest prefix has at least 4 hex digits",
         )
     fraction = match["snapshot"]
@@ -94,7 +96,8 @@ def check_name(name: str, kind: str = "domain") -> str:
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
             f"{kind} name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
-            f" and have at most {MAX_NAME} characters"
+            f" and have at most {MAX_NAME} characters",
+            help=f"give it another name{_lower(name)}; '+' joins the parts of a merge's name",
         )
     if name in RESERVED:
         raise UsageError(
@@ -102,6 +105,12 @@ def check_name(name: str, kind: str = "domain") -> str:
             help=f"give it another name, such as my-{name}: tables call a model that",
         )
     return name
+
+
+def _lower(name: str) -> str:
+    """A name near to one that cannot be."""
+    near = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")[:MAX_NAME]
+    return f", such as {near}" if near and near not in RESERVED else ""
 
 
 def looks_like_hub_id(text: str) -> bool:

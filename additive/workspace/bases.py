@@ -52,12 +52,28 @@ def resolve_base(model: str, root: Path, revision: str | None, *, offline: bool)
         return ResolvedBase(model, _whole(directory, model))
     if looks_like_hub_id(model) and not model.startswith("."):
         return _from_hub(model, revision, offline=offline)
-    raise UsageError(
+    raise no_such_base(model, directory)
+
+
+def no_such_base(
+    model: str, directory: Path, help: str = "set base.model in additive.yaml"
+) -> UsageError:
+    """What is said of a base that is nowhere, with the one that was probably meant."""
+    return UsageError(
         f"base is {model!r} when it should be tiny, a directory or a Hub id"
-        f"{did_you_mean(model, BUNDLED)}",
+        f"{near_base(model, directory)}",
         where=str(directory),
-        help="set base.model in additive.yaml",
+        help=help,
     )
+
+
+def near_base(model: str, directory: Path) -> str:
+    """`; did you mean …?` for a bundled base, the folder of a file, or a folder beside this one."""
+    if directory.is_file():
+        return f"; did you mean its folder, {str(directory.parent)!r}?"
+    parent = directory.parent
+    beside = [each.name for each in parent.iterdir() if each.is_dir()] if parent.is_dir() else []
+    return did_you_mean(model, BUNDLED) or did_you_mean(directory.name, beside)
 
 
 def missing_files(directory: Path) -> tuple[str, ...]:
@@ -94,6 +110,12 @@ def _bundled(name: str) -> Path:
 
 def _whole(directory: Path, model: str) -> Path:
     missing = missing_files(directory)
+    if missing and (directory / "adapter_config.json").is_file():
+        raise UsageError(
+            f"base {model!r} is an adapter when it should be the model that it was trained on",
+            where=str(directory),
+            help=f"additive init DIR --base MODEL, there additive adopt {directory} --as NAME",
+        )
     if missing:
         raise UsageError(
             f"base {model!r} lacks {', '.join(missing)}",

@@ -19,7 +19,7 @@ from additive.errors import UsageError
 from additive.spec.commented import commented
 from additive.spec.schema import MODELS, model_of
 from additive.types.references import check_name, looks_like_hub_id
-from additive.workspace.bases import BUNDLED, resolve_base
+from additive.workspace.bases import BUNDLED, near_base, no_such_base, resolve_base
 from additive.workspace.demo import demo_source
 from additive.workspace.place import MARKER, Workspace
 
@@ -79,10 +79,10 @@ def _base_model(base: str, start: Path) -> str:
     if directory.is_dir():
         resolve_base(str(directory), directory, None, offline=True)
         return str(directory)
-    if looks_like_hub_id(base) and not base.startswith("."):
+    is_hub_id = looks_like_hub_id(base) and not base.startswith(".")
+    if is_hub_id and not near_base(base, directory):
         return base
-    resolve_base(base, start, None, offline=True)
-    return base
+    raise no_such_base(base, directory, "give init another --base")
 
 
 def _check_empty(root: Path) -> None:
