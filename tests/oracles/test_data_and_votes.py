@@ -81,7 +81,7 @@ def test_regmean(shape, reduction, ridge):
     method = build_method("regmean", {"reduction": reduction, "ridge": ridge})
     expected = papers.regmean(dense, WEIGHTS, inputs, basis, reduction, ridge)
     found = _lifted(method, stack)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
 
 def test_regmean_gives_a_direction_to_the_source_whose_inputs_use_it():
