@@ -7,8 +7,9 @@ and the steps after see its result as a whole matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,17 +26,27 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
     """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
     if part.method is None:
         return Dense(torch.zeros((), device=stack.base.device).expand(stack.shape))
-    scale = part.scale
-    for step in (*part.before, *part.after):
-        if hasattr(step, "factor"):
-            scale *= step.factor(stack)
     before = [step for step in part.before if hasattr(step, "before_core")]
-    after = _after(part)
+    after, last = _after(part, stack)
     experts = stack.experts() if before or after else ()
+    if not stack.is_matrix and not experts:
+        last = math.prod(step.number for step in after if isinstance(step, _Times)) * last
+        return merged_delta(part.method, stack, part.scale * last)
+    scale = part.scale * last
     if experts:
         made = [_composed(part.method, expert, before, after, scale) for expert in experts]
         return experts_of(made)
     return _composed(part.method, stack, before, after, scale)
+
+
+@dataclass(frozen=True)
+class _Times:
+    """A factor that stands before another step, which sees what it made."""
+
+    number: float
+
+    def after_core(self, merged: Tensor, core: Core) -> Tensor:
+        return merged * self.number
 
 
 def _composed(
@@ -45,7 +56,7 @@ def _composed(
     after: Sequence[Any],
     scale: float,
 ) -> Delta:
-    if not stack.is_matrix or not (before or after):
+    if not (before or after):
         return merged_delta(method, stack, scale)
     merge_core = getattr(method, "merge_core", None)
     if merge_core is not None:
@@ -69,10 +80,18 @@ def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     return replace(stack, deltas=tuple(core.lift(m, stack.shape) for m in core.matrices))
 
 
-def _after(part: Part) -> list[Any]:
-    """What the steps before do in the end, the innermost first, then the steps after."""
-    steps = [*reversed(part.before), *part.after]
-    return [step for step in steps if hasattr(step, "after_core")]
+def _after(part: Part, stack: DeltaStack) -> tuple[list[Any], float]:
+    """What the steps before do in the end, the innermost first, then the steps after; and the
+    product of the factors at the very end, which need no matrix.
+    """
+    found: list[Any] = []
+    for step in (*reversed(part.before), *part.after):
+        found += [_Times(step.factor(stack))] if hasattr(step, "factor") else []
+        found += [step] if hasattr(step, "after_core") else []
+    last = 1.0
+    while found and isinstance(found[-1], _Times):
+        last *= found.pop().number
+    return found, last
 
 
 def _stepped(core: Core, before: Sequence[Any]) -> Core:

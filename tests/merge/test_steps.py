@@ -222,6 +222,31 @@ def test_default_rules_know_a_familys_embeddings_norms_and_head(family, inside):
             assert made.part(f"{stem}.{parameter}").ruled == expected, f"{stem}.{parameter}"
 
 
+@pytest.mark.parametrize("method", ["swudi", "ties"])
+def test_steps_after_the_method_run_in_their_order(method):
+    """SVC compares what it gets with the sources: halved before it is not halved after it."""
+    stack, _ = _stack()
+    stack = replace(stack, layer=(0, 2))
+    plain = merged_part(_part(method), stack).dense()
+    halved = merged_part(_part(method, after=("lines",)), stack).dense()
+    torch.testing.assert_close(halved, 0.5 * plain)
+    first = merged_part(_part(method, after=("lines", "svc")), stack).dense()
+    core = core_of(replace(stack, deltas=tuple(Dense(d.dense()) for d in stack.deltas)))
+    expected = build_step("svc").after_core(halved.double(), core).float()
+    torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-6)
+    last = merged_part(_part(method, after=("svc", "lines")), stack).dense()
+    torch.testing.assert_close(
+        last, 0.5 * merged_part(_part(method, after=("svc",)), stack).dense()
+    )
+    assert not torch.allclose(first, last, rtol=1e-2)
+    vector = replace(random_stack((33,), 3, seed=1), layer=(0, 2))
+    one, other = (
+        merged_part(_part(method, after=steps), vector).dense()
+        for steps in (("lines", "svc"), ("svc", "lines"))
+    )
+    assert torch.equal(one, other)
+
+
 def test_lines_go_straight_from_the_first_layer_to_the_last():
     """In every tower of a model by itself; what has no number keeps its size."""
     names = [f"{tower}.layers.{n}.w" for tower, count in COUNTS.items() for n in range(count)]

@@ -5,7 +5,8 @@ A step is a frozen dataclass whose fields are its parameters. It has any of
     before_core(core) -> Core             the sources of one matrix, changed
     after_core(merged, core) -> Tensor    the merged matrix, changed; `core` are the sources as the
                                           method saw them
-    factor(stack) -> float                a number that multiplies a parameter of any shape
+    factor(stack) -> float                a number that multiplies a parameter of any shape, in its
+                                          place among the steps of a matrix
     balance(lengths) -> factors           of the sources' weights, from their whole norms ‖τᵢ‖
 
 A step before the method may have an `after_core` too, which then runs right after the method. Steps
