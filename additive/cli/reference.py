@@ -46,13 +46,17 @@ def methods() -> str:
     from additive.merge.methods import METHODS
 
     rows = ["| method | |", "|---|---|"]
-    for name in sorted(name for name in METHODS.builtins if "/" not in name):
+    for name in sorted(name for name in METHODS.builtins if not _is_bridged(name)):
         says = (METHODS.get(name).__doc__ or "").strip().partition("\n\n")[0]
         rows.append(f"| `{name}` | {_cell(says)} |")
-    bridged = ", ".join(f"`{name}`" for name in sorted(METHODS.builtins) if "/" in name)
+    bridged = ", ".join(f"`{name}`" for name in sorted(METHODS.builtins) if _is_bridged(name))
     return (
         "\n".join([*rows, *(["", f"Computed by mergekit: {bridged}."] if bridged else [])]) + "\n"
     )
+
+
+def _is_bridged(name: str) -> bool:
+    return name.startswith("mergekit/")
 
 
 def commands() -> dict[str, click.Command]:

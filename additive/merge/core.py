@@ -18,6 +18,7 @@ from torch import Tensor
 
 from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of
 from additive.deltas.tiles import matrix_shape
+from additive.merge.draws import Draws
 from additive.merge.spectrum import svd
 from additive.merge.stack import DeltaStack
 from additive.merge.triangles import Triangles, stacked
@@ -35,7 +36,7 @@ class Core:
     ranks        an upper bound of each matrix's rank
     noise        singular values below this share of the largest are rounding of the inputs
     sizes        ‖τᵢ‖ as the sources gave them, before any step
-    weights, count, total  as in the stack
+    weights, count, total, sources, rng  as in the stack
     grams        per source the second moments of the inputs that it saw, (k, k), in the basis on
                  the inputs' side; none where nobody asked
     inputs       that side: `columns`, whose basis is `right`, or `rows`, whose basis is `left`
@@ -50,6 +51,8 @@ class Core:
     weights: tuple[float, ...]
     count: int
     total: float
+    sources: tuple[str, ...]
+    rng: Draws
     grams: tuple[Tensor, ...] = ()
     inputs: str = "columns"
 
@@ -142,6 +145,8 @@ def _made(
         stack.weights,
         stack.count,
         stack.total,
+        stack.sources,
+        stack.rng,
     )
 
 

@@ -143,6 +143,7 @@ class Prepared:
             matrices=_picked(core.matrices, touching, chosen),
             ranks=_picked(core.ranks, touching, chosen),
             sizes=_picked(core.sizes, touching, chosen),
+            sources=_picked(core.sources, touching, chosen),
             weights=tuple(chosen[i] for i in touching if i in chosen),
             count=len(chosen),
             total=sum(chosen.values()),

@@ -18,6 +18,8 @@ PARAMETERS = {
     "ties": [{}, {"density": 0.05}, {"density": 1.0}],
     "breadcrumbs": [{}, {"density": 0.4, "gamma": 0.3}],
     "consensus_ta": [{}, {"agreement": 1}],
+    "core/dare_ties": [{}, {"density": 1.0}],
+    "core/ties": [{}, {"density": 1.0}],
     "ctm": [{}, {"rank": 2, "density": 1.0, "beta": 0.0}],
     "dare_linear": [{}, {"density": 0.1}],
     "della": [{}, {"density": 0.5, "epsilon": 0.0}],
@@ -28,7 +30,7 @@ PARAMETERS = {
     "tsv_m": [{}, {"ridge": 0.0}],
     "dare_ties": [{}, {"density": 1.0}],
 }
-OURS = [name for name in METHODS.names() if "/" not in name]
+OURS = [name for name in METHODS.names() if not name.startswith("mergekit/")]
 CASES = [(name, parameters) for name in OURS for parameters in PARAMETERS.get(name, [{}])]
 
 

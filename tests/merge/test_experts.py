@@ -21,7 +21,7 @@ from tests.deltas.kinds import KINDS
 from tests.merge.making import merge, recipe, source
 
 EXPERTS, ROWS, COLUMNS = 3, 7, 9
-SPECTRAL = ("tsv_m", "swudi", "iso_c", "ctm", "pico", "svc")
+SPECTRAL = ("tsv_m", "swudi", "iso_c", "ctm", "pico", "svc", "core/ties")
 STEPPED = ({"before": ("pico",)}, {"after": ("svc",)}, {"before": ("pico",), "after": ("svc",)})
 
 

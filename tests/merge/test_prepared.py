@@ -23,7 +23,10 @@ from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
-METHODS = ("task_arithmetic", "linear", "tsv_m", "swudi", "pico", "ties", "localize_and_stitch")
+METHODS = (
+    *("task_arithmetic", "linear", "tsv_m", "swudi", "pico", "ties", "localize_and_stitch"),
+    "core/dare_ties",
+)
 ALL = (*METHODS, "svc", "iso_c", "ctm", "dare_ties", "mergekit/sce")
 
 
@@ -44,8 +47,9 @@ def test_a_candidate_is_the_merge_of_its_method_and_weights(world, mixed):
         for method in METHODS:
             deltas = prepared.apply(build_method(method), {"s1": 0.5}, scale=0.8)
             weighted = [source(s.directory, 0.5 if s.name == "s1" else 1.0) for s in chosen]
-            merge(tmp / method, base, recipe(*weighted, method=method, scale=0.8))
-            merged = files.read(tmp / method)
+            out = tmp / method.replace("/", "-")
+            merge(out, base, recipe(*weighted, method=method, scale=0.8))
+            merged = files.read(out)
             assert deltas.keys() == {n for n in merged if not torch.equal(merged[n], start[n])}
             for name, delta in deltas.items():
                 torch.testing.assert_close(

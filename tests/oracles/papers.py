@@ -205,6 +205,19 @@ def regmean(deltas, weights, inputs, basis, reduction, ridge):
     return solved @ basis.T
 
 
+def core_space(deltas, merge):
+    """Panariello et al., 2025: the merge of the sources' coordinates in shared bases, lifted; the
+    bases are the singular vectors of the deltas side by side and below each other.
+    """
+    U, V = _left(np.hstack(deltas)), _left(np.hstack([delta.T for delta in deltas]))
+    return U @ merge([U.T @ delta @ V for delta in deltas]) @ V.T
+
+
+def _left(matrix):
+    U, sigma, _ = np.linalg.svd(matrix, full_matrices=False)
+    return U[:, sigma > 1e-10 * sigma[0]]
+
+
 def ctm(deltas, weights, rank, density, beta):
     """arXiv:2606.03723: Tucker-2 basis of rescaled sources, TIES on the coordinates, lifted."""
     sizes = [np.linalg.norm(d) for d in deltas]

@@ -64,6 +64,45 @@ def test_ctm_of_one_source_without_trim_is_the_source():
     np.testing.assert_allclose(found, dense[0], rtol=0, atol=1e-10)
 
 
+ON_COORDINATES = {
+    "core/ties": ({"density": 0.3}, lambda C, w, _: papers.elect_and_mean(_trim(C, 0.3), w)),
+    "core/breadcrumbs": (
+        {"density": 0.5, "gamma": 0.1},
+        lambda C, w, _: papers.breadcrumbs(C, w, 0.5, 0.1),
+    ),
+    "core/consensus_ta": ({}, lambda C, w, _: papers.consensus_ta(C, w, 0.4, 2)),
+    "core/dare_linear": ({"density": 0.5}, lambda C, w, u: papers.dare(C, w, u, 0.5)),
+    "core/dare_ties": ({"density": 0.5}, lambda C, w, u: papers.dare_ties(C, w, u, 0.5)),
+    "core/della": ({}, lambda C, w, u: papers.della(C, w, u, 0.6, 0.15)),
+}
+
+
+def _trim(coordinates, density):
+    return [papers._trim(C, density) for C in coordinates]
+
+
+@pytest.mark.parametrize("shape", [(24, 16), (16, 40), (6, 5)])
+@pytest.mark.parametrize("name", ON_COORDINATES)
+def test_an_element_wise_method_on_core_matrices(name, shape):
+    stack, dense = _stack(shape)
+    parameters, oracle = ON_COORDINATES[name]
+
+    def merge(coordinates):
+        draws = [stack.rng.uniform(s, coordinates[0].shape).numpy() for s in stack.sources]
+        return oracle(coordinates, WEIGHTS, draws)
+
+    expected = papers.core_space(dense, merge)
+    found = _lifted(build_method(name, parameters), stack)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert not np.allclose(expected, merge(dense), atol=1e-2 * np.abs(expected).max())
+
+
+def test_on_coordinates_a_vote_without_a_trim_of_one_source_is_the_source():
+    stack, dense = _stack(weights=(1.0,))
+    found = _lifted(build_method("core/ties", {"density": 1.0}), stack)
+    np.testing.assert_allclose(found, dense[0], rtol=0, atol=1e-6 * np.abs(dense[0]).max())
+
+
 def _with_inputs(stack, seed=3):
     """The stack with Grams of real inputs, the inputs, and the basis of the stacked A."""
     A = np.vstack([delta.A.double().numpy() for delta in stack.deltas])

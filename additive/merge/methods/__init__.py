@@ -9,6 +9,12 @@ from additive.registry import Registry
 BUILTINS = {
     "breadcrumbs": "additive.merge.methods.breadcrumbs:Breadcrumbs",  # arXiv:2312.06795
     "consensus_ta": "additive.merge.methods.consensus_ta:ConsensusTa",  # arXiv:2405.07813
+    "core/breadcrumbs": "additive.merge.methods.coordinates:CoreBreadcrumbs",  # arXiv:2509.17786
+    "core/consensus_ta": "additive.merge.methods.coordinates:CoreConsensusTa",
+    "core/dare_linear": "additive.merge.methods.coordinates:CoreDareLinear",
+    "core/dare_ties": "additive.merge.methods.coordinates:CoreDareTies",
+    "core/della": "additive.merge.methods.coordinates:CoreDella",
+    "core/ties": "additive.merge.methods.coordinates:CoreTies",
     "ctm": "additive.merge.methods.ctm:Ctm",  # arXiv:2606.03723
     "dare_linear": "additive.merge.methods.dare:DareLinear",  # arXiv:2311.03099
     "dare_ties": "additive.merge.methods.dare:DareTies",  # arXiv:2311.03099, 2306.01708

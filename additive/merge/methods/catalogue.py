@@ -76,6 +76,8 @@ def about(name: str) -> About:
     """What is known of a method by name; of a plug-in nothing but that its own page says it."""
     if name in CATALOGUE:
         return CATALOGUE[name]
+    if name.startswith("core/"):
+        return About("arXiv:2509.17786", ANY, _CORE)
     if name.startswith("mergekit/"):
         own = name.removeprefix("mergekit/")
         paper = _KIT_PAPERS.get(own, "mergekit's documentation")
