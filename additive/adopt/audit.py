@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from additive.adopt.folder import Folder
+from additive.adopt.shape import refuse_other_shape
 from additive.adopt.words import refuse_other_words
 from additive.deltas.adapter import AdapterSource
 from additive.deltas.base import Base, open_base
@@ -60,7 +61,7 @@ def audit(folder: Folder, base_directory: Path, name: str, accept: Collection[st
 
     Raises: SecurityError, CompatibilityError, IntegrityError, each with what mends it.
     """
-    _check_files(folder)
+    _check_files(folder, base_directory)
     base, padded = open_base(base_directory), ()
     if "vocabulary" in accept:
         base = with_vocabulary(base, "extend", [folder.directory])
@@ -92,9 +93,10 @@ def audit(folder: Folder, base_directory: Path, name: str, accept: Collection[st
         base.close()
 
 
-def _check_files(folder: Folder) -> None:
+def _check_files(folder: Folder, base_directory: Path) -> None:
     if folder.kind == "model":
         check_model_directory(folder.directory)
+        refuse_other_shape(folder.directory, base_directory)
     else:
         check_weight_files(folder.directory, "adapter_model")
 

@@ -37,6 +37,7 @@ def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> 
     Raises: SecurityError, CompatibilityError, IntegrityError (see `safety`; also for tensors
     missing or unused).
     """
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -53,8 +54,12 @@ def load_model(directory: Path, dtype: str = "float32", device: str = "cpu") -> 
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that they are reported, and refused below
             )
-    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-        raise IntegrityError(f"model does not load: {error}", where=str(directory)) from error
+    except (
+        *(RuntimeError, OSError, ValueError, TypeError, ZeroDivisionError),  # of a config's values
+        *(SafetensorError, StrictDataclassError),
+    ) as error:
+        said = " ".join(str(error).split())
+        raise IntegrityError(f"model does not load: {said}", where=str(directory)) from error
     model, report = loaded
     _refuse_invented(directory, report["missing_keys"], "is missing from the checkpoint")
     _refuse_invented(

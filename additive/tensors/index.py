@@ -13,8 +13,9 @@ from pathlib import Path
 
 from additive.errors import IntegrityError, SecurityError
 from additive.tensors.header import Header
-from additive.tensors.strict_json import MAX_BYTES, read_object
+from additive.tensors.strict_json import parse_json, read_bytes
 
+MAX_ENTRIES = 300_000
 _SHARD = re.compile(r"[A-Za-z0-9_+\-][A-Za-z0-9_.+\-]{0,240}\.safetensors")
 
 
@@ -43,7 +44,11 @@ def find_shards(directory: Path, stem: str) -> tuple[tuple[str, ...], dict[str, 
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    found = read_object(index, 2 * MAX_BYTES).get("weight_map")
+    data = read_bytes(index)
+    if data.count(b":") > MAX_ENTRIES:  # counted before it is parsed: that would take seconds
+        raise IntegrityError(f"index has more than {MAX_ENTRIES} entries", where=str(index))
+    whole = parse_json(data, str(index))
+    found = whole.get("weight_map") if isinstance(whole, dict) else None
     if not isinstance(found, dict) or not found:
         raise IntegrityError("weight_map is missing or empty", where=str(index))
     for name, shard in found.items():

@@ -163,3 +163,25 @@ def test_another_vocabulary_is_refused_unless_accepted(base, lora, content, said
     assert said in str(caught.value)
     (note,) = _audit(lora, base, "vocabulary").accepted
     assert said in note
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "gpt2"}, "model_type is 'gpt2' when the base has 'llama'"),
+        ({"num_hidden_layers": 99_999_999}, "num_hidden_layers is 99999999 when the base has"),
+        ({"hidden_size": -1}, "hidden_size is -1 when the base has"),
+        ({"num_attention_heads": [2]}, r"num_attention_heads is \[2\] when the base has"),
+        ({"dtype": "__import__('os')"}, "dtype is .* when it should be float32"),
+        ({"torch_dtype": {"": "float8"}}, "torch_dtype is .* when it should be float32"),
+    ],
+)
+def test_a_checkpoint_whose_config_describes_another_model_is_refused(tmp_path, base, change, said):
+    full = files.write_fine_tune(tmp_path / "full", base, 1)
+    shape = {"num_hidden_layers": 2, "hidden_size": 24, "num_attention_heads": 2}
+    for folder in (base, full):
+        files.configure(folder, "config.json", model_type="llama", **shape)
+    assert _audit(full, base).adapt == {"kind": "full"}
+    files.configure(full, "config.json", **change)
+    with pytest.raises(CompatibilityError, match=said):
+        _audit(full, base)

@@ -96,6 +96,16 @@ def test_torn_weights_are_refused(bases, tmp_path):
         load_model(base)
 
 
+@pytest.mark.parametrize("heads", [5, 0, "four"])
+def test_a_configuration_that_no_model_can_have_is_refused(bases, tmp_path, heads):
+    directory = copy(bases(), tmp_path / "base")
+    config = json.loads((directory / "config.json").read_text())
+    config |= {"num_attention_heads": heads}
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(IntegrityError, match="model does not load"):
+        load_model(directory)
+
+
 def test_code_is_refused_before_anything_is_loaded(bases, tmp_path):
     base = copy(bases(), tmp_path / "base")
     config = json.loads((base / "config.json").read_text())

@@ -158,3 +158,10 @@ def test_nothing_there_says_so(tmp_path):
         open_checkpoint(tmp_path)
     with pytest.raises(IntegrityError, match="directory is missing"):
         open_checkpoint(tmp_path / "nowhere")
+
+
+def test_an_index_of_a_million_entries_is_refused_before_it_is_parsed(tmp_path):
+    write_sharded(tmp_path, [{"a": torch.ones(2)}])
+    write_index(tmp_path, {f"a{i}": "model-00001-of-00001.safetensors" for i in range(300_001)})
+    with pytest.raises(IntegrityError, match="more than 300000 entries"):
+        open_checkpoint(tmp_path)
