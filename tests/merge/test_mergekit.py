@@ -8,7 +8,9 @@ import torch
 from additive.errors import UsageError
 from additive.merge.building import build_method
 from additive.merge.methods import MERGEKIT
+from additive.merge.parameter import as_delta, surveyed
 from additive.merge.plan import plan
+from additive.testing import random_stack
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
@@ -92,6 +94,27 @@ def test_parameters_are_mergekits_own():
     with pytest.raises(UnknownName, match=r"did you mean 'select_topk'"):
         build_method("mergekit/sce", {"select_top": 0.1})
     assert build_method("mergekit/ties").density == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"),
+    [
+        ("linear", {}, {}),
+        ("task_arithmetic", {}, {}),
+        ("ties", {"density": 0.3}, {"density": 0.3}),
+        ("breadcrumbs", {"density": 0.7, "gamma": 0.05}, {"density": 0.7, "gamma": 0.05}),
+        ("dare_ties", {"density": 1.0}, {"normalize": True}),
+        ("della", {"density": 1.0, "epsilon": 0.0}, {"epsilon": 0.0}),
+    ],
+)
+def test_our_methods_differ_from_mergekits_only_where_the_docs_say(name, ours, theirs):
+    """docs/mergekit.md: densities, cancelled votes, rescaling, and the mean of dare_ties."""
+    stack = random_stack((48, 40), 3, seed=6)
+    found, wanted = (
+        as_delta(made.merge(surveyed(made, stack)), stack, made).dense()
+        for made in (build_method(name, ours), build_method(f"mergekit/{name}", theirs))
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_a_method_without_weights_refuses_them(tmp_path):
