@@ -54,7 +54,7 @@ def _both(
         mine, theirs = own[key], base[key]
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
             yield from _both(mine, theirs, f"{above}{key}.")
-        elif _COUNTED.fullmatch(key):
+        elif _COUNTED.fullmatch(key) and None not in (mine, theirs):  # null leaves it to others
             yield f"{above}{key}", mine, theirs
 
 

@@ -151,6 +151,7 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
     raw = read_object(path)
     _refuse_kinds(raw, path)
     fields = Fields(raw, path)
+    fields.check_targets("target_modules", "exclude_modules", "layers_pattern")
     if raw["peft_type"] == "IA3":
         return _ia3(fields)
     return AdapterConfig(

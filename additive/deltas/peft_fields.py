@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from additive.errors import IntegrityError
 
+_NESTED = re.compile(r"\)[*+{]")
 # What a pattern may repeat before matching a name could take forever.
 _MOST_REPEATED, _MOST_OPTIONAL = 3, 6
 
@@ -61,6 +62,16 @@ class Fields:
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             return tuple(value)
         return self._fail(key, value, "a list of names")
+
+    def check_targets(self, *keys: str) -> None:
+        """Refuse a regular expression for modules that repeats a repetition: nothing here reads it,
+        but PEFT matches it with every name when it loads the adapter.
+        """
+        for key in keys:
+            value = self.raw.get(key)
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and _NESTED.search(text):
+                    self._fail(key, text, "names, or a regular expression that repeats no group")
 
     def ranks(self, key: str) -> dict[str, int]:
         """Ranks by pattern."""
@@ -116,7 +127,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_pattern(text: str) -> bool:
     repeated = len(re.findall(r"[*+{]", text))
-    if re.search(r"\)[*+{]", text) or repeated > _MOST_REPEATED or text.count("?") > _MOST_OPTIONAL:
+    if _NESTED.search(text) or repeated > _MOST_REPEATED or text.count("?") > _MOST_OPTIONAL:
         return False
     try:
         re.compile(text)

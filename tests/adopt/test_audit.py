@@ -181,6 +181,8 @@ def test_a_checkpoint_whose_config_describes_another_model_is_refused(tmp_path, 
     shape = {"num_hidden_layers": 2, "hidden_size": 24, "num_attention_heads": 2}
     for folder in (base, full):
         files.configure(folder, "config.json", model_type="llama", **shape)
+    files.configure(full, "config.json", head_dim=None, num_key_value_heads=2, dtype=None)
+    files.configure(base, "config.json", head_dim=12, num_key_value_heads=None)
     assert _audit(full, base).adapt == {"kind": "full"}
     files.configure(full, "config.json", **change)
     with pytest.raises(CompatibilityError, match=said):

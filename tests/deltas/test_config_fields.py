@@ -56,6 +56,22 @@ def test_a_pattern_that_could_match_forever_is_refused_at_once(tmp_path, pattern
         read_adapter_config(adapter)
 
 
+UNSLOTH = (
+    r"(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)"
+    r"|(?:\bmodel\.layers\.[\d]{1,}\.(?:self_attn|mlp)\.(?:(?:q_proj|k_proj)))"
+)
+
+
+@pytest.mark.parametrize("key", ["target_modules", "exclude_modules", "layers_pattern"])
+def test_targets_that_peft_would_match_forever_are_refused(tmp_path, key):
+    adapter = files.write_lora(tmp_path / "lora", 1)
+    for fine in ("all-linear", UNSLOTH, ["q_proj", r"layers\.\d+\.(q|v)_proj"], None):
+        assert read_adapter_config(files.configure(adapter, **{key: fine})).rank == 4
+    for bomb in ("(a+)+$", ["q_proj", "(.*a){20}b"]):
+        with pytest.raises(IntegrityError, match=f"{key} is .* that repeats no group"):
+            read_adapter_config(files.configure(adapter, **{key: bomb}))
+
+
 @pytest.mark.parametrize(
     "pattern", ["q_proj", r"^model\.layers\.(0|1)\..*q_proj", r"layers\.\d+\.self_attn\.(q|v)_proj"]
 )
