@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from additive.adopt.trainers import trainer_of
@@ -77,7 +78,7 @@ def recognise(directory: Path) -> Folder:
         raise UsageError(
             "is a file when it should be the folder that holds it",
             where=str(directory),
-            help=f"additive adopt {directory.parent} --as NAME",
+            help=f"additive adopt {quote(str(directory.parent))} --as NAME",
         )
     if (directory / ADAPTER_CONFIG).is_file():
         return _adapter(directory)
@@ -164,7 +165,7 @@ def _nothing(directory: Path) -> IntegrityError:
         return IntegrityError(
             f"has no adapter and no model itself, but in {', '.join(named[-3:])}",
             where=str(directory),
-            help=f"additive adopt {directory / named[-1]} --as NAME",
+            help=f"additive adopt {quote(str(directory / named[-1]))} --as NAME",
         )
     found = sorted(path.name for path in directory.iterdir())
     state = f"has only {', '.join(found[:3])}{', …' * (len(found) > 3)}" if found else "is empty"

@@ -187,7 +187,8 @@ class AdapterReader:
         check_magnitude(module, self._shape(key_m), outputs, self.where)
         magnitude = partial(self._float, key_m)
         return Piece(
-            lambda: self._became(weight, lambda W: Dora(W, low_rank(), magnitude(), transposed))
+            lambda: self._became(weight, lambda W: Dora(W, low_rank(), magnitude(), transposed)),
+            target,
         )
 
     def _check_factors(

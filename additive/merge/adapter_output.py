@@ -67,7 +67,8 @@ def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
             f"{name} was trained as {source.kind} without factors of its own, which no LoRA"
             " adapter can hold exactly",
             where=source.name,
-            help="use --output checkpoint",
+            help="use --output checkpoint"
+            + (", or --rank K for the nearest of that rank" if source.target(name) else ""),
         )
 
 

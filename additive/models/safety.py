@@ -24,6 +24,7 @@ _CODE_KEYS = re.compile(
     r"auto_map|trust_remote_code|custom_(pipelines|generate)|\w*_internal\w*|use_kernels|kernel_config|megatron_\w+"
 )
 _CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json")
+_AGAIN = "the folder is damaged, or not all of it is there: copy or download it again"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5")
 
 
@@ -35,9 +36,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise IntegrityError("file is missing", where=str(path)) from error
+        raise IntegrityError("file is missing", where=str(path), help=_AGAIN) from error
     except ValueError as error:
-        raise IntegrityError(f"file is not JSON: {error}", where=str(path)) from error
+        raise IntegrityError(f"file is not JSON: {error}", where=str(path), help=_AGAIN) from error
     except RecursionError as error:
         raise IntegrityError("JSON is nested too deeply", where=str(path)) from error
     if not isinstance(value, dict):
@@ -151,13 +152,13 @@ def check_weight_files(directory: Path, stem: str) -> None:
             where=str(directory),
             help="load them where you trust them and write them with save_pretrained",
         )
-    raise IntegrityError(f"{stem}.safetensors is missing", where=str(directory))
+    raise IntegrityError(f"{stem}.safetensors is missing", where=str(directory), help=_AGAIN)
 
 
 def _check_index(path: Path) -> None:
     shards = read_json(path).get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        raise IntegrityError("weight_map is missing or empty", where=str(path))
+        raise IntegrityError("weight_map is missing or empty", where=str(path), help=_AGAIN)
     for name in sorted({str(shard) for shard in shards.values()}):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise SecurityError(
@@ -165,7 +166,7 @@ def _check_index(path: Path) -> None:
                 where=str(path),
             )
         if not (path.parent / name).exists():
-            raise IntegrityError(f"shard {name} is missing", where=str(path))
+            raise IntegrityError(f"shard {name} is missing", where=str(path), help=_AGAIN)
 
 
 def _check_attention(path: Path, key: str, value: Any) -> None:

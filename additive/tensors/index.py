@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from additive.errors import IntegrityError, SecurityError
@@ -29,18 +29,22 @@ def find_shards(directory: Path, stem: str) -> tuple[tuple[str, ...], dict[str, 
     single, index = directory / f"{stem}.safetensors", directory / f"{stem}.safetensors.index.json"
     if not index.exists():
         if not single.exists():
+            shards = sorted(path.name for path in directory.glob(f"{stem}-*-of-*.safetensors"))
+            beside = f", but {shards[0]}" if shards else ""
             raise IntegrityError(
-                f"no {single.name} and no {index.name} is there",
+                f"no {single.name} and no {index.name} is there{beside}",
                 where=str(directory),
-                help="only safetensors are read; convert pickled weights first",
+                help="the index is missing beside its shards: copy or download the folder again"
+                if shards
+                else "only safetensors are read; convert pickled weights first",
             )
-        shards: tuple[str, ...] = (single.name,)
+        shards = [single.name]
         weight_map = None
     else:
         weight_map = _weight_map(index)
-        shards = tuple(sorted(set(weight_map.values())))
+        shards = sorted(set(weight_map.values()))
     _refuse_strays(directory, stem, shards)
-    return shards, weight_map
+    return tuple(shards), weight_map
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -60,7 +64,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     return found
 
 
-def _refuse_strays(directory: Path, stem: str, shards: tuple[str, ...]) -> None:
+def _refuse_strays(directory: Path, stem: str, shards: Sequence[str]) -> None:
     part = re.compile(re.escape(stem) + r"(-\d+-of-\d+)?\.safetensors")
     strays = sorted(
         p.name for p in directory.iterdir() if part.fullmatch(p.name) and p.name not in shards

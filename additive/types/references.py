@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from additive.errors import UsageError
 from additive.types.digests import Digest, digest_json, short
@@ -49,7 +50,7 @@ def parse_reference(text: str) -> Reference:
     if match is None:
         raise UsageError(
             f"reference is {text!r} when it should be name, name@digest or name#fraction",
-            help=f"a folder is taken in first: additive adopt {text} --as NAME"
+            help=f"a folder is taken in first: additive adopt {quote(text)} --as NAME"
             if "/" in text and not text.endswith((".yaml", ".yml"))
             else "names are lower-case letters, digits, '-' and '_';"
             " a digest prefix has at least 4 hex digits",

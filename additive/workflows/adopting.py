@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.artifact import Artifact
@@ -275,7 +276,8 @@ def next_command(workspace: Workspace, adopted: Adopted) -> str:
     """What to do after an adoption."""
     name = adopted.artifact.name
     if suite_name(name) not in workspace.suite_names():
-        return f"additive adopt {adopted.folder.directory} --as {name} --suite QUESTIONS.jsonl"
+        folder = quote(str(adopted.folder.directory))
+        return f"additive adopt {folder} --as {name} --suite QUESTIONS.jsonl"
     others = sorted({*workspace.store.names()} & {*workspace.domain_names()})
     return (
         f"additive merge {' '.join(others)}" if len(others) > 1 else "additive adopt DIR --as NAME"

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 
 from additive.errors import ResourceError, UsageError, did_you_mean
 from additive.types.references import looks_like_hub_id
@@ -111,10 +112,11 @@ def _bundled(name: str) -> Path:
 def _whole(directory: Path, model: str) -> Path:
     missing = missing_files(directory)
     if missing and (directory / "adapter_config.json").is_file():
+        adopt = f"additive adopt {quote(str(directory))} --as NAME"
         raise UsageError(
             f"base {model!r} is an adapter when it should be the model that it was trained on",
             where=str(directory),
-            help=f"additive init DIR --base MODEL, there additive adopt {directory} --as NAME",
+            help=f"additive init DIR --base MODEL, there {adopt}",
         )
     if missing:
         raise UsageError(

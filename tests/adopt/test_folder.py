@@ -97,6 +97,12 @@ def test_an_empty_folder_and_one_with_other_things_say_what_is_missing(tmp_path)
     assert "has only notes.txt when" in str(_refusal(tmp_path, IntegrityError))
 
 
+def test_a_command_that_is_offered_can_be_pasted(tmp_path):
+    files.write_lora(tmp_path / "my saves" / "checkpoint-20", 1)
+    found = _refusal(tmp_path / "my saves", IntegrityError)
+    assert found.help == f"additive adopt '{tmp_path}/my saves/checkpoint-20' --as NAME"
+
+
 def test_a_folder_of_checkpoints_names_the_newest_one(tmp_path):
     for step in (20, 100, 60):
         files.write_lora(tmp_path / f"checkpoint-{step}", 1)

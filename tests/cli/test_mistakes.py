@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.command import run_here
@@ -24,6 +26,8 @@ def saves(tmp_path, capsys):
     )
     cut = files.write_lora(tmp_path / "saves" / "cut", 1) / "adapter_model.safetensors"
     cut.write_bytes(cut.read_bytes()[:-100])
+    sharded = files.write_model(tmp_path / "saves" / "sharded", files.values(0), shards=2)
+    (sharded / "model.safetensors.index.json").unlink()
     half = files.write_lora(tmp_path / "saves" / "half", 1) / "adapter_config.json"
     half.write_bytes(half.read_bytes()[:20])
     done = run_here(capsys, tmp_path, "init", "team", "--base", "./Qwen3-8B")
@@ -31,6 +35,12 @@ def saves(tmp_path, capsys):
     return tmp_path
 
 
+def _tree(root: Path) -> list[Path]:
+    """Every file, without locks and caches."""
+    return sorted(p for p in root.rglob("*") if p.is_file() and not _OWN & set(p.parts))
+
+
+_OWN = {"locks", "cache"}
 ADOPT = ("adopt", "../saves/math-lora", "--as")
 
 
@@ -57,6 +67,7 @@ ADOPT = ("adopt", "../saves/math-lora", "--as")
         ("team", (*ADOPT, "math", "--suite", ".."), 2, "is a directory when", "on each line"),
         ("team", ("adopt", "../saves/pointer", "--as", "x"), 3, "pointer of git-lfs", "lfs pull"),
         ("team", ("adopt", "../saves/cut", "--as", "x"), 3, "tensors end at byte", "download it"),
+        ("team", ("adopt", "../saves/sharded", "--as", "x"), 3, "but model-00", "index is missing"),
         ("team", ("adopt", "../saves/half", "--as", "x"), 3, "not strict JSON", "download it"),
         (
             "team", ("merge", "../saves/math-lora", "--no-check"), 2, "reference is '../saves/math",
@@ -65,9 +76,9 @@ ADOPT = ("adopt", "../saves/math-lora", "--as")
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_what_mends_it(saves, capsys, where, command, code, said, help):
-    before = sorted(path for path in saves.rglob("*") if "locks" not in path.parts)
+    before = _tree(saves)
     done = run_here(capsys, saves / where, *command)
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert help in done.err.partition("help:")[2]
-    assert sorted(path for path in saves.rglob("*") if "locks" not in path.parts) == before
+    assert _tree(saves) == before

@@ -34,6 +34,21 @@ ADAPTABLE += [
 ]
 
 
+@pytest.mark.parametrize("kind", ["dora", "conv1d dora", "dora embedding"])
+def test_dora_comes_out_as_the_nearest_adapter_of_a_rank(tmp_path, kind):
+    """At full rank that is its delta itself; without a rank nothing is."""
+    family, settings, config = KINDS[kind]
+    base = tiny.save_base(tmp_path / "base", family, **settings)
+    adapter = tiny.save_adapter(tmp_path / "one", base, **config)
+    with pytest.raises(CompatibilityError, match="no LoRA adapter can hold exactly") as caught:
+        plan(recipe(source(adapter), output="adapter"), base)
+    assert "--rank K" in str(caught.value.help)
+    merge(tmp_path / "out", base, recipe(source(adapter), output="adapter", rank=32))
+    expected = tiny.logits(tiny.adapted_by_peft(base, adapter))
+    found = tiny.logits(tiny.adapted_by_peft(base, tmp_path / "out"))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ADAPTABLE)
 def test_an_adapter_equals_the_checkpoint(tmp_path, kind):
     family, settings, config = KINDS[kind]
