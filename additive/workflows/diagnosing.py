@@ -9,12 +9,13 @@ decomposed once: `additive.candidates` leaves them in the sidecar that is used h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.manifest import Manifest
-from additive.errors import RefusedError
+from additive.errors import RefusedError, ResourceError
 from additive.tensors.strict_json import read_object
 from additive.types.digests import Digest, digest_json, short
 from additive.workflows.candidates import decompositions
@@ -45,16 +46,14 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     request = request_merge(workspace, names, options, base_identity(workspace))
     recipe = build_recipe(workspace, request, 1.0)
     plan(recipe, workspace.base_directory(), request.base)  # what a merge would refuse, but no disk
-    cache = decompositions(
-        workspace, [(source.artifact.digest, source.snapshot) for source in request.sources]
-    )
     opened = open_sources(recipe, open_base(workspace.base_directory()))
     try:
-        found = diagnose(opened, cache=cache)
+        found = diagnose(opened, cache=_cache(workspace, request))
     finally:
         opened.close()
     document = _document(request, found)
-    write_json(_place(workspace, request.base.digest, _parts(request)), document)
+    with suppress(ResourceError):  # a report of their merge does without it
+        write_json(_place(workspace, request.base.digest, _parts(request)), document)
     return document
 
 
@@ -71,6 +70,15 @@ def known_diagnosis(workspace: Workspace, merge: Manifest) -> Mapping[str, Any] 
     except RefusedError:
         return None
     return found if found.get("schema") == SCHEMA else None
+
+
+def _cache(workspace: Workspace, request: MergeRequest) -> Path | None:
+    """Where the decompositions are kept; None on a disk that takes nothing."""
+    sources = [(source.artifact.digest, source.snapshot) for source in request.sources]
+    try:
+        return decompositions(workspace, sources)
+    except ResourceError:
+        return None
 
 
 def _parts(request: MergeRequest) -> list[list[Any]]:

@@ -54,6 +54,13 @@ def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
     assert "\n- " in said
 
 
+def test_a_disk_that_keeps_nothing_is_no_reason_to_say_nothing(workspace):
+    for kept in (workspace.cache / "diagnoses", workspace.store.root / "sidecars"):
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.write_text("in the way of a directory")
+    assert diagnose_sources(workspace, ["math", "code"])["pairs"]
+
+
 def test_one_source_has_norms_and_no_pairs(workspace):
     document = diagnose_sources(workspace, ["math"])
     assert document["pairs"] == []
