@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -55,10 +58,19 @@ def test_every_pair_and_layer_is_in_the_document(workspace, capsys):
 
 
 def test_a_disk_that_keeps_nothing_is_no_reason_to_say_nothing(workspace):
-    for kept in (workspace.cache / "diagnoses", workspace.store.root / "sidecars"):
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.write_text("in the way of a directory")
-    assert diagnose_sources(workspace, ["math", "code"])["pairs"]
+    def files_stay_small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    said = subprocess.run(
+        [sys.executable, "-m", "additive", "-C", str(workspace.root), "diagnose", "math", "code"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=files_stay_small,
+    )
+    assert said.returncode == 0, said.stderr
+    assert "largest overlap" in said.stdout
+    assert not list(workspace.cache.glob("diagnoses/*.json"))
 
 
 def test_one_source_has_norms_and_no_pairs(workspace):
