@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,9 @@ class FullSource:
     kind: str = "full"
 
     def parameters(self) -> tuple[str, ...]:
-        """Every float parameter of the checkpoint, in the base's order."""
-        return tuple(name for name in self.base.names() if name in self.stored_as)
+        """Every float parameter of the checkpoint that has elements, in the base's order."""
+        names = (name for name in self.base.names() if name in self.stored_as)
+        return tuple(name for name in names if math.prod(self.base.shape(name)))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A parameter's shape."""

@@ -2,7 +2,9 @@
 
 A full sort of a parameter costs its size again in indices. Here a few sampled rows bracket the
 threshold, one pass counts what lies above the bracket and collects what lies inside, and the exact
-value is selected among those. Where the sample misled, a histogram of bit patterns finds it.
+value is selected among those. Where the sample misled, or more lies inside than memory should hold
+(most elements of a bfloat16 fine-tune may be 0, or one unit in the last place), a histogram of bit
+patterns finds it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from additive.deltas.tiles import matrix_shape, tiles
 
 _SAMPLED_ROWS = 64
 _SMALL = 1 << 20
+_MOST, _SHARE = 1 << 22, 32
 _SPREAD = 6.0
 
 
@@ -42,7 +45,7 @@ def kth_magnitude(delta: Delta, keep: int) -> float:
         return _kth(everything.cpu().numpy(), keep)
     low, high = _bracket(delta, keep / numel)
     counted = _count(delta, low, high)
-    if counted.above < keep <= counted.above + counted.inside.size:
+    if counted and counted.above < keep <= counted.above + counted.inside.size:
         return _kth(counted.inside, keep - counted.above)
     return _by_histogram(delta, keep)
 
@@ -78,14 +81,19 @@ def _bracket(delta: Delta, share: float) -> tuple[float, float]:
     )
 
 
-def _count(delta: Delta, low: float, high: float) -> _Counted:
-    above, inside = 0, []
+def _count(delta: Delta, low: float, high: float) -> _Counted | None:
+    """What lies above and inside; None where much more lies inside than a good bracket has."""
+    above, found, inside = 0, 0, []
+    most = max(_MOST, math.prod(delta.shape) // _SHARE)
     for block in _magnitudes(delta):
         values = block.reshape(-1).cpu().numpy()
         above += int(numpy.count_nonzero(values >= high))
         within = values >= low
         within &= values < high
         inside.append(values[numpy.flatnonzero(within)])
+        found += inside[-1].size
+        if found > most:
+            return None
     return _Counted(above, numpy.concatenate(inside))
 
 

@@ -58,3 +58,15 @@ def test_two_tensors_of_one_parameter_are_refused(tmp_path):
     files.edit(tuned, lambda t: t.update(again), "model.safetensors")
     with pytest.raises(CompatibilityError, match=r"are both there for the base's transformer.wpe"):
         open_deltas(tuned, open_base(base), "a", "0" * 64)
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "della", "ties", "swudi", "ctm"])
+def test_parameters_without_elements_are_no_difference(tmp_path, method):
+    nothing = {"model.nothing.weight": torch.zeros(0, 4), "model.nothing.bias": torch.zeros(0)}
+    base = files.write_base(tmp_path / "base")
+    tuned = [files.write_fine_tune(tmp_path / f"tuned{i}", base, i) for i in (1, 2)]
+    for model in (base, *tuned):
+        files.edit(model, lambda t: t.update(nothing), "model.safetensors")
+    merge(tmp_path / "out", base, recipe(*map(source, tuned), method=method, dtype="float16"))
+    merged = files.read(tmp_path / "out")
+    assert all(merged[name].shape == tensor.shape for name, tensor in nothing.items())

@@ -15,7 +15,7 @@ from tests.merge.making import merge, recipe, source
 ALL = [
     name
     for name in METHODS.names()
-    if "/" not in name and not getattr(METHODS.get(name), "needs_grams", False)
+    if not name.startswith("mergekit/") and not getattr(METHODS.get(name), "needs_grams", False)
 ]
 TOUCHED_BY_LORA = {f"{module}.weight" for module in files.ADAPTED}
 
@@ -63,6 +63,23 @@ def test_order_threads_and_shards_change_no_bit(world, method):
     moved[2] = type(moved[2])("full", sources[2].digest, resharded, 0.5)
     assert merge(tmp / "c", sharded, recipe(*moved, method=method)).weights == plain.weights
     assert _same(files.read(tmp / "a"), files.read(tmp / "c"))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_order_and_threads_change_no_bit_of_factors_alone(tmp_path, method):
+    """Without a full fine-tune among the sources, so that core space is that of the factors."""
+    base = files.write_base(tmp_path / "base")
+    ranks = (4, 4, 4) if _needs_factors(method) else (4, 8, 3)
+    loras = [files.write_lora(tmp_path / f"s{i}", i, rank=rank) for i, rank in enumerate(ranks)]
+    sources = [source(lora, weight) for lora, weight in zip(loras, (1.0, 0.7, 0.5), strict=True)]
+    plain = merge(tmp_path / "a", base, recipe(*sources, method=method), workers=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 4)
+    try:
+        shuffled = recipe(*sources[::-1], method=method)
+        assert merge(tmp_path / "b", base, shuffled, workers=4).weights == plain.weights
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -142,7 +159,10 @@ def test_sums_add_up(world):
         torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["dare_linear", "dare_ties"])
+DRAWING = ("dare_linear", "dare_ties", "della")
+
+
+@pytest.mark.parametrize("method", [*DRAWING, *(f"core/{name}" for name in DRAWING)])
 def test_another_seed_draws_other_masks(world, method):
     tmp, base, one, two, _ = world
     made = [recipe(source(one), source(two), method=method, seed=seed) for seed in (0, 0, 1)]

@@ -12,7 +12,8 @@ from additive.deltas.model import Dense, LowRank, combine
 from additive.errors import UsageError
 from additive.merge.building import build_method
 from additive.merge.methods import METHODS
-from additive.testing import check_merge_method
+from additive.merge.parameter import merged_delta
+from additive.testing import check_merge_method, random_stack, with_grams
 
 PARAMETERS = {
     "ties": [{}, {"density": 0.05}, {"density": 1.0}],
@@ -38,6 +39,35 @@ CASES = [(name, parameters) for name in OURS for parameters in PARAMETERS.get(na
 def test_method_keeps_the_laws(name, parameters):
     for sources in (1, 2, 5):
         check_merge_method(build_method(name, parameters), sources=sources, seed=sources)
+
+
+SMALL = [(), (1,), (1, 1), (7, 1), (1, 7), (3, 1, 2), (2, 3, 1)]
+
+
+@pytest.mark.parametrize("shape", SMALL)
+@pytest.mark.parametrize("name", OURS)
+def test_parameters_of_one_column_one_row_or_one_element(name, shape):
+    """Where ranks in a row, spectra and thresholds have nothing to tell apart (mergekit's `della`
+    divides 0 by 0 on a single column).
+    """
+    method = build_method(name)
+    if getattr(method, "needs_factors", False) and len(shape) != 2:
+        pytest.skip("it takes matrices of factors alone")
+    stack = random_stack(shape, 3, seed=2)
+    stack = with_grams(stack, 2) if getattr(method, "needs_grams", False) else stack
+    merged = merged_delta(method, stack, 1.0).dense()
+    assert merged.shape == shape
+    assert merged.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["dare_linear", "dare_ties", "della"])
+@pytest.mark.parametrize("core", ["", "core/"])
+def test_shares_that_random_numbers_cannot_draw_are_refused(name, core):
+    """Numbers of 24 bits keep one element in 2²⁴ at least; what is divided by less is too large."""
+    tiny = {"epsilon": 0.0} if name == "della" else {}
+    build_method(f"{core}{name}", {"density": 2.0**-24, **tiny})
+    with pytest.raises(UsageError, match="density"):
+        build_method(f"{core}{name}", {"density": 2.0**-25, **tiny})
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def test_every_kind_of_delta_goes_to_the_device(kind):
 METHODS = (
     *("task_arithmetic", "linear", "ties", "dare_ties", "dare_linear", "della", "breadcrumbs"),
     *("consensus_ta", "localize_and_stitch", "tsv_m", "swudi", "svc", "pico", "iso_c", "ctm"),
-    *("core/ties", "core/della"),
+    *("core/ties", "core/della", "core/dare_ties", "core/dare_linear", "core/breadcrumbs"),
+    "core/consensus_ta",
 )
 
 

@@ -12,6 +12,7 @@ from additive.deltas.model import Dense, LowRank
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.building import build_method
 from additive.merge.core import core_of
+from additive.merge.methods import METHODS
 from additive.testing import random_stack
 from tests.oracles import papers
 
@@ -75,6 +76,10 @@ ON_COORDINATES = {
     "core/dare_ties": ({"density": 0.5}, lambda C, w, u: papers.dare_ties(C, w, u, 0.5)),
     "core/della": ({}, lambda C, w, u: papers.della(C, w, u, 0.6, 0.15)),
 }
+
+
+def test_every_method_on_core_matrices_has_its_paper_in_numpy():
+    assert sorted(ON_COORDINATES) == [n for n in METHODS.names() if n.startswith("core/")]
 
 
 def _trim(coordinates, density):

@@ -9,13 +9,14 @@ from additive.merge.methods import MERGEKIT, METHODS
 from additive.merge.methods.catalogue import CATALOGUE, about
 
 OURS = sorted(name for name in METHODS.builtins if "/" not in name)
+CORE = sorted(name for name in METHODS.builtins if name.startswith("core/"))
 
 
 def test_every_built_in_is_in_the_catalogue_and_nothing_else():
     assert sorted(CATALOGUE) == OURS
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *CORE])
 def test_paper_and_needs_are_those_of_the_class(name):
     method, said = METHODS.get(name), about(name)
     assert said.paper == method.paper

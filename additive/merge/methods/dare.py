@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import check_fraction
+from additive.merge.methods.ranges import check_share
 from additive.merge.stack import DeltaStack, Scope
 
 
@@ -20,7 +20,7 @@ class DareLinear:
     Assumes small, redundant deltas: each keeps its expectation, and sources collide less. Noise
     grows as (1−p)/p, so low densities hurt large deltas.
 
-    density: p, the fraction kept, (0, 1].
+    density: p, the fraction kept, (0, 1]; at least 2⁻²⁴, which the random numbers can draw.
 
     Scope: element; the mask of an element depends on seed, parameter, source and position alone.
     Deviation: none. (mergekit rescales by the ratio of L1 norms instead of 1/p.) Cost: one pass.
@@ -35,7 +35,7 @@ class DareLinear:
 
         Raises: UsageError.
         """
-        check_fraction("dare_linear", "density", self.density)
+        check_share("dare_linear", "density", self.density)
 
     def merge(self, stack: DeltaStack) -> Tensor:
         """The weighted sum of the thinned deltas."""
@@ -65,7 +65,7 @@ class DareTies:
 
         Raises: UsageError.
         """
-        check_fraction("dare_ties", "density", self.density)
+        check_share("dare_ties", "density", self.density)
 
     def merge(self, stack: DeltaStack) -> Tensor:
         """The disjoint mean of the thinned deltas."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from additive.errors import UsageError
 from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import check_at_least, check_fraction
+from additive.merge.methods.ranges import SMALLEST_SHARE, check_at_least, check_fraction
 from additive.merge.stack import DeltaStack, Scope
 
 
@@ -43,10 +43,10 @@ class Della:
         """
         check_fraction("della", "density", self.density)
         check_at_least("della", "epsilon", self.epsilon, 0.0)
-        if self.density - self.epsilon <= 0 or self.density + self.epsilon > 1 + 1e-9:
+        if self.density - self.epsilon < SMALLEST_SHARE or self.density + self.epsilon > 1 + 1e-9:
             raise UsageError(
                 f"density ± epsilon of della is {self.density:g} ± {self.epsilon:g} when both ends"
-                " should be in (0, 1]"
+                f" should be in [{SMALLEST_SHARE:.0e}, 1]"
             )
 
     def merge(self, stack: DeltaStack) -> Tensor:
