@@ -54,7 +54,7 @@ def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
             raise UsageError(
                 f"output is adapter when {method_name(method)} leaves the adapters' factors",
                 help="use --output checkpoint, add --rank K, or take swudi, task_arithmetic,"
-                " linear, tsv_m, svc, pico or iso_c",
+                " linear, tsv_m, svc, pico, iso_c, ctm or core/ties",
             )
         for position in opened.touching(name):
             _check_source(name, opened.sources[position], recipe.rank)

@@ -20,6 +20,7 @@ from additive.artifacts.atomic import write_tensors
 from additive.deltas.base import open_base
 from additive.deltas.model import Delta, LowRank, combine
 from additive.errors import RefusedError, UnknownName, UsageError
+from additive.merge.building import build_method
 from additive.merge.compose import merged_part
 from additive.merge.core import Core, core_of_factors, core_with
 from additive.merge.plan import ENGINE, open_sources
@@ -41,7 +42,7 @@ class Prepared:
     Example:
         with prepare(base, sources) as prepared:
             for method in ("tsv_m", "swudi"):
-                deltas = prepared.apply(build_method(method), {"math": 0.7})
+                deltas = prepared.apply(method, {"math": 0.7})
     """
 
     opened: Sources
@@ -49,7 +50,7 @@ class Prepared:
 
     def apply(
         self,
-        method: MergeMethod,
+        method: MergeMethod | str,
         weights: Mapping[str, float] | None = None,
         scale: float = 1.0,
         *,
@@ -58,14 +59,16 @@ class Prepared:
     ) -> dict[str, Delta]:
         """The merged delta of every parameter that these sources trained.
 
+        method   one with its parameters, or a name: then with those that it has by itself
         weights  by source name, 1 where not said
         of       the sources that are merged, all when not said: of several snapshots that were
                  prepared together, one; the others count for nothing
         rules    for single parameters, as in a recipe; `default_rules(method)` has a merge's own
 
-        Raises: UnknownName for a source that is none; UsageError for numbers that are not finite;
-        what the method refuses of weights.
+        Raises: UnknownName for a source or method that is none; UsageError for numbers that are not
+        finite; what the method refuses of weights.
         """
+        method = build_method(method) if isinstance(method, str) else method
         chosen = self._chosen(weights or {}, of)
         if not math.isfinite(scale):
             raise UsageError(f"scale is {scale} when it should be a finite number")

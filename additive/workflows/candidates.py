@@ -27,7 +27,7 @@ def candidates(workspace: Workspace, names: Sequence[str]) -> Prepared:
 
     Example:
         with candidates(find_workspace(Path.cwd()), ["math", "code"]) as prepared:
-            deltas = prepared.apply(build_method("tsv_m"), {"code": 0.7}, scale=0.8)
+            deltas = prepared.apply("tsv_m", {"code": 0.7}, scale=0.8)
     """
     from additive.merge.prepared import prepare
     from additive.merge.recipe import SourceSpec

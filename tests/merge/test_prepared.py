@@ -75,6 +75,16 @@ def test_some_of_the_prepared_sources_are_merged_as_if_they_were_alone(world, me
             _close(many.apply(made, weights, 0.8, of=names), few.apply(made, weights, 0.8))
 
 
+def test_a_name_is_the_method_with_what_it_has_by_itself(world):
+    _, base, sources, _ = world
+    with prepare(base, sources) as prepared:
+        _close(
+            prepared.apply("ties", {"s1": 0.5}), prepared.apply(build_method("ties"), {"s1": 0.5})
+        )
+        with pytest.raises(UnknownName, match="did you mean 'tsv_m'"):
+            prepared.apply("tsvm")
+
+
 def test_rules_are_those_of_a_merge(world):
     tmp, base, sources, full = world
     method = build_method("ties")

@@ -82,7 +82,6 @@ def _on_core(name: str, kind: Any) -> type:
         "scope": "parameter",
         "paper": "arXiv:2509.17786",
         "keeps_factors": True,
-        "dense_differs": True,
         "merge": merge,
         "merge_core": merge_core,
         "__post_init__": check,
