@@ -41,6 +41,30 @@ def test_method_keeps_the_laws(name, parameters):
         check_merge_method(build_method(name, parameters), sources=sources, seed=sources)
 
 
+WHOLE = {"density": 1.0}
+ALONE = {name: {} for name in ("task_arithmetic", "linear", "tsv_m", "swudi", "svc", "pico")}
+ALONE |= {"regmean": {}, "localize_and_stitch": WHOLE, "ctm": WHOLE}
+for core in ("", "core/"):
+    ALONE |= {f"{core}{name}": WHOLE for name in ("ties", "dare_linear", "dare_ties")}
+    ALONE |= {f"{core}della": WHOLE | {"epsilon": 0.0}, f"{core}consensus_ta": {}}
+    ALONE |= {f"{core}breadcrumbs": WHOLE | {"gamma": 0.0}}
+
+
+def test_every_method_but_two_gives_a_lone_source_back():
+    """`iso_c` flattens its spectrum; PEFT's own sum is measured elsewhere."""
+    assert {*OURS} - {*ALONE} == {"iso_c", "peft_linear"}
+
+
+@pytest.mark.parametrize("shape", [(24, 16), (6, 40)])
+@pytest.mark.parametrize("name", ALONE)
+def test_a_lone_source_at_weight_1_is_itself(name, shape):
+    """Identity, with nothing trimmed or dropped."""
+    method, stack = build_method(name, ALONE[name]), random_stack(shape, 1, seed=4)
+    stack = with_grams(stack, 4) if getattr(method, "needs_grams", False) else stack
+    merged, alone = merged_delta(method, stack, 1.0).dense(), stack.deltas[0].dense()
+    torch.testing.assert_close(merged, alone, rtol=1e-4, atol=1e-5 * alone.abs().max().item())
+
+
 SMALL = [(), (1,), (1, 1), (7, 1), (1, 7), (3, 1, 2), (2, 3, 1)]
 
 

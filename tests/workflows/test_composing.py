@@ -125,6 +125,16 @@ output: adapter
     assert any("rank 3 keeps" in note for note in from_file.json["notes"])
 
 
+def test_a_plan_touches_nothing(root, capsys):
+    def files_of(root):
+        return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+    before = files_of(root)
+    said = ("--method", "tsv_m", "--scale", "0.8", "--output", "adapter", "--plan")
+    assert run_here(capsys, root, "merge", "math", "code", *said).code == 0
+    assert files_of(root) == before
+
+
 def test_the_plan_prints_steps_and_rules_with_what_they_decide(root, capsys):
     said = ("--method", "ties", "--before", "balance", "--rule", "*.up_proj.*=base", "--plan")
     done = run_here(capsys, root, "merge", "math", "code", *said)
