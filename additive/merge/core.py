@@ -113,6 +113,15 @@ def core_with(stack: DeltaStack, left: Tensor, right: Tensor, matrices: Sequence
     return _made(stack, left, right, list(matrices), ranks, _NOISE_OF_FACTORS)
 
 
+def with_grams(core: Core, stack: DeltaStack) -> Core:
+    """A core of all of a stack's sources with what each of them saw of the inputs, on its basis."""
+    if core.left is None or core.right is None:
+        return core
+    B, A = stacked([delta for delta in stack.deltas if isinstance(delta, LowRank)])
+    upper = core.left.T @ B if stack.inputs == "rows" else core.right.T @ A
+    return replace(core, grams=_on_basis(stack.grams, upper), inputs=stack.inputs)
+
+
 def _on_basis(grams: tuple[Tensor, ...], upper: Tensor) -> tuple[Tensor, ...]:
     """From the coordinates of the stacked factors, Aᵀ = V·R, to those of V: R⁻ᵀ·G·R⁻¹."""
     inverse = torch.linalg.pinv(upper)

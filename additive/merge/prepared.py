@@ -22,7 +22,7 @@ from additive.deltas.model import Delta, LowRank, combine
 from additive.errors import RefusedError, UnknownName, UsageError
 from additive.merge.building import build_method
 from additive.merge.compose import merged_part
-from additive.merge.core import Core, core_of_factors, core_with
+from additive.merge.core import Core, core_of_factors, core_with, with_grams
 from additive.merge.plan import ENGINE, open_sources
 from additive.merge.recipe import Part, Recipe, Rule, SourceSpec, check_sources
 from additive.merge.stack import DeltaStack, MergeMethod
@@ -73,6 +73,7 @@ class Prepared:
         if not math.isfinite(scale):
             raise UsageError(f"scale is {scale} when it should be a finite number")
         for one in (method, *(rule.method for rule in rules)):
+            self._check_grams(one, chosen)
             check_weights = getattr(one, "check_weights", None)
             if check_weights is not None:
                 check_weights(tuple(chosen.values()))
@@ -112,6 +113,15 @@ class Prepared:
                 )
         return chosen
 
+    def _check_grams(self, method: MergeMethod | None, chosen: Mapping[int, float]) -> None:
+        """Inputs were seen along the factors of all prepared sources, so those are merged."""
+        if getattr(method, "needs_grams", False) and len(chosen) < len(self.opened.sources):
+            raise UsageError(
+                f"{len(chosen)} of {len(self.opened.sources)} prepared sources are merged when"
+                f" {type(method).__name__} weighs inputs along the factors of all of them",
+                help="prepare these sources by themselves",
+            )
+
     def _survey(self, recipe: Recipe, chosen: Mapping[int, float], names: Sequence[str]) -> Any:
         """What a method of scope `model` concludes from all parameters that no rule decides."""
         method: Any = recipe.method
@@ -140,6 +150,8 @@ class Prepared:
             stack = self._stack(name, chosen)
             ready = stack if part.ruled or survey is None else replace(stack, survey=survey)
             return merged_part(part, ready)
+        if getattr(method, "needs_grams", False):
+            core = with_grams(core, self.opened.stack(name, 0))
         touching = self.opened.touching(name)
         weighted = replace(
             core,

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from additive.deltas.base import open_base
-from additive.errors import CompatibilityError
+from additive.errors import CompatibilityError, UsageError
 from additive.merge.methods.regmean import RegMean
 from additive.merge.plan import open_sources, plan
 from additive.models.grams import input_grams
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.template import encode
+from additive.workflows.candidates import candidates
 from additive.workflows.grams import input_directions
 from additive.workspace import Workspace
 from tests.deltas import tiny
@@ -82,6 +83,26 @@ def test_a_merge_is_the_least_squares_solution_on_the_domains_own_rows(root, cap
         expected = _expected(Workspace(root), snapshot)
         found = _merged(built.json)
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_candidates_weigh_what_the_domains_saw_as_a_merge_does(root, capsys):
+    workspace, name = Workspace(root), f"{MODULE}.weight"
+    with candidates(workspace, ["code", "math#0.5"], grams=True) as prepared:
+        found = prepared.apply("regmean")[name].dense(torch.float64).numpy()
+        half = prepared.apply(RegMean(reduction=0.5), {"code": 2.0})[name].dense().numpy()
+        with pytest.raises(UsageError, match="1 of 2 prepared sources are merged"):
+            prepared.apply("regmean", of=["code"])
+    expected = _expected(workspace, 0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert not np.allclose(half, found, atol=1e-3 * np.abs(expected).max())
+    built = run_here(capsys, root, "merge", "math#0.5", "code", *SAID, "--json")
+    assert "sees on its training prompts" not in built.err, "the Grams are those of a merge"
+    np.testing.assert_allclose(found, _merged(built.json), atol=1e-6 * np.abs(expected).max())
+    with (
+        candidates(workspace, ["code", "math"]) as prepared,
+        pytest.raises(UsageError, match="has no Grams"),
+    ):
+        prepared.apply("regmean")
 
 
 def test_grams_are_computed_once_and_again_for_other_rows(root, capsys):

@@ -92,7 +92,8 @@ class RegMean:
         if len(core.grams) < len(core.matrices):
             raise UsageError(
                 "regmean has no Grams of its sources when it weighs them by their inputs",
-                help="`additive merge … --method regmean` computes them from the training prompts",
+                help="`additive merge … --method regmean` computes them from the training prompts,"
+                " and so does `additive.candidates(…, grams=True)`",
             )
         mixed, total = torch.zeros_like(core.matrices[0]), None
         for weight, matrix, gram in zip(core.weights, core.matrices, core.grams, strict=True):
