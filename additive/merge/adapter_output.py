@@ -131,7 +131,7 @@ def _write(
         leaves = []
         for each_leaf in each(leaf, layout, workers):
             leaves.append(each_leaf)
-            writer.flush(sync_bytes)
+            writer.flush(writer.infos[each_leaf.name].nbytes, sync_bytes)
         return tuple(leaves)
 
 

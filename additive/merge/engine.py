@@ -98,7 +98,7 @@ class _Run:
                 written.append(result)
                 done += tensor.nbytes
                 self._tell(tensor, done)
-                writers[tensor.shard].flush(self.sync_bytes)
+                writers[tensor.shard].flush(tensor.nbytes, self.sync_bytes)
         write_index(self.plan.tensors, self.out)
         write_side_files(self.plan, self.out)
         return summarise(written, self.plan.written)

@@ -104,12 +104,13 @@ class LayoutWriter:
         with disk_errors(self._part):
             write_all(self._descriptor, data, self._data_start + info.start + offset)
 
-    def flush(self, waiting: int = SYNC_BYTES) -> None:
-        """Force to disk what has been written where so many bytes wait for it, while others go on
-        writing; `close` has less to do then.
+    def flush(self, written: int, waiting: int = SYNC_BYTES) -> None:
+        """Say that so many more bytes are written; once `waiting` are, force them to disk while
+        others go on writing, so that `close` has less to do. For one thread only.
 
         Raises: ResourceError when the disk fails.
         """
+        self._unsynced += written
         if self._unsynced < waiting:
             return
         self._unsynced = 0
@@ -173,7 +174,6 @@ class LayoutWriter:
                 where=str(self.path),
             )
         with self._lock:
-            self._unsynced += stop - start
             if start < stop and not _insert(self._covered[info.name], start, stop):
                 raise UsageError(
                     f"bytes {start}:{stop} of tensor {info.name!r} were written before",
