@@ -69,7 +69,7 @@ data: $(VENV)/.installed-test           ## write the demo domains and suites aga
 	@for domain in math code safety; do $(BIN)/python domains/$$domain/generate.py || exit 1; done
 
 docs: $(VENV)/.installed-test           ## write the generated pages and schemas
-	@$(BIN)/python -m additive.spec.reference
+	@$(BIN)/python -m additive.spec.docs
 
 check: $(VENV)/.installed-test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from additive.errors import AdditiveError
     from additive.gate import tango
-    from additive.workflows.candidates import candidates
-    from additive.workflows.checking import check_merge
-    from additive.workflows.merging import build_merge
-    from additive.workflows.requests import MergeOptions, request_merge
-    from additive.workflows.training import train_domain
+    from additive.verbs.candidates import candidates
+    from additive.verbs.check import check_merge
+    from additive.verbs.merge import build_merge
+    from additive.verbs.requests import MergeOptions, request_merge
+    from additive.verbs.train import train_domain
     from additive.workspace import Workspace, find_workspace
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AdditiveError": "additive.errors",
-    "MergeOptions": "additive.workflows.requests",
+    "MergeOptions": "additive.verbs.requests",
     "Workspace": "additive.workspace",
-    "build_merge": "additive.workflows.merging",
-    "candidates": "additive.workflows.candidates",
-    "check_merge": "additive.workflows.checking",
+    "build_merge": "additive.verbs.merge",
+    "candidates": "additive.verbs.candidates",
+    "check_merge": "additive.verbs.check",
     "find_workspace": "additive.workspace",
-    "request_merge": "additive.workflows.requests",
+    "request_merge": "additive.verbs.requests",
     "tango": "additive.gate",
-    "train_domain": "additive.workflows.training",
+    "train_domain": "additive.verbs.train",
 }
 
 __all__ = [

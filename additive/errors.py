@@ -24,6 +24,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 EXIT_OK = 0
+
+
 EXIT_REFUSED_BY_GATE = 1
 
 

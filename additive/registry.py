@@ -20,6 +20,8 @@ from typing import Generic, TypeVar
 from additive.errors import UnknownName, UsageError
 
 Thing = TypeVar("Thing")
+
+
 _IMPORT_FAULTS = (
     ArithmeticError,
     AssertionError,

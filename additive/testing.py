@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import Delta, Dense, LowRank
-from additive.merge.building import method_parameters
-from additive.merge.draws import Draws
-from additive.merge.parameter import as_delta, is_blockwise, surveyed
-from additive.merge.stack import DeltaStack, MergeMethod
+from additive.merge.apply import as_delta, is_blockwise, surveyed
+from additive.merge.method import DeltaStack, Draws, MergeMethod
+from additive.merge.recipe import method_parameters
 
 SHAPES = ((24, 16), (16, 40), (33,))
+
+
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-6
 
 

@@ -1,7 +1,9 @@
 """Taking in what was trained elsewhere: what a folder is, whether it fits the base, what to ask it.
 
-Nothing here writes; `additive.workflows.adopting` freezes what passes.
+Nothing here writes; `additive.verbs.adopt` freezes what passes.
 """
+
+from __future__ import annotations
 
 from additive.adopt.audit import Audit, audit
 from additive.adopt.folder import Folder, recognise

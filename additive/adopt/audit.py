@@ -1,15 +1,15 @@
-"""Whether what a folder holds fits the base: kind, names, shapes, numbers, size, words.
+"""The configuration of a full checkpoint: a specialist is loaded by it, so it has to describe the
+base's model.
 
-Every refusal of `additive.deltas` is one here, before a byte is written. On top of it: pickles and
-code, NaN, the chat template, the vocabulary, and ‖ΔW‖/‖W‖. Fine-tunes lie between 0.001 and 0.1; a
-delta larger than the weights it changes, or a millionth of them, is a wrong scale or a wrong base.
+Its weights have the base's names and shapes already; a config.json that says other counts or widths
+would have a loader build something else, or far too much.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,83 @@ from typing import Any
 import torch
 
 from additive.adopt.folder import Folder
-from additive.adopt.shape import refuse_other_shape
-from additive.adopt.words import refuse_other_words
-from additive.deltas.adapter import AdapterSource
+from additive.adopt.tokenizer_match import refuse_other_words
 from additive.deltas.base import Base, open_base
 from additive.deltas.initial import plain_size
-from additive.deltas.norms import delta_norms
-from additive.deltas.source import DeltaSource, open_deltas
-from additive.deltas.tiles import matrix_shape, tiles
+from additive.deltas.model import matrix_shape, tiles
+from additive.deltas.open import AdapterSource, open_deltas
+from additive.deltas.source import DeltaSource, delta_norms
 from additive.deltas.vocabulary import source_rows, with_vocabulary
-from additive.errors import IntegrityError
-from additive.models.safety import check_model_directory, check_weight_files
+from additive.errors import CompatibilityError, IntegrityError
+from additive.models.config import check_model_directory, check_weight_files
+from additive.tensors.json import read_object
 from additive.types.digests import digest_json
 
+_COUNTED = re.compile(
+    r"model_type|n_layers?|n_heads?|n_embd|d_model|num_\w*(layers|heads|experts)"
+    r"|(\w+_)?(hidden_size|intermediate_size|state_size|head_dim)"
+)
+
+
+_DTYPES = {None, "auto", "float32", "bfloat16", "float16"}
+
+
+_DTYPES |= {f"torch.{name}" for name in ("float32", "bfloat16", "float16")}
+
+
+def refuse_other_shape(directory: Path, base_directory: Path) -> None:
+    """Compare model type, counts and widths with the base's where both say them.
+
+    Raises: CompatibilityError for a difference, or a dtype that no checkpoint of ours has.
+    """
+    path = directory / "config.json"
+    own, base = read_object(path), read_object(base_directory / "config.json")
+    for key, mine, theirs in _both(own, base, ""):
+        if mine != theirs:
+            raise CompatibilityError(
+                f"{key} is {_shown(mine)} when the base has {_shown(theirs)}",
+                where=str(path),
+                help="put the config.json that these weights were saved with beside them",
+            )
+    for key in ("dtype", "torch_dtype"):
+        if isinstance(own.get(key), Mapping | list) or own.get(key) not in _DTYPES:
+            raise CompatibilityError(
+                f"{key} is {_shown(own[key])} when it should be float32, bfloat16 or float16",
+                where=str(path),
+                help="write the dtype of the weights into it",
+            )
+
+
+def _both(
+    own: Mapping[str, Any], base: Mapping[str, Any], above: str
+) -> Iterator[tuple[str, Any, Any]]:
+    """What both configurations say of the model's shape, nested ones included."""
+    for key in sorted(own.keys() & base.keys()):
+        mine, theirs = own[key], base[key]
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            yield from _both(mine, theirs, f"{above}{key}.")
+        elif _COUNTED.fullmatch(key) and None not in (mine, theirs):  # null leaves it to others
+            yield f"{above}{key}", mine, theirs
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# FOLDED Whether what a folder holds fits the base: kind, names, shapes, numbers, size, words.
+# FOLDED
+# FOLDED Every refusal of `additive.deltas` is one here, before a byte is written. On top of it:
+# FOLDED pickles and
+# FOLDED code, NaN, the chat template, the vocabulary, and ‖ΔW‖/‖W‖. Fine-tunes lie between 0.001
+# FOLDED and 0.1; a
+# FOLDED delta larger than the weights it changes, or a millionth of them, is a wrong scale or a
+# FOLDED wrong base.
+
+
 PLAUSIBLE = (1e-6, 1.0)
+
+
 _SAMPLED_TILES = 4
 
 

@@ -1,28 +1,86 @@
-"""What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
-
-An adapter is two files, or three where training started from a part of the base. Trainers leave
-far more beside them: optimizer states, checkpoints, logs, `training_args.bin` (a pickle), a second
-`config.json`. A folder that holds none, or two things at once, is refused with the folder that was
-probably meant.
-"""
+"""Who trained it, by what each trainer leaves in its folder; a guess that nothing rests on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
 
-from additive.adopt.trainers import trainer_of
 from additive.deltas.peft_config import initial_file
 from additive.errors import CompatibilityError, IntegrityError, SecurityError, UsageError
-from additive.tensors.index import find_shards
-from additive.tensors.strict_json import read_object
+from additive.tensors.json import read_object
+from additive.tensors.reader import find_shards
+
+_README_BYTES = 1 << 16
+
+
+# The order matters: what builds on TRL leaves TRL's marks too.
+_IN_README = (
+    ("Unsloth", re.compile(r"^\s*- unsloth\b|made with unsloth", re.M | re.I)),
+    ("axolotl", re.compile(r"^\s*- axolotl\b|axolotl version", re.M | re.I)),
+    ("LLaMA-Factory", re.compile(r"^\s*- llama-?_?factory\b", re.M | re.I)),
+    ("TRL", re.compile(r"^\s*- trl\b|\bTRL\b", re.M)),
+)
+
+
+_FILES = (
+    ("additive", ("manifest.json",)),
+    ("axolotl", ("axolotl_config.yml", "axolotl_config.yaml")),
+    ("LLaMA-Factory", ("llamaboard_config.yaml", "trainer_log.jsonl", "training_loss.png")),
+)
+
+
+def trainer_of(directory: Path, kind: str, config: Mapping[str, Any]) -> str:
+    """The trainer's name; PEFT or transformers when nothing says more.
+
+    >>> trainer_of(Path("/nowhere"), "adapter", {})
+    'PEFT'
+    """
+    mapping = config.get("auto_mapping")
+    if isinstance(mapping, Mapping) and mapping.get("unsloth_fixed"):
+        return "Unsloth"
+    for name, files in _FILES:
+        if any((directory / file).is_file() for file in files):
+            return name
+    readme = _readme(directory / "README.md")
+    for name, mark in _IN_README:
+        if mark.search(readme):
+            return name
+    if str(config.get("base_model_name_or_path") or "").startswith("unsloth/"):
+        return "Unsloth"
+    return "PEFT" if kind == "adapter" else "transformers"
+
+
+def _readme(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_README_BYTES).decode("utf-8", "replace")
+
+
+# FOLDED What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
+# FOLDED
+# FOLDED An adapter is two files, or three where training started from a part of the base.
+# FOLDED Trainers leave
+# FOLDED far more beside them: optimizer states, checkpoints, logs, `training_args.bin` (a
+# FOLDED pickle), a second
+# FOLDED `config.json`. A folder that holds none, or two things at once, is refused with the
+# FOLDED folder that was
+# FOLDED probably meant.
+
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
 _PICKLED = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth")
+
+
 _LEGAL = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+
+
 _OF_A_MODEL = (
     "config.json",
     "generation_config.json",

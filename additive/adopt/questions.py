@@ -1,11 +1,6 @@
-"""Held-out questions as people keep them, as the items of a suite.
+"""Which grader questions are made for, by what every one of their rows has.
 
-    {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
-    {"question": "…", "answer": "12+7=19\\n#### 19"}                 gsm8k's mark
-    {"instruction": "…", "input": "…", "output": "…"}
-    {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
-
-The whole row is kept; `id`, `prompt` and `answer` are put where graders look for them.
+All rows decide, not the first: one answer that is no number makes the whole file text.
 """
 
 from __future__ import annotations
@@ -15,17 +10,72 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.adopt.detect import detect_grader
 from additive.errors import SpecError
+from additive.graders.literal import is_value
+from additive.graders.numeric import whole_number
 from additive.spec.rows import MAX_FAULTS, Row, read_rows
 from additive.types.digests import canonical_json
 
+_SIDES = ("refuse", "comply")
+
+
+def detect_grader(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The grader's name, and what it was chosen by.
+
+    >>> detect_grader([{"answer": 19}, {"answer": "1,200"}])
+    ('numeric', 'every answer is a number')
+    """
+    answers = [row.get("answer") for row in rows]
+    named = {str(row.get("grader")) for row in rows}
+    if len(named) == 1 and named != {"None"}:
+        return named.pop(), "every row names it"
+    if all(row.get("side") in _SIDES for row in rows):
+        return "refusal", "every row has a side, refuse or comply"
+    if all(isinstance(row.get("choices"), list) for row in rows):
+        return "choice", "every row has choices"
+    if all(isinstance(row.get("tests"), list) for row in rows):
+        return "code", "every row has tests"
+    if all(map(_is_number, answers)):
+        return "numeric", "every answer is a number"
+    if all(isinstance(answer, list) or is_value(answer) for answer in answers):
+        return "literal", "every answer is a Python value"
+    return "exact", "the answers are text"
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return whole_number(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# FOLDED Held-out questions as people keep them, as the items of a suite.
+# FOLDED
+# FOLDED     {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
+# FOLDED     {"question": "…", "answer": "12+7=19\\n#### 19"}                 gsm8k's mark
+# FOLDED     {"instruction": "…", "input": "…", "output": "…"}
+# FOLDED     {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
+# FOLDED
+# FOLDED The whole row is kept; `id`, `prompt` and `answer` are put where graders look for them.
+
+
 _PROMPTS = ("prompt", "question", "instruction", "input")
+
+
 _ANSWERS = ("answer", "completion", "output", "response", "solution")
+
+
 _CHATS = ("messages", "conversations")
+
+
 _ROLES = {"human": "user", "gpt": "assistant"}
+
+
 _FINAL = "####"
+
+
 _LEAST_TOKENS, _MOST_TOKENS, _WORKED_TOKENS = 32, 512, 256
+
+
 _ENDLESS = 1 << 20
 
 

@@ -1,25 +1,138 @@
-"""What a model directory is, by content: digests of config, tokenizer, template and weights.
-
-Everything that differs between two machines or two library versions without changing the model is
-left out: versions, local paths, the order of lists that stand for sets, the tokenizer's run-time
-padding.
-"""
+"""A fast tokenizer's tokens with their ids: what two tokenizers must agree on to share a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.leaf_cache import cached_leaves
+from additive.artifacts.atomic import write_json
+from additive.artifacts.manifest import BaseIdentity, base_digest, identity
 from additive.errors import IntegrityError
-from additive.tensors.strict_json import read_bytes, read_object
-from additive.types.digests import Digest, digest_bytes, digest_json, weights_digest
+from additive.tensors.json import read_bytes, read_object
+from additive.tensors.reader import Checkpoint, leaves_of, open_checkpoint
+from additive.types.digests import Digest, TensorLeaf, digest_bytes, digest_json, weights_digest
+
+_TOKENIZER_BYTES = 256 << 20
+
+
+def vocabulary(directory: Path) -> dict[str, int] | None:
+    """Token → id of tokenizer.json, added tokens included; None where there is no such file.
+
+    Padding, truncation and special-token settings are left out: trainers set them as they please.
+
+    Raises: IntegrityError when the file is broken.
+    """
+    path = directory / "tokenizer.json"
+    if not path.exists():
+        return None
+    content = read_object(path, _TOKENIZER_BYTES)
+    added = content.get("added_tokens") or []
+    tokens = _model_tokens((content.get("model") or {}).get("vocab") or {})
+    return tokens | {str(token.get("content")): token.get("id") for token in added}
+
+
+def _model_tokens(tokens: Any) -> dict[str, int]:
+    """A map for BPE and WordPiece; a list of [token, score] by id for Unigram."""
+    if isinstance(tokens, dict):
+        return tokens
+    return {str(token): place for place, (token, _) in enumerate(tokens)}
+
+
+# FOLDED Hashing a base once: leaves kept under the identity of the files that they were read from.
+# FOLDED
+# FOLDED The key is (device, inode, size, mtime, ctime) of every shard. As in git's index, files
+# FOLDED that changed
+# FOLDED within the last two seconds are not cached, because a second change in the same clock
+# FOLDED tick would not
+# FOLDED show. A cache file seals itself and a damaged one is made again.
+
+
+_RACY_NS = 2_000_000_000
+
+
+def cached_leaves(
+    directory: Path, stem: str = "model", cache: Path | None = None
+) -> tuple[TensorLeaf, ...]:
+    """The leaves of a checkpoint, from the cache where its files are the ones that were hashed.
+
+    Raises: IntegrityError, SecurityError for a checkpoint that cannot be read, or that changes
+    while it is hashed.
+    """
+    with open_checkpoint(directory, stem) as checkpoint:
+        before = _stamps(checkpoint)
+        entry = cache / "leaves" / f"{digest_json(before)}.json" if cache else None
+        known = _read(entry) if entry else None
+        if known is not None:
+            return known
+        leaves = leaves_of(checkpoint)
+        if _stamps(checkpoint) != before:
+            raise IntegrityError("weights changed while they were read", where=str(directory))
+    if entry and not _is_racy(before):
+        _write(entry, leaves)
+    return leaves
+
+
+def _stamps(checkpoint: Checkpoint) -> list[list[Any]]:
+    stamps = []
+    for shard in checkpoint.shards:
+        status = os.stat(checkpoint.directory / shard)
+        stamps.append(
+            [
+                shard,
+                status.st_dev,
+                status.st_ino,
+                status.st_size,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+            ]
+        )
+    return stamps
+
+
+def _is_racy(stamps: list[list[Any]]) -> bool:
+    newest = max(max(stamp[-2:]) for stamp in stamps)
+    return time.time_ns() - newest < _RACY_NS
+
+
+def _write(entry: Path, leaves: Iterable[TensorLeaf]) -> None:
+    rows = [[leaf.name, leaf.dtype, list(leaf.shape), leaf.sha256] for leaf in leaves]
+    write_json(entry, {"leaves": rows, "seal": digest_json(rows)})
+
+
+def _read(entry: Path) -> tuple[TensorLeaf, ...] | None:
+    if not entry.exists():
+        return None
+    try:
+        fields = read_object(entry)
+    except IntegrityError:
+        return None
+    rows = fields.get("leaves")
+    if fields.get("seal") != digest_json(rows) or not isinstance(rows, list):
+        return None
+    return tuple(TensorLeaf(name, dtype, tuple(shape), sha) for name, dtype, shape, sha in rows)
+
+
+# FOLDED What a model directory is, by content: digests of config, tokenizer, template and weights.
+# FOLDED
+# FOLDED Everything that differs between two machines or two library versions without changing
+# FOLDED the model is
+# FOLDED left out: versions, local paths, the order of lists that stand for sets, the tokenizer's
+# FOLDED run-time
+# FOLDED padding.
+
 
 ADAPTER_CONFIG = "adapter_config.json"
-_TOKENIZER_BYTES = 256 << 20
+
+
+_MAX_TOKENIZER = 256 << 20
+
+
 ADAPTER_STEM, MODEL_STEM = "adapter_model", "model"
+
 
 _VOLATILE = frozenset(
     {
@@ -32,8 +145,12 @@ _VOLATILE = frozenset(
         "transformers_version",
     }
 )
+
+
 # PEFT keeps these as sets and writes them in the order of the process's hash seed.
 _SETS = ("target_modules", "modules_to_save", "exclude_modules", "target_parameters")
+
+
 _SLOW_TOKENIZER_FILES = (
     "added_tokens.json",
     "merges.txt",
@@ -43,6 +160,8 @@ _SLOW_TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
+
+
 _SPECIAL_TOKENS = (
     "bos_token",
     "cls_token",
@@ -52,6 +171,8 @@ _SPECIAL_TOKENS = (
     "sep_token",
     "unk_token",
 )
+
+
 _MEANINGFUL_TOKENIZER_KEYS = ("add_bos_token", "add_eos_token", "add_prefix_space")
 
 
@@ -93,11 +214,11 @@ def tokenizer_digest(directory: Path) -> Digest | None:
     fast = directory / "tokenizer.json"
     if fast.exists():
         parts["tokenizer.json"] = _without(
-            read_object(fast, _TOKENIZER_BYTES), ("truncation", "padding")
+            read_object(fast, _MAX_TOKENIZER), ("truncation", "padding")
         )
     else:
         found = [directory / name for name in _SLOW_TOKENIZER_FILES if (directory / name).exists()]
-        parts |= {path.name: digest_bytes(read_bytes(path, _TOKENIZER_BYTES)) for path in found}
+        parts |= {path.name: digest_bytes(read_bytes(path, _MAX_TOKENIZER)) for path in found}
     if not parts:
         return None
     config = directory / "tokenizer_config.json"
@@ -187,3 +308,41 @@ def _text(path: Path) -> str:
         raise IntegrityError(
             f"template is not UTF-8 at byte {error.start}", where=str(path)
         ) from None
+
+
+# FOLDED Who a base is: one digest over its weights, config, tokenizer and template, wherever it
+# FOLDED lies.
+
+
+__all__ = [
+    "BaseIdentity",
+    "cached_leaves",
+    "config_digest",
+    "identify_base",
+    "identity",
+    "stem_of",
+    "template_digest",
+    "tokenizer_digest",
+]
+
+
+def identify_base(
+    directory: Path, id: str, revision: str | None = None, cache: Path | None = None
+) -> BaseIdentity:
+    """The identity of a base in a directory; with a cache directory its weights are hashed once.
+
+    Raises: IntegrityError, SecurityError for a directory that is not whole and clean.
+
+    Example: `identify_base(Path("llama"), "meta-llama/Llama-3.2-1B", "4e20de3", workspace.cache)`
+    """
+    found = directory_digests(directory, cache)
+    digest = base_digest(found.weights, found.config, found.tokenizer, found.template)
+    return BaseIdentity(
+        id=id,
+        revision=revision,
+        weights=found.weights,
+        config=found.config,
+        tokenizer=found.tokenizer,
+        template=found.template,
+        digest=digest,
+    )

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from additive.artifacts.atomic import render_json, write_text
 from additive.errors import IntegrityError
-from additive.tensors.strict_json import read_object
+from additive.tensors.json import read_object
 
 SCHEMA = "additive.lock/1"
+
+
 Inputs = Mapping[str, Mapping[str, str]]
 
 

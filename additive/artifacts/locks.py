@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from additive.artifacts.atomic import is_running, write_json
 from additive.errors import IntegrityError, LockedError
 from additive.tensors.disk import disk_errors
-from additive.tensors.strict_json import read_object
+from additive.tensors.json import read_object
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,117 @@
-"""The manifest: everything that is known of a frozen artifact, in one file that proves itself.
-
-`digest` binds what the artifact is (weights, config, tokenizer, template, base, parents, resolved
-spec) and nothing about when, where or with which versions it was made. `seal` is the digest of the
-whole manifest without the seal, so that a changed byte in anything that is merely recorded shows as
-well.
-"""
+"""What makes a manifest prove itself: identity and seal on plain JSON values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from additive.artifacts.atomic import render_json
-from additive.artifacts.seal import MANIFEST, SCHEMA, identity, read_fields, seal_of
-from additive.errors import IntegrityError
-from additive.types.digests import Digest
+from additive.errors import IntegrityError, UnknownName
+from additive.tensors.json import parse_json, read_bytes
+from additive.types.digests import Digest, canonical_json, digest_json, short
+
+MANIFEST = "manifest.json"
+
+
+SCHEMA = "additive.manifest/1"
+
+
+def identity(fields: Mapping[str, Any]) -> Digest:
+    """The digest that names an artifact, from a manifest's fields.
+
+    Binds weights, config, tokenizer, template, base identity, parents (in any order, with their
+    weights) and resolved spec; never names, places, times, versions or hardware.
+    """
+    base = fields.get("base")
+    parents = [[p["digest"], p.get("weight")] for p in fields.get("parents", ())]
+    return digest_json(
+        {
+            "schema": "additive.identity/1",
+            "weights": fields["weights"],
+            "config": fields["config"],
+            "tokenizer": fields.get("tokenizer"),
+            "template": fields.get("template"),
+            "base": base["digest"] if base else None,
+            "parents": sorted(parents, key=canonical_json),
+            "spec": fields.get("spec", {}),
+        }
+    )
+
+
+def base_digest(
+    weights: Digest, config: Digest, tokenizer: Digest | None, template: Digest | None
+) -> Digest:
+    """The digest of a base: its content, wherever it lies and whatever it is called."""
+    return digest_json(
+        {
+            "schema": "additive.base/1",
+            "weights": weights,
+            "config": config,
+            "tokenizer": tokenizer,
+            "template": template,
+        }
+    )
+
+
+def seal_of(fields: Mapping[str, Any]) -> Digest:
+    """The digest of all fields of a manifest but the seal."""
+    return digest_json({key: value for key, value in fields.items() if key != "seal"})
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read `manifest.json` as plain values after checking text, schema, seal, base and identity.
+
+    Raises: IntegrityError when a single byte is not the one that was frozen.
+    """
+    where = str(path)
+    data = read_bytes(path)
+    fields = parse_json(data, where)
+    if not isinstance(fields, dict):
+        raise IntegrityError("manifest is not a JSON object", where=where)
+    if fields.get("schema") != SCHEMA:
+        raise IntegrityError(
+            f"schema is {fields.get('schema')!r} when it should be {SCHEMA!r}",
+            where=where,
+            help="a newer additive may have written it",
+        )
+    if render_json(fields).encode() != data or fields.get("seal") != seal_of(fields):
+        raise IntegrityError(
+            "manifest was changed after freezing: its seal does not fit", where=where
+        )
+    _check_digests(fields, where)
+    return fields
+
+
+def _check_digests(fields: Mapping[str, Any], where: str) -> None:
+    # A seal can be computed again by whoever edits; the name of the artifact cannot be kept then.
+    try:
+        base = fields["base"]
+        if base and base["digest"] != base_digest(
+            base["weights"], base["config"], base["tokenizer"], base["template"]
+        ):
+            raise IntegrityError("digest of the base does not fit its parts", where=where)
+        if fields["digest"] != identity(fields):
+            raise IntegrityError("digest does not fit the manifest's own fields", where=where)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"manifest lacks a field: {error}", where=where) from None
+
+
+# FOLDED The manifest: everything that is known of a frozen artifact, in one file that proves
+# FOLDED itself.
+# FOLDED
+# FOLDED `digest` binds what the artifact is (weights, config, tokenizer, template, base,
+# FOLDED parents, resolved
+# FOLDED spec) and nothing about when, where or with which versions it was made. `seal` is the
+# FOLDED digest of the
+# FOLDED whole manifest without the seal, so that a changed byte in anything that is merely
+# FOLDED recorded shows as
+# FOLDED well.
+
 
 Kind = Literal["specialist", "merge", "base"]
 
@@ -161,3 +255,45 @@ def read_manifest(directory: Path) -> Manifest:
         raise IntegrityError(
             f"{place or 'manifest'} is not valid: {first['msg']}", where=str(path)
         ) from None
+
+
+# FOLDED One frozen version of a name, and its snapshots.
+
+
+_NEAR = 0.125
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A frozen directory: `path` is what transformers or peft load."""
+
+    name: str
+    digest: Digest
+    path: Path
+
+    @property
+    def reference(self) -> str:
+        """`name@digest` with eight digits, as people see it."""
+        return f"{self.name}@{short(self.digest)}"
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest, read and checked at first use.
+
+        Raises: IntegrityError when it was changed.
+        """
+        return read_manifest(self.path)
+
+    def snapshot_path(self, fraction: float | None = None) -> Path:
+        """The snapshot nearest to a fraction of the plateau step; the artifact for None and 1.
+
+        Raises: UnknownName when no snapshot is within 0.125 of it.
+        """
+        paths = {1.0: self.path}
+        paths |= {s.fraction: self.path / s.path for s in self.manifest.snapshots}
+        wanted = 1.0 if fraction is None else fraction
+        nearest = min(sorted(paths), key=lambda known: abs(known - wanted))
+        if abs(nearest - wanted) > _NEAR:
+            known = [f"{value:g}" for value in paths]
+            raise UnknownName(f"snapshot of {self.reference}", f"{wanted:g}", known)
+        return paths[nearest]

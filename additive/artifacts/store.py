@@ -1,9 +1,7 @@
-"""The store: every artifact once, whole or not at all, newest by order of freezing.
+"""Which version of a name is the newest: by order of freezing, never by clock.
 
-store/artifacts/<name>/<digest>/    a directory that transformers or peft can load, read-only
-store/order/<name>/<number>.<digest>
-store/sidecars/<digest>/            what is learned later
-store/staging/                      where work is done; cleaned of dead processes' leftovers
+One empty file per freeze, `<number>.<digest>`. It is written before the artifact appears and counts
+only once that is there, so that the rename which makes the artifact whole also makes it the newest.
 """
 
 from __future__ import annotations
@@ -13,19 +11,226 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from additive.artifacts.artifact import Artifact
-from additive.artifacts.freeze import describe, settle
-from additive.artifacts.manifest import ManifestDraft
-from additive.artifacts.order import announce, frozen_order, retire
-from additive.artifacts.staging import reclaim, staging_directory
-from additive.artifacts.verify import verify_directory
+from filelock import FileLock, Timeout
+
+from additive.artifacts.atomic import create_synced
+from additive.artifacts.content import directory_digests, stem_of
+from additive.artifacts.manifest import (
+    MANIFEST,
+    Artifact,
+    FileEntry,
+    Manifest,
+    ManifestDraft,
+    complete,
+)
+from additive.artifacts.verify import list_files, verify_directory, walk
 from additive.errors import IntegrityError, UnknownName, UsageError
-from additive.tensors.disk import disk_errors, sync_directory
-from additive.types.digests import Digest, is_digest, short
+from additive.tensors.disk import disk_errors, sync_directory, sync_file
+from additive.tensors.reader import non_finite, open_checkpoint
+from additive.types.digests import Digest, digest_file, is_digest, short
 from additive.types.references import Reference, parse_reference
+
+_ENTRY = re.compile(r"(\d{8,})\.([0-9a-f]{64})")
+
+
+def frozen_order(directory: Path) -> tuple[Digest, ...]:
+    """Digests by their last freeze, oldest first."""
+    last = {digest: number for number, digest in _entries(directory)}
+    return tuple(sorted(last, key=lambda digest: (last[digest], digest)))
+
+
+def announce(directory: Path, digest: Digest) -> Path | None:
+    """Write that a digest is about to be frozen; None when it is the newest already.
+
+    Two processes may take the same number; the greater digest then counts as the later one,
+    everywhere.
+    """
+    entries = _entries(directory)
+    if entries and entries[-1][1] == digest:
+        return None
+    directory.mkdir(parents=True, exist_ok=True)
+    number = entries[-1][0] + 1 if entries else 1
+    entry = directory / f"{number:08d}.{digest}"
+    # Another process that freezes the same artifact may have written the same entry just now.
+    with suppress(FileExistsError):
+        create_synced(entry, b"")
+    sync_directory(directory)
+    return entry
+
+
+def retire(directory: Path, digest: Digest) -> None:
+    """Remove the entries of a digest's earlier freezes."""
+    for number, _ in [entry for entry in _entries(directory) if entry[1] == digest][:-1]:
+        (directory / f"{number:08d}.{digest}").unlink(missing_ok=True)
+
+
+def _entries(directory: Path) -> list[tuple[int, Digest]]:
+    if not directory.is_dir():
+        return []
+    found = [_ENTRY.fullmatch(path.name) for path in directory.iterdir()]
+    return sorted((int(match[1]), match[2]) for match in found if match)
+
+
+# FOLDED Places to work in that vanish with their process.
+# FOLDED
+# FOLDED A staging directory has a lock file beside it that its process holds. The kernel frees
+# FOLDED the lock when
+# FOLDED the process dies, however it dies; whoever starts next removes what nobody holds.
+
+
+@contextmanager
+def staging_directory(root: Path, label: str) -> Iterator[Path]:
+    """An empty directory below `root`, removed at the end unless it was moved away.
+
+    Raises: ResourceError when the disk is full or fails.
+    """
+    path = root / f"{label}-{os.getpid()}-{secrets.token_hex(4)}"
+    owner = _lock(_lock_path(path))
+    try:
+        with disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            with _lock(root / "mutex"):
+                _reclaim(root)
+                owner.acquire()
+                path.mkdir()
+        yield path
+    finally:
+        _release(path, owner)
+
+
+def reclaim(root: Path) -> tuple[str, ...]:
+    """Remove the staging directories of dead processes; gives their names."""
+    if not root.is_dir():
+        return ()
+    with disk_errors(root), _lock(root / "mutex"):
+        return _reclaim(root)
+
+
+def _reclaim(root: Path) -> tuple[str, ...]:
+    labels = {p.name.removesuffix(".lock") for p in root.iterdir() if p.name != "mutex"}
+    return tuple(label for label in sorted(labels) if _reclaim_one(root / label))
+
+
+def _reclaim_one(path: Path) -> bool:
+    owner = _lock(_lock_path(path))
+    try:
+        owner.acquire(blocking=False)
+    except Timeout:
+        return False
+    _release(path, owner)
+    return True
+
+
+def _release(path: Path, owner: FileLock) -> None:
+    # What cannot be removed now is removed at the next start; the error that led here matters more.
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            _lock_path(path).unlink()
+    finally:
+        owner.release()
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path, thread_local=False)
+
+
+# FOLDED Turning a finished working directory into a frozen one: checked, hashed, on disk, sealed.
+# FOLDED
+# FOLDED Nothing here makes it visible; that is the store's one rename.
+
+
+def describe(staged: Path, draft: ManifestDraft) -> Manifest:
+    """The manifest that a directory gets: checks everything, hashes every byte, writes nothing.
+
+    Raises: SecurityError for files that do not belong in an artifact, IntegrityError for weights
+    that are damaged or not finite.
+    """
+    names = list_files(staged)
+    _check_weights(staged)
+    snapshots = []
+    for snapshot in draft.snapshots:
+        _check_weights(staged / snapshot.path)
+        weights = directory_digests(staged / snapshot.path).weights
+        snapshots.append(snapshot.model_copy(update={"digest": weights}))
+    draft = draft.model_copy(update={"snapshots": tuple(snapshots)})
+    return complete(draft, asdict(directory_digests(staged)), _file_entries(staged, names))
+
+
+def settle(staged: Path, manifest: Manifest) -> None:
+    """Write the manifest last, force all to disk; files become read-only, umask kept.
+
+    Directories stay writable, as in git's object store: whoever owns a workspace may delete it, and
+    an extra file is found by verification.
+
+    Raises: ResourceError when the disk is full or fails; the directory must then be discarded.
+    """
+    with disk_errors(staged):
+        (staged / MANIFEST).unlink(missing_ok=True)
+        for name in manifest.files:
+            sync_file(staged / name)
+        mode = create_synced(staged / MANIFEST, manifest.text().encode())
+        _set_modes(staged, mode)
+        for directory in _directories(staged):
+            sync_directory(directory)
+
+
+def _check_weights(directory: Path) -> None:
+    if not directory.is_dir():
+        raise IntegrityError("snapshot is missing", where=str(directory))
+    with open_checkpoint(directory, stem_of(directory)) as checkpoint:
+        broken = non_finite(checkpoint)
+    if broken:
+        raise IntegrityError(
+            f"tensor {broken[0]!r} holds NaN or infinity ({len(broken)} such tensors)",
+            where=str(directory),
+        )
+
+
+def _file_entries(staged: Path, names: Sequence[str]) -> dict[str, FileEntry]:
+    def entry(name: str) -> FileEntry:
+        path = staged / name
+        return FileEntry(sha256=digest_file(path), size=path.stat().st_size)
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(names, pool.map(entry, names), strict=True))
+
+
+def _set_modes(staged: Path, created: int) -> None:
+    # `created` is what the umask left of 0666 for the manifest: the umask itself cannot be read
+    # without setting it.
+    for path in _directories(staged):
+        path.chmod(created | (created & 0o444) >> 2)
+    for name, status in walk(staged):
+        path = staged / name
+        if not path.is_dir() and status.st_mode & 0o777 != created & 0o444:
+            path.chmod(created & 0o444)
+
+
+def _directories(staged: Path) -> list[Path]:
+    below = [staged / name for name, _ in walk(staged) if (staged / name).is_dir()]
+    return [*reversed(below), staged]
+
+
+# FOLDED The store: every artifact once, whole or not at all, newest by order of freezing.
+# FOLDED
+# FOLDED store/artifacts/<name>/<digest>/    a directory that transformers or peft can load,
+# FOLDED read-only
+# FOLDED store/order/<name>/<number>.<digest>
+# FOLDED store/sidecars/<digest>/            what is learned later
+# FOLDED store/staging/                      where work is done; cleaned of dead processes'
+# FOLDED leftovers
+
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,127}")
 

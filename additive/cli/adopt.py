@@ -14,9 +14,12 @@ from additive.cli.session import Session
 from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE
 
 if TYPE_CHECKING:
-    from additive.workflows.adopting import Adopted
+    from additive.verbs.adopt import Adopted
+
 
 SCHEMA = "additive.adopt/1"
+
+
 _SHOWN = 6
 
 
@@ -67,8 +70,8 @@ def command(
       additive adopt ../saves/math-lora --as math --suite ../math_heldout.jsonl
       additive adopt org/sql-lora --as sql
     """
-    from additive.workflows.adopting import AdoptOptions, adopt, next_command
-    from additive.workspace.folders import find_folder
+    from additive.verbs.adopt import AdoptOptions, adopt, next_command
+    from additive.workspace.bases import find_folder
 
     workspace = session.workspace
     options = AdoptOptions(

@@ -27,7 +27,7 @@ def command(session: Session, names: tuple[str, ...], max_tokens: int, system: s
     \b
       additive ask tiny math math+code+safety "Tom has 12 apples, buys 7, eats 5. How many?"
     """
-    from additive.workflows.asking import BASE, ask
+    from additive.verbs.ask import BASE, ask
 
     *models, prompt = names
     workspace = session.workspace

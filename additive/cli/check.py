@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,7 @@ from additive.cli.output import Output
 from additive.cli.progress import show_progress
 from additive.cli.session import Session
 from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE, UsageError
-
-if TYPE_CHECKING:
-    from additive.workspace import Workspace
+from additive.workspace import Workspace
 
 _PASSING = ("pass", "not checked")
 
@@ -48,21 +46,21 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
             "--results is given when --plan writes nothing",
             help=f"additive check {merge} --results {results}",
         )
-    from additive.workflows.reporting import find_checkable
+    from additive.verbs.report import find_checkable
 
     artifact = find_checkable(session.workspace, merge)
     if plan:
-        from additive.workflows.planning import plan_check
+        from additive.verbs.planning import plan_check
 
         planned = plan_check(session.workspace, artifact)
         session.output.result(planned.document(), planned.text())
         return EXIT_OK
-    from additive.workflows.checking import check_merge
+    from additive.verbs.check import check_merge
 
     with show_progress(quiet=session.quiet, color=session.output.color) as listen:
         document = check_merge(session.workspace, artifact, listen)
         if results is not None:
-            from additive.workflows.results import write_results
+            from additive.verbs.results import write_results
 
             if write_results(session.workspace, artifact, session.directory / results, listen):
                 document = {**document, "results": str(session.directory / results)}
@@ -81,7 +79,7 @@ def exit_code(document: Mapping[str, Any]) -> int:
 def report_check(output: Output, workspace: Workspace, document: Mapping[str, Any]) -> None:
     """Print a check for people: the table, the verdict, three suggestions, where the report is."""
     from additive.report.table import plain_table, rich_table
-    from additive.workflows.reporting import evidence_of
+    from additive.verbs.report import evidence_of
 
     evidence = evidence_of(workspace, document)
     check = evidence.check

@@ -12,7 +12,8 @@ from additive.cli.progress import show_progress
 from additive.cli.session import Session
 
 if TYPE_CHECKING:
-    from additive.workflows.demo import Demo
+    from additive.verbs.demo import Demo
+
 
 SCHEMA = "additive.demo/1"
 
@@ -34,7 +35,7 @@ def command(session: Session, broken: bool) -> int:
       additive demo
       additive demo --break
     """
-    from additive.workflows.demo import DIRECTORY, run_demo
+    from additive.verbs.demo import DIRECTORY, run_demo
 
     root = session.directory / DIRECTORY
     with show_progress(quiet=session.quiet, color=session.output.color) as listen:
@@ -73,7 +74,7 @@ def moral(averages: Mapping[str, float], verdict: str) -> str:
     mean over the target suites: 0.900 -> 0.800 (−0.100).
     An average shows this loss too; the worst suite decides, so the gate stops it.
     """
-    from additive.spec.gate import DEFAULT_MARGIN
+    from additive.spec.suite import DEFAULT_MARGIN
 
     specialist, merged = averages["specialist"], averages["merged"]
     change = f"{merged - specialist:+.3f}".replace("-", "−")

@@ -24,7 +24,7 @@ def command(session: Session, sources: tuple[str, ...]) -> None:
       additive diagnose math code sql
       additive diagnose math#0.5 code --json
     """
-    from additive.workflows.diagnosing import diagnose_sources
+    from additive.verbs.diagnose import diagnose_sources
 
     document = diagnose_sources(session.workspace, sources)
     session.output.result(document, "" if session.as_json else _text(session.output, document))
@@ -45,6 +45,8 @@ def _text(output: Output, document: Mapping[str, Any]) -> str:
 
 
 _PAIR = ["first", "second", "cosine", "outputs", "inputs", "interference", "conflicts"]
+
+
 _LAYER = ["layer", "largest cosine", "largest overlap", "interference", "piled"]
 
 

@@ -20,7 +20,7 @@ def command(session: Session) -> int:
 
     Exit code 4 when something is missing that work cannot go on without.
     """
-    from additive.workspace.machine import examine
+    from additive.verbs.doctor import examine
 
     try:
         workspace = session.workspace

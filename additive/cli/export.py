@@ -27,7 +27,7 @@ def command(session: Session, recipe: str, target: str) -> None:
     \b
       additive export release --to mergekit > release.mergekit.yaml
     """
-    from additive.workflows.exporting import export_mergekit
+    from additive.verbs.export import export_mergekit
 
     text = export_mergekit(session.workspace, recipe)
     session.output.result({"schema": SCHEMA, "to": target, "text": text}, text.rstrip("\n"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from additive.artifacts.artifact import Artifact
-from additive.artifacts.manifest import read_manifest
+from additive.artifacts.manifest import Artifact, read_manifest
 from additive.cli.session import Session
 from additive.errors import UnknownName, UsageError
 

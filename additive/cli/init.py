@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from additive.cli.session import Session
+from additive.verbs.init import DEMO_DOMAINS, make_workspace
 from additive.workspace.bases import BUNDLED
-from additive.workspace.scaffold import DEMO_DOMAINS, make_workspace
 
 SCHEMA = "additive.init/1"
 

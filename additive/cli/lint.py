@@ -8,7 +8,7 @@ import click
 
 from additive.cli.output import clean
 from additive.cli.session import Session
-from additive.workspace.findings import Report
+from additive.lint.findings import Report
 
 MAX_SHOWN = 50
 
@@ -21,7 +21,7 @@ def command(session: Session, paths: tuple[Path, ...]) -> int:
 
     Exit code 2 for faulty specs or rows, 3 for changed bytes and held-out items in training data.
     """
-    from additive.workspace.lint import lint
+    from additive.verbs.lint import lint
 
     report = lint(session.workspace, [session.directory / path for path in paths])
     session.output.result(report.document(), "\n".join(_lines(report)))

@@ -7,14 +7,18 @@ from typing import Any
 
 import click
 
-from additive.artifacts.standing import standing_of
+from additive.artifacts.base_check import standing_of
 from additive.cli.output import Output
 from additive.cli.session import Session
 from additive.errors import RefusedError
 from additive.types.digests import short
 
 SCHEMA = "additive.list/1"
+
+
 SECTIONS = ("domains", "merges", "suites", "methods")
+
+
 Record = dict[str, Any]
 
 

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from additive.cli.check import exit_code, report_check
-from additive.cli.composition import parse_rule, parse_steps, parse_value
+from additive.cli.options import parse_rule, parse_steps, parse_value
 from additive.cli.progress import show_progress
 from additive.cli.session import Session
 from additive.errors import UsageError, did_you_mean
+from additive.types.progress import Listener
+from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.types.progress import Listener
-    from additive.workflows.built import Built
-    from additive.workflows.mergekit import KitRequest
-    from additive.workflows.requests import MergeRequest
-    from additive.workspace import Workspace
+    from additive.verbs.built import Built
+    from additive.verbs.mergekit import KitRequest
+    from additive.verbs.requests import MergeRequest
+
 
 SCHEMA = "additive.merge/1"
+
+
 _SCALES = ("validation",)
 
 
@@ -135,7 +138,7 @@ def command(
       additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64
       additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
     """
-    from additive.workflows.requests import MergeOptions, request_merge
+    from additive.verbs.requests import MergeOptions, request_merge
     from additive.workspace.inputs import base_identity
 
     options = MergeOptions(
@@ -155,7 +158,7 @@ def command(
         vocabulary=vocabulary,
         device=device,
     )
-    from additive.workflows.mergekit import mergekit_name, request_mergekit
+    from additive.verbs.mergekit import mergekit_name, request_mergekit
 
     workspace = session.workspace
     base, file = base_identity(workspace), mergekit_name(workspace, sources)
@@ -170,7 +173,7 @@ def command(
         built = _build(workspace, request, listen, wait)
         document = None
         if checked:
-            from additive.workflows.checking import check_merge
+            from additive.verbs.check import check_merge
 
             document = check_merge(workspace, built.artifact, listen)
     return _print(session, built, document)
@@ -179,8 +182,8 @@ def command(
 def _build(
     workspace: Workspace, request: MergeRequest | KitRequest, listen: Listener, wait: bool
 ) -> Built:
-    from additive.workflows.mergekit import KitRequest, build_mergekit
-    from additive.workflows.merging import build_merge
+    from additive.verbs.merge import build_merge
+    from additive.verbs.mergekit import KitRequest, build_mergekit
 
     if isinstance(request, KitRequest):
         return build_mergekit(workspace, request, listen, wait=wait)
@@ -202,8 +205,8 @@ def _print(session: Session, built: Built, document: dict[str, Any] | None) -> i
 
 
 def _print_plan(session: Session, request: MergeRequest | KitRequest) -> int:
-    from additive.workflows.mergekit import KitRequest, plan_document, plan_text
-    from additive.workflows.planning import plan_merge
+    from additive.verbs.mergekit import KitRequest, plan_document, plan_text
+    from additive.verbs.planning import plan_merge
 
     if isinstance(request, KitRequest):
         document = plan_document(session.workspace, request)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from additive.types.progress import Listener, Progress, silent
-from additive.types.quantities import size_text
+from additive.types.units import size_text
 
 PLAIN_EVERY_S = 10.0
 

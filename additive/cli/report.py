@@ -18,7 +18,7 @@ def command(session: Session, merge: str) -> None:
     \b
       additive report math+code+safety
     """
-    from additive.workflows.reporting import report_merge
+    from additive.verbs.report import report_merge
 
     pages = report_merge(session.workspace, merge)
     document = {

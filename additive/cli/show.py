@@ -8,16 +8,15 @@ from typing import Any
 
 import click
 
-from additive.artifacts.artifact import Artifact
-from additive.artifacts.manifest import Manifest
-from additive.artifacts.standing import standing_of
+from additive.artifacts.base_check import standing_of
+from additive.artifacts.manifest import Artifact, Manifest
 from additive.cli.find import artifact_of
 from additive.cli.output import clean
 from additive.cli.session import Session
 from additive.report.evidence import training_story
 from additive.types.digests import short
-from additive.types.quantities import size_text
 from additive.types.references import parse_reference
+from additive.types.units import size_text
 
 
 @click.command()

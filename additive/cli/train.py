@@ -29,7 +29,7 @@ def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) 
     if plan:
         _print_plans(session, domains)
         return
-    from additive.workflows.training import train_domain
+    from additive.verbs.train import train_domain
 
     results = []
     with show_progress(quiet=session.quiet, color=session.output.color) as listen:
@@ -40,7 +40,7 @@ def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) 
 
 
 def _print_plans(session: Session, domains: tuple[str, ...]) -> None:
-    from additive.workflows.training_plan import plan_training
+    from additive.verbs.train import plan_training
 
     plans = [plan_training(session.workspace, name) for name in domains]
     session.output.result(

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from additive.errors import CompatibilityError
+from additive.tensors.json import read_object
 from additive.tensors.reader import Checkpoint, open_checkpoint
-from additive.tensors.strict_json import read_object
 
 FLOATS = ("F32", "F16", "BF16")
+
+
 HEAD = "lm_head.weight"
 
 
@@ -144,3 +146,32 @@ def is_tied(config: Mapping[str, Any]) -> bool:
     own = config.get("tie_word_embeddings")
     nested = (config.get("text_config") or {}).get("tie_word_embeddings")
     return bool(own if own is not None else nested if nested is not None else True)
+
+
+# FOLDED Which way round a weight lies: Linear stores (out, in), GPT-2's Conv1D stores (in, out).
+# FOLDED
+# FOLDED Shapes decide, except for square weights. There the biases of the base's other weights
+# FOLDED are evidence
+# FOLDED (a bias has the length of the outputs), and the adapter's own `fan_in_fan_out` decides
+# FOLDED the rest.
+
+
+def is_transposed(
+    parameter: str, inputs: int, outputs: int, base: Base, fan_in_fan_out: bool, where: str
+) -> bool:
+    """Whether the base stores this weight as (in, out).
+
+    Raises: CompatibilityError when the factors fit neither way.
+    """
+    shape = base.shape(parameter)
+    if shape == (outputs, inputs) and inputs != outputs:
+        return False
+    if shape == (inputs, outputs) and inputs != outputs:
+        return True
+    if shape != (outputs, inputs):
+        raise CompatibilityError(
+            f"{parameter} has shape {list(shape)} when the factors make {[outputs, inputs]}",
+            where=where,
+            help="merge it into the base it was trained on",
+        )
+    return fan_in_fan_out if base.conv1d is None else base.conv1d

@@ -10,15 +10,14 @@ from pathlib import Path
 import torch
 
 from additive.deltas.base import FLOATS, HEAD, Base, is_tied
-from additive.deltas.finite import non_finite_tensors
 from additive.deltas.lazy import Difference, Whole
 from additive.deltas.model import Delta
 from additive.deltas.names import check_rows, find, resolve
-from additive.deltas.source import AdapterTarget
+from additive.deltas.source import AdapterTarget, non_finite_tensors
 from additive.deltas.vocabulary import fitted
 from additive.errors import CompatibilityError
+from additive.tensors.json import read_object
 from additive.tensors.reader import Checkpoint, open_checkpoint
-from additive.tensors.strict_json import read_object
 from additive.types.digests import Digest
 
 

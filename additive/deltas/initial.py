@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from additive.deltas.peft_config import AdapterConfig, read_adapter_config
+from additive.deltas.names import plain_name
+from additive.deltas.peft_config import AdapterConfig, initial_file, read_adapter_config
 from additive.errors import CompatibilityError
+from additive.tensors.json import read_object
 from additive.tensors.reader import Checkpoint, open_file
-from additive.tensors.strict_json import read_object
 
 
 def read_initial(config: AdapterConfig, checkpoint: Checkpoint, where: str) -> Mapping[str, Tensor]:
@@ -100,3 +101,29 @@ def _joined(name: str, trained: Tensor, start: Tensor) -> Tensor:
     if name.endswith((".lora_B.weight", ".lora_embedding_B")):
         return torch.cat([trained, -start], dim=1)
     return trained.clone()
+
+
+# FOLDED An adapter as PEFT loads it onto the base as it was published: its names, no start of
+# FOLDED its own.
+
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def rewritten(
+    directory: Path, config: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], Mapping[str, Any]] | None:
+    """Tensors and configuration that mean the same to PEFT as the folder's own do here; None where
+    its file can be loaded as it is.
+
+    Raises: as `converted`.
+
+    Example: `rewritten(Path("saves/math-pissa"), read_object(path))`
+    """
+    if initial_file(config.get("init_lora_weights"), directory) is not None:
+        tensors, config = converted(directory)
+        return {plain_name(name): tensor for name, tensor in tensors.items()}, config
+    with open_file(directory / ADAPTER_WEIGHTS) as opened:
+        if all(plain_name(name) == name for name in opened.names()):
+            return None
+        return {plain_name(name): opened.tensor(name).clone() for name in opened.names()}, config

@@ -19,8 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Dense, LowRank, assemble
-from additive.deltas.tiles import matrix_shape, tiles
+from additive.deltas.model import Dense, LowRank, assemble, matrix_shape, tiles
 
 
 class Trained(Protocol):

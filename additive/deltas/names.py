@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
 from additive.deltas.base import Base
 from additive.errors import CompatibilityError, did_you_mean
 
@@ -102,3 +106,175 @@ def check_rows(name: str, found: tuple[int, ...], base: Base, where: str) -> Non
     chosen = base.rows is not None and base.is_vocabulary(name)
     if not (chosen and found[1:] == base.shape(name)[1:]):
         check_shape(name, found, base, where)
+
+
+# FOLDED The names inside adapter_model.safetensors.
+# FOLDED
+# FOLDED     base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight      a factor
+# FOLDED     base_model.model.model.embed_tokens.lora_embedding_B                a factor of an
+# FOLDED     embedding
+# FOLDED     base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector
+# FOLDED     base_model.model.model.embed_tokens.base_layer.weight               a copy of the
+# FOLDED     base's weight
+# FOLDED     base_model.model.lm_head.weight                                     a module saved
+# FOLDED     whole
+# FOLDED     base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta
+# FOLDED     base_model.model.model.layers.0.self_attn.k_proj.ia3_l              the scales of IA3
+# FOLDED     base_model.model.model.layers.0.mlp.experts.base_layer.lora_A.weight
+# FOLDED
+# FOLDED The last is a factor of a parameter that `target_parameters` names: PEFT nests one
+# FOLDED wrapper per
+# FOLDED parameter, see `parameters`. What torch.compile, FSDP, checkpointing and DDP put into
+# FOLDED names is taken
+# FOLDED out of them, and so is the name of the adapter in a plain state dict
+# FOLDED (`lora_A.default.weight`).
+# FOLDED Everything else is refused by name.
+
+
+_PREFIX = "base_model.model."
+
+
+_PARTS = {
+    "lora_A.weight": "A",
+    "lora_B.weight": "B",
+    "lora_B.bias": "B_bias",
+    "lora_embedding_A": "embedding_A",
+    "lora_embedding_B": "embedding_B",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "token_adapter.base_layer.weight": "base_copy",
+    "token_adapter.trainable_tokens_delta": "tokens",
+    "base_layer.weight": "base_copy",
+    "original_module.weight": "base_copy",
+    "base_layer.bias": "trained_bias",
+    "ia3_l": "scales",
+}
+
+
+# What lies below a module that PEFT wrapped too: the wrappers' names are in the middle.
+_WRAPPERS = re.compile(r"(?:\.base_layer)+\.(?!base_layer|lora_|weight$|bias$)")
+
+
+# Wrappers of compilers and sharders, and the name of the adapter behind the parts of PEFT.
+_FOREIGN = re.compile(
+    r"^module\.(?=(?:_orig_mod\.)?base_model\.)"
+    r"|(?:^|(?<=\.))_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."
+)
+
+
+_ADAPTER = re.compile(
+    r"(\.(?:lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|modules_to_save"
+    r"|trainable_tokens_delta))\.default(?=\.|$)"
+)
+
+
+# What training with VeLoRA keeps for its backward pass alone.
+_OF_TRAINING = ".lora_velora_embed"
+
+
+_WHOLE = re.compile(r"\.(?:(?:token_adapter\.)?base_layer|modules_to_save|original_module)\.")
+
+
+_INCOMPLETE = "the file is incomplete: save the adapter again from one gathered model"
+
+
+_NEEDS = {"A": "B", "B": "A", "embedding_A": "embedding_B", "embedding_B": "embedding_A"}
+
+
+@dataclass(frozen=True)
+class AdapterKeys:
+    """Keys by module: `parts[module][part]` is the tensor's name; `saved[parameter]` of whole
+    tensors.
+    """
+
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    saved: Mapping[str, str] = field(default_factory=dict)
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name as PEFT's save_pretrained writes it.
+
+    >>> plain_name("base_model.model._orig_mod.model.norm.lora_A.default.weight")
+    'base_model.model.model.norm.lora_A.weight'
+    """
+    return _ADAPTER.sub(r"\1", _FOREIGN.sub("", name))
+
+
+def whole_name(name: str) -> str:
+    """The parameter whose values a tensor holds as a whole, trained or a copy of the base's.
+
+    >>> whole_name("base_model.model.lm_head.modules_to_save.weight")
+    'lm_head.weight'
+    """
+    return _WHOLE.sub(".", plain_name(name).removeprefix(_PREFIX))
+
+
+def parse_keys(names: Iterable[str], where: str) -> AdapterKeys:
+    """Sort an adapter's tensors into modules.
+
+    Raises: CompatibilityError for a name of no known kind, two names of one tensor, or an A without
+    its B.
+    """
+    parts: dict[str, dict[str, str]] = {}
+    saved: dict[str, str] = {}
+    for plain, name in _by_plain_name(names, where).items():
+        if plain.endswith(_OF_TRAINING):
+            continue
+        if not plain.startswith(_PREFIX):
+            raise CompatibilityError(
+                f"tensor {name!r} is in the file when every name should start with {_PREFIX!r}",
+                where=where,
+                help="save the adapter with PEFT's save_pretrained",
+            )
+        short = _WRAPPERS.sub(".", plain.removeprefix(_PREFIX))
+        module, part = _split(short, where)
+        if part == "saved":
+            # Beside `modules_to_save` PEFT writes the same tensor without it, and reads that one.
+            if module not in saved or ".modules_to_save." not in plain:
+                saved[module] = name
+        else:
+            parts.setdefault(module, {})[part] = name
+    _refuse_orphans(parts, where)
+    return AdapterKeys(parts, saved)
+
+
+def _by_plain_name(names: Iterable[str], where: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(plain_name(name), name)
+        if other != name:
+            raise CompatibilityError(
+                f"tensor {name!r} is there a second time, as {other!r}",
+                where=where,
+                help="save the adapter again from one unwrapped model, with save_pretrained",
+            )
+    return found
+
+
+def _split(short: str, where: str) -> tuple[str, str]:
+    for ending, part in _PARTS.items():
+        if short.endswith(f".{ending}"):
+            return short.removesuffix(f".{ending}"), part
+    if "lora_" in short or "token_adapter" in short:
+        raise CompatibilityError(
+            f"tensor {short!r} belongs to no kind of adapter that can be merged exactly",
+            where=where,
+            help="plain LoRA, rsLoRA, DoRA, lora_bias, trained tokens and modules_to_save are",
+        )
+    return short.replace(".modules_to_save.", "."), "saved"
+
+
+def _refuse_orphans(parts: Mapping[str, Mapping[str, str]], where: str) -> None:
+    for module, found in parts.items():
+        for part in found:
+            other = _NEEDS.get(part)
+            if other and other not in found:
+                raise CompatibilityError(
+                    f"{module} has lora_{part} and no lora_{other}",
+                    where=where,
+                    help=_INCOMPLETE,
+                )
+        if ("magnitude" in found or "B_bias" in found) and not {"A", "embedding_A"} & found.keys():
+            raise CompatibilityError(
+                f"{module} has a magnitude or bias and no factors", where=where, help=_INCOMPLETE
+            )

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from additive.deltas.base import Base
-from additive.deltas.keys import whole_name
-from additive.deltas.names import find
+from additive.deltas.names import find, whole_name
 from additive.tensors.reader import open_checkpoint, open_file
 
 CHOICES = ("same", "trim", "extend")

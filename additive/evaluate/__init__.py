@@ -4,7 +4,8 @@ Nothing here judges: the gate compares the results of two models. lm-eval, torch
 are imported only when a model is really asked.
 """
 
-from additive.evaluate.run import evaluate
-from additive.evaluate.subject import Setting, Subject, tokenizer_digest
+from __future__ import annotations
+
+from additive.evaluate.run import Setting, Subject, evaluate, tokenizer_digest
 
 __all__ = ["Setting", "Subject", "evaluate", "tokenizer_digest"]

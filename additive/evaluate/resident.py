@@ -1,30 +1,54 @@
-"""A model in memory as lm-eval's LM: greedy answers and log-likelihoods in fixed batches.
-
-Batches are made of the base tokenizer's lengths, so all models of a comparison get the same ones;
-below fp32, where a batch's composition may change an answer, answered rows stay in theirs.
-What lm-eval's own wrapper does silently is an error here: a prompt that does not fit is never cut,
-sampling is refused, and tied weights are left alone (Hugging Face's wrapper ties them again, which
-changes a merge whose head and embedding differ).
-"""
+"""lm-eval without its noise: its log lines and progress bars go nowhere, ours stay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from additive.errors import CompatibilityError
-from additive.models.batching import length_sorted_batches
-from additive.models.generate import generate_ids
+from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
+from additive.models.generate import generate_ids, length_sorted_batches
 from additive.models.score import score_encoded
 from additive.models.template import Encoded, pad_id, stop_ids, tokenize
 
-if TYPE_CHECKING:
-    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
+_LOGGERS = ("lm_eval", "datasets")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Run a block without lm-eval's warnings and tqdm bars; errors are raised as ever."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+# FOLDED A model in memory as lm-eval's LM: greedy answers and log-likelihoods in fixed batches.
+# FOLDED
+# FOLDED Batches are made of the base tokenizer's lengths, so all models of a comparison get the
+# FOLDED same ones;
+# FOLDED below fp32, where a batch's composition may change an answer, answered rows stay in theirs.
+# FOLDED What lm-eval's own wrapper does silently is an error here: a prompt that does not fit is
+# FOLDED never cut,
+# FOLDED sampling is refused, and tied weights are left alone (Hugging Face's wrapper ties them
+# FOLDED again, which
+# FOLDED changes a merge whose head and embedding differ).
+
 
 Tick = Callable[[int, int], None]
+
+
 _DEFAULT_TOKENS = 256
 
 

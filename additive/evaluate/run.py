@@ -1,31 +1,133 @@
-"""One model on one suite: recalled if it was measured before, else asked through lm-eval.
-
-results = evaluate(Subject("math@9f3c2a1b", digest, load), suite, Path("evals"),
-                   Setting(tokenizer), cache_directory=Path(".additive/cache/results"))
-"""
+"""What is evaluated, and on what: a model that is loaded only when it has to answer."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from additive.evaluate import cache
+from additive.artifacts.atomic import write_text
+from additive.errors import IntegrityError
 from additive.evaluate.foreign import drawn, foreign_digest, foreign_scores, load_foreign
 from additive.evaluate.grading import find_verifiers, grader_versions, needed_rung, scores
 from additive.evaluate.items import Item, read_items
-from additive.evaluate.quiet import quiet
-from additive.evaluate.subject import Setting, Subject
+from additive.evaluate.resident import ResidentLM, quiet
 from additive.evaluate.tasks import configuration, task_name
 from additive.graders import Verifier
+from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
 from additive.sandbox import Rung
 from additive.spec.suite import SuiteSpec
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress, silent
-from additive.types.results import ItemScore, SuiteResult
+from additive.types.results import ItemScore, SuiteResult, read_document, result_document
+
+_LIBRARIES = ("torch", "transformers", "lm-eval", "math-verify", "additive-merge")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under evaluation.
+
+    `name` is how results name it (`math@9f3c2a1b`); `digest` stands for its weights, base,
+    tokenizer and template; `load` gives the model, in evaluation mode, and is not called when every
+    result is there already.
+    """
+
+    name: str
+    digest: Digest
+    load: Callable[[], PreTrainedModel]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all models of a comparison share: the base's tokenizer with its template, and the
+    machine's numbers (`dtype` and `device` as the models are loaded)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def runtime(self, batch: int) -> Mapping[str, Any]:
+        """What may change an answer beside model and suite."""
+        return {
+            "dtype": self.dtype,
+            "device": self.device,
+            "batch": batch,
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            "tokenizer": tokenizer_digest(self.tokenizer),
+        }
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> Digest:
+    """A digest of how texts become ids, and of the chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    whole = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
+    return digest_json([whole, tokenizer.chat_template, tokenizer.special_tokens_map])
+
+
+# FOLDED Results that were measured before, kept under everything that could change them.
+# FOLDED
+# FOLDED     key = digest(model, suite, runtime, rung)
+# FOLDED
+# FOLDED model: weights, base, tokenizer and template · suite: items, prompts, graders' versions,
+# FOLDED decoding,
+# FOLDED how many and by which seed · runtime: dtype, device, batch, library versions · rung:
+# FOLDED what held code
+# FOLDED that was run, if any was. Nothing is ever looked up by a name. A record that is damaged,
+# FOLDED or that
+# FOLDED does not say it belongs to the key, is measured again.
+
+
+SCHEMA = "additive.evaluation/1"
+
+
+def cache_key(
+    model: Digest, suite: Digest, runtime: Mapping[str, Any], rung: str | None
+) -> dict[str, Any]:
+    """The key as JSON, as it is kept beside the results."""
+    return {"model": model, "suite": suite, "runtime": dict(runtime), "rung": rung}
+
+
+def path_of(directory: Path, key: Mapping[str, Any]) -> Path:
+    """Where the results of a key are kept."""
+    digest = digest_json(key)
+    return directory / digest[:2] / f"{digest}.json"
+
+
+def recall(directory: Path, key: Mapping[str, Any]) -> tuple[SuiteResult, ...] | None:
+    """The results kept for a key; None when there are none that can be trusted."""
+    try:
+        document = json.loads(path_of(directory, key).read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA or document["key"] != dict(key):
+            return None
+        if document["digest"] != digest_json(document["results"]):
+            return None
+        return tuple(read_document(result) for result in document["results"])
+    except (OSError, ValueError, KeyError, TypeError, IntegrityError):
+        return None
+
+
+def keep(directory: Path, key: Mapping[str, Any], results: Sequence[SuiteResult]) -> Path:
+    """Keep the results of a key; the file is whole or not there.
+
+    Raises: ResourceError when the disk is full or fails.
+    """
+    documents = [result_document(result) for result in results]
+    path = path_of(directory, key)
+    whole = {"schema": SCHEMA, "key": key, "digest": digest_json(documents), "results": documents}
+    write_text(path, json.dumps(whole, ensure_ascii=False, sort_keys=True))
+    return path
+
+
+# FOLDED One model on one suite: recalled if it was measured before, else asked through lm-eval.
+# FOLDED
+# FOLDED results = evaluate(Subject("math@9f3c2a1b", digest, load), suite, Path("evals"),
+# FOLDED                    Setting(tokenizer), cache_directory=Path(".additive/cache/results"))
 
 
 def evaluate(
@@ -45,15 +147,15 @@ def evaluate(
     """
     asked = _prepare(suite, directory)
     rung = asked.rung.name if asked.rung else None
-    key = cache.cache_key(subject.digest, asked.digest, setting.runtime(suite.batch), rung)
-    known = cache.recall(cache_directory, key) if cache_directory else None
+    key = cache_key(subject.digest, asked.digest, setting.runtime(suite.batch), rung)
+    known = recall(cache_directory, key) if cache_directory else None
     if known is not None:
         return tuple(_named(result, subject.name) for result in known)
     record = {"key": digest_json(key), **key, "graders": asked.versions}
     found = _measured(asked, subject, setting, listen)
     results = _by_side(suite, asked.items, found, subject.name, record)
     if cache_directory:
-        cache.keep(cache_directory, key, results)
+        keep(cache_directory, key, results)
     return results
 
 
@@ -95,8 +197,6 @@ def _measured(
 ) -> list[ItemScore]:
     """Every item's score: own items in their order, then those of lm-eval's tasks."""
     from lm_eval.tasks import TaskManager
-
-    from additive.evaluate.resident import ResidentLM
 
     topic, loud = f"{asked.suite.name}  {subject.name}", sys.stderr
 

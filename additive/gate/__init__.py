@@ -13,10 +13,11 @@ defaults are explained in docs/gate.md.
 2.754217
 """
 
+from __future__ import annotations
+
 from additive.gate.compare import Comparison, compare, compare_retained
-from additive.gate.files import gate_files, rule_of
+from additive.gate.files import gate_files, read_result, rule_of
 from additive.gate.power import chance_of_passing, items_needed, visible_drop
-from additive.gate.readers import read_result
 from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
 from additive.gate.score_test import score_interval, tango
 from additive.gate.verdict import CheckVerdict, overall

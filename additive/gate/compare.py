@@ -29,7 +29,11 @@ from additive.gate.score_test import score_interval, tango
 from additive.types.results import PairedItem
 
 FEW_WON = 5
+
+
 FEW_CHANGED = 10
+
+
 FEW_GRADED = 30
 
 

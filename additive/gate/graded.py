@@ -11,7 +11,11 @@ import math
 from collections.abc import Hashable, Sequence
 
 _ENUMERATED = 12
+
+
 _DRAWN = 20_000
+
+
 _SEED = 1969
 
 

@@ -14,6 +14,8 @@ from statistics import NormalDist
 from additive.gate.exact import items_without_loss
 
 LIKELY_CHANGED = 0.12
+
+
 _MOST_ITEMS = 10_000_000
 
 

@@ -19,10 +19,12 @@ from typing import Any, Literal
 from additive.errors import UsageError
 from additive.gate.compare import Comparison, compare, compare_retained
 from additive.gate.power import items_needed
-from additive.spec.gate import DEFAULT_MARGIN, GateSpec
+from additive.spec.suite import DEFAULT_MARGIN, GateSpec
 from additive.types.results import PairedItem, SuiteResult, pair
 
 Verdict = Literal["pass", "fail", "cannot tell"]
+
+
 MARGIN_TOO_WIDE = "margin too wide"
 
 

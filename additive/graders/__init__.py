@@ -5,6 +5,8 @@ that it reads, and a version. Users bring their own as a Verifier (ten lines of 
 the sandbox).
 """
 
+from __future__ import annotations
+
 from additive.graders.grade import Grade, Program, RunPrograms, RunVerifier, Verifier
 from additive.graders.grading import KINDS, Asked, Runners, grade, grade_all, version_of
 from additive.graders.refusal import is_refusal

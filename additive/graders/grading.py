@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from additive.errors import UnknownName, UsageError
-from additive.graders import form, literal, numeric, programs, refusal, symbolic, text
+from additive.graders import code, literal, numeric, refusal, symbolic, text
 from additive.graders.grade import Grade, Item, Program, RunPrograms, RunVerifier, Verifier
 
 _QUICK = {
@@ -20,17 +20,21 @@ _QUICK = {
     "exact": text.grade_exact,
     "choice": text.grade_choice,
     "refusal": refusal.grade_refusal,
-    "format": form.grade_format,
+    "format": text.grade_format,
 }
+
+
 _VERSIONS = {
     "numeric": numeric.VERSION,
     "literal": literal.VERSION,
     "exact": text.EXACT_VERSION,
     "choice": text.CHOICE_VERSION,
-    "code": programs.VERSION,
+    "code": code.VERSION,
     "refusal": refusal.VERSION,
-    "format": form.VERSION,
+    "format": text.FORMAT_VERSION,
 }
+
+
 KINDS = tuple(_VERSIONS)
 
 
@@ -107,7 +111,7 @@ def _quick(one: Asked, runners: Runners) -> Grade | Program | tuple[str, str] | 
     if one.kind == "numeric":
         return numeric.grade_numeric(one.item, one.answer)
     if one.kind == "code":
-        return programs.program(one.item, one.answer) or Grade(0.0, False)
+        return code.program(one.item, one.answer) or Grade(0.0, False)
     if one.kind not in _QUICK:
         raise UnknownName("grader", one.kind, [*KINDS, *runners.verifiers])
     return _QUICK[one.kind](one.item, one.answer)

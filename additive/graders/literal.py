@@ -18,7 +18,11 @@ from additive.errors import IntegrityError
 from additive.graders.grade import Grade, Item
 
 VERSION = "literal/1"
+
+
 _MOST_CHARACTERS = 4000
+
+
 _TEXT = object()
 
 

@@ -18,8 +18,14 @@ from dataclasses import dataclass
 from additive.errors import ResourceError
 
 VERSION = "math-verify"
+
+
 _TIMEOUT_S = 10.0
+
+
 _START_S = 120.0
+
+
 _MOST_CHARACTERS = 4000
 
 

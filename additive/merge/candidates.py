@@ -1,215 +1,252 @@
-"""A resident model that switches between candidates of one merge, weights in place.
+"""Sources prepared once; then a candidate of any method and weights costs R×R steps.
 
-The weights after `switch(scale)` are the very values that `execute` would write at that scale, the
-rounding to the output's dtype included: a scale chosen here is chosen on what ships.
+`prepare` does what depends on the sources alone: the QR of the stacked factors of every matrix that
+its sources adapted with LoRA. `apply` does the rest. With a cache directory the decompositions are
+kept in one file named by the sources' digests, mapped when they are needed again, and give the same
+bits as fresh ones; their triangles, which a diagnosis needs, in another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from additive.deltas.base import Base, open_base
-from additive.deltas.model import Delta, combine
-from additive.deltas.names import spellings
-from additive.deltas.parameters import stacked_places
-from additive.deltas.tiles import matrix_shape
-from additive.errors import CompatibilityError, UsageError
-from additive.merge.compose import merged_part
-from additive.merge.parameter import landed
-from additive.merge.plan import DTYPES, open_sources
-from additive.merge.prepared import Prepared
-from additive.merge.recipe import Recipe
-from additive.merge.stacks import Sources
-from additive.merge.survey import stack_of, survey_model
+from additive.artifacts.atomic import write_tensors
+from additive.deltas.base import open_base
+from additive.deltas.model import Delta, LowRank, combine
+from additive.errors import RefusedError, UnknownName, UsageError
+from additive.merge.apply import merged_part
+from additive.merge.core import (
+    Core,
+    Triangles,
+    core_of_factors,
+    core_with,
+    keep_triangles,
+    triangles_file,
+    with_grams,
+)
+from additive.merge.method import DeltaStack, MergeMethod
+from additive.merge.methods.arithmetic import TaskArithmetic
+from additive.merge.planned import ENGINE
+from additive.merge.recipe import Part, Recipe, Rule, SourceSpec, build_method, check_sources
+from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
-from additive.tensors.dtypes import torch_dtype
+from additive.tensors.reader import open_file
+from additive.types.digests import Digest, digest_json
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
-class _Slot:
-    """One touched parameter of the model: where it lives, its base values, its delta at scale 1.
-
-    `fixed`: a rule of the recipe gives it a scale of its own.
-    """
-
-    name: str
-    parameter: Tensor
-    base: Tensor
-    dtype: torch.dtype
-    delta: Delta
-    fixed: bool
-
-    def show(self, scale: float) -> None:
-        delta = self.delta if scale == 1.0 or self.fixed else combine([(scale, self.delta)])
-        rows = self.parameter.data.reshape(matrix_shape(tuple(self.base.shape)))
-        for block in landed(delta, self.base, self.dtype, self.name):
-            rows[block.start : block.stop] = block.values.to(rows.dtype)
-
-    def restore(self) -> None:
-        self.parameter.data.copy_(self.base)
-
-
-@contextmanager
-def resident(
-    model: nn.Module, base_directory: Path, recipe: Recipe
-) -> Iterator[Callable[[float], None]]:
-    """Hold a loaded base model ready for every scale of a recipe; its bits are back afterwards.
-
-    Gives `switch(scale)`, which sets W = round(W₀ + scale·Δ) in place; the recipe's own scale is
-    not used. The model may be in any float dtype that holds the base's values.
-
-    Raises: CompatibilityError when the model's weights are not the base's.
+class Prepared:
+    """Opened sources, with the core space of every matrix that is low-rank in all of them.
 
     Example:
-        with resident(model, base, recipe) as switch:
-            for scale in (0.3, 0.5, 0.7, 1.0):
-                switch(scale)
-                scores[scale] = score(model)
+        with prepare(base, sources) as prepared:
+            for method in ("tsv_m", "swudi"):
+                deltas = prepared.apply(method, {"math": 0.7})
     """
-    opened = open_sources(recipe, open_base(base_directory))
-    parameters = _parameters(model, opened.base)
-    _check_rows(parameters, opened.base)
-    split = [_split(model, parameters, alias) for alias in opened.untied]
-    try:
-        slots = _slots(parameters, opened, recipe)
-        try:
-            yield lambda scale: _all(slots, lambda slot: slot.show(scale))
-        finally:
-            _all(slots, _Slot.restore)
-    finally:
-        for join in split:
-            join()
-        opened.close()
 
+    opened: Sources
+    cores: Mapping[str, Core]
 
-@contextmanager
-def switching(
-    model: nn.Module, prepared: Prepared
-) -> Iterator[Callable[[Mapping[str, Delta]], None]]:
-    """Hold a loaded base model ready for the candidates of `prepare`; its bits are back afterwards.
+    def apply(
+        self,
+        method: MergeMethod | str,
+        weights: Mapping[str, float] | None = None,
+        scale: float = 1.0,
+        *,
+        of: Sequence[str] | None = None,
+        rules: Sequence[Rule] = (),
+    ) -> dict[str, Delta]:
+        """The merged delta of every parameter that these sources trained.
 
-    Gives `show(deltas)`, which sets W = round(W₀ + Δ) in place, in the base's own dtype, and leaves
-    every other parameter at the base's values.
+        method   one with its parameters, or a name: then with those that it has by itself
+        weights  by source name, 1 where not said
+        of       the sources that are merged, all when not said: of several snapshots that were
+                 prepared together, one; the others count for nothing
+        rules    for single parameters, as in a recipe; `default_rules(method)` has a merge's own
 
-    Raises: CompatibilityError when the model's weights are not the base's.
+        Raises: UnknownName for a source or method that is none; UsageError for numbers that are not
+        finite; what the method refuses of weights.
+        """
+        method = build_method(method) if isinstance(method, str) else method
+        chosen = self._chosen(weights or {}, of)
+        if not math.isfinite(scale):
+            raise UsageError(f"scale is {scale} when it should be a finite number")
+        for one in (method, *(rule.method for rule in rules)):
+            self._check_grams(one, chosen)
+            check_weights = getattr(one, "check_weights", None)
+            if check_weights is not None:
+                check_weights(tuple(chosen.values()))
+        recipe = Recipe((), method, scale, rules=tuple(rules))
+        names = [n for n in self.opened.parameters() if chosen.keys() & self.opened.touching(n)]
+        survey = self._survey(recipe, chosen, names)
 
-    Example:
-        with prepare(base, sources) as prepared, switching(model, prepared) as show:
-            show(prepared.apply(build_method("tsv_m")))
-    """
-    opened = prepared.opened
-    parameters = _parameters(model, opened.base)
-    split = [_split(model, parameters, alias) for alias in opened.untied]
-    try:
-        bases = {name: opened.base.tensor(name) for name in opened.parameters()}
-        for name, base in bases.items():
-            _check_loaded(name, parameters, base, opened.base.directory)
+        def merge(name: str) -> Delta:
+            return self._merge(name, recipe.part(name), chosen, survey)
 
-        def slot(name: str, delta: Delta) -> _Slot:
-            dtype = torch_dtype(opened.base.dtype(name))
-            return _Slot(name, parameters[name], bases[name], dtype, delta, fixed=True)
+        return dict(zip(names, each(merge, names, worker_count()), strict=True))
 
-        def show(deltas: Mapping[str, Delta]) -> None:
-            with torch.no_grad():
-                for name in bases.keys() - deltas.keys():
-                    parameters[name].data.copy_(bases[name])
-            slots = [slot(name, delta) for name, delta in deltas.items()]
-            _all(slots, lambda one: one.show(1.0))
+    def close(self) -> None:
+        """Let go of all files."""
+        self.opened.close()
 
-        try:
-            yield show
-        finally:
-            with torch.no_grad():
-                for name, base in bases.items():
-                    parameters[name].data.copy_(base)
-    finally:
-        for join in split:
-            join()
+    def __enter__(self) -> Prepared:
+        return self
 
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
-def _all(slots: list[_Slot], action: Callable[[_Slot], None]) -> None:
-    with torch.no_grad():
-        for _ in each(action, slots, worker_count()):
-            pass
+    def _chosen(self, given: Mapping[str, float], of: Sequence[str] | None) -> dict[int, float]:
+        """The weights of the sources that are merged, by position."""
+        names = [source.name for source in self.opened.sources]
+        wanted = names if of is None else list(of)
+        for name, known in [(name, names) for name in wanted] + [(n, wanted) for n in given]:
+            if name not in known:
+                raise UnknownName("source", name, known)
+        if not wanted:
+            raise UsageError("a merge has no sources when it needs at least one")
+        chosen = {i: float(given.get(n, 1.0)) for i, n in enumerate(names) if n in wanted}
+        for position, weight in chosen.items():
+            if not math.isfinite(weight):
+                raise UsageError(
+                    f"weight of {names[position]} is {weight} when it should be a finite number"
+                )
+        return chosen
 
+    def _check_grams(self, method: MergeMethod | None, chosen: Mapping[int, float]) -> None:
+        """Inputs were seen along the factors of all prepared sources, so those are merged."""
+        if getattr(method, "needs_grams", False) and len(chosen) < len(self.opened.sources):
+            raise UsageError(
+                f"{len(chosen)} of {len(self.opened.sources)} prepared sources are merged when"
+                f" {type(method).__name__} weighs inputs along the factors of all of them",
+                help="prepare these sources by themselves",
+            )
 
-def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) -> list[_Slot]:
-    conclusion = survey_model(recipe, opened, worker_count())
-    slots = []
-    for name in opened.parameters():
-        part, stack = recipe.part(name), stack_of(recipe, opened, name, conclusion)
-        _check_loaded(name, parameters, stack.base, opened.base.directory)
-        delta = merged_part(part if part.fixed else replace(part, scale=1.0), stack)
-        dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
-        slots.append(_Slot(name, parameters[name], stack.base, dtype, delta, part.fixed))
-    return slots
+    def _survey(self, recipe: Recipe, chosen: Mapping[int, float], names: Sequence[str]) -> Any:
+        """What a method of scope `model` concludes from all parameters that no rule decides."""
+        method: Any = recipe.method
+        if method.scope != "model":
+            return None
+        own = [name for name in names if not recipe.part(name).ruled]
+        surveys = each(lambda n: method.survey(self._stack(n, chosen)), own, worker_count())
+        return method.conclude(dict(zip(own, surveys, strict=True)))
 
-
-def _check_rows(parameters: Mapping[str, Tensor], base: Base) -> None:
-    lacking = [name for name in base.names() if base.is_resized(name) and name not in parameters]
-    if lacking:
-        raise UsageError(
-            f"{lacking[0]} of the loaded model has other rows than the {base.rows} of the merge",
-            help=f"models.attaching.give_rows(model, {base.rows}) first",
+    def _stack(self, name: str, chosen: Mapping[int, float]) -> DeltaStack:
+        stack, touching = self.opened.stack(name, 0), self.opened.touching(name)
+        return replace(
+            stack,
+            deltas=_picked(stack.deltas, touching, chosen),
+            sources=_picked(stack.sources, touching, chosen),
+            weights=tuple(chosen[i] for i in touching if i in chosen),
+            count=len(chosen),
+            total=sum(chosen.values()),
         )
 
-
-def _check_loaded(
-    name: str, parameters: Mapping[str, Tensor], base: Tensor, directory: Path
-) -> None:
-    loaded = parameters.get(name)
-    if loaded is None or not torch.equal(loaded.data.cpu(), base.to(loaded.dtype).cpu()):
-        raise CompatibilityError(
-            f"{name} of the loaded model differs from the base's file",
-            where=str(directory),
-            help="load the model from this base, without any adapter on top",
+    def _merge(self, name: str, part: Part, chosen: Mapping[int, float], survey: Any) -> Delta:
+        method, core = part.method, self.cores.get(name)
+        merge_core = getattr(method, "merge_core", None)
+        # A sum is quicker on the factors than back from its core, and has the bits of the merge.
+        if core is None or merge_core is None or getattr(method, "is_linear", False):
+            stack = self._stack(name, chosen)
+            ready = stack if part.ruled or survey is None else replace(stack, survey=survey)
+            return merged_part(part, ready)
+        if getattr(method, "needs_grams", False):
+            core = with_grams(core, self.opened.stack(name, 0))
+        touching = self.opened.touching(name)
+        weighted = replace(
+            core,
+            matrices=_picked(core.matrices, touching, chosen),
+            ranks=_picked(core.ranks, touching, chosen),
+            sizes=_picked(core.sizes, touching, chosen),
+            sources=_picked(core.sources, touching, chosen),
+            weights=tuple(chosen[i] for i in touching if i in chosen),
+            count=len(chosen),
+            total=sum(chosen.values()),
         )
+        merged = core.lift(merge_core(weighted), self.opened.base.shape(name))
+        return merged if part.scale == 1.0 else combine([(part.scale, merged)])
 
 
-def _parameters(model: nn.Module, base: Base) -> dict[str, Tensor]:
-    """The model's parameters under the base's names, which may lack or have a prefix; experts that
-    the base's files hold apart are parts of the model's stacks.
+def _picked(
+    items: tuple[Item, ...], touching: Sequence[int], chosen: Mapping[int, float]
+) -> tuple[Item, ...]:
+    return tuple(item for item, i in zip(items, touching, strict=True) if i in chosen)
+
+
+def prepare(
+    base_directory: Path, sources: Sequence[SourceSpec], cache: Path | None = None
+) -> Prepared:
+    """Open sources against their base and decompose their factors, or map what was kept.
+
+    Raises: UsageError for a specialist that is there twice; CompatibilityError, IntegrityError,
+    SecurityError, see `open_deltas`; ResourceError for the disk of the cache.
     """
-    own = dict(model.named_parameters(remove_duplicate=False))
-    found = {}
-    for name in base.names():
-        fitting = (place for place in _places(name, own) if tuple(place.shape) == base.shape(name))
-        place = next(fitting, None)
-        if place is not None:
-            found[name] = place
-    return found
+
+    check_sources(sources)
+    opened = open_sources(Recipe(tuple(sources), TaskArithmetic()), open_base(base_directory))
+    stacks = {
+        name: stack for name in opened.parameters() if _is_low_rank(stack := opened.stack(name, 0))
+    }
+    digests = [source.digest for source in opened.sources]
+    path = cache / f"cores-{digest_json([ENGINE, digests])[:16]}.safetensors" if cache else None
+    kept = _read(path, stacks) if path and path.exists() else None
+    return Prepared(opened, kept or _decompose(stacks, path, digests))
 
 
-def _places(name: str, own: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    for spelled in spellings(name):
-        whole = _named(spelled, own)
-        if whole is not None:
-            yield whole
-        for stack, expert, part, parts in stacked_places(spelled):
-            experts = _named(stack, own)
-            if experts is not None and experts.dim() == 3 and expert < len(experts):
-                height = experts.shape[1] // parts
-                yield experts.detach()[expert, part * height : (part + 1) * height]
+def _decompose(
+    stacks: Mapping[str, DeltaStack], path: Path | None, digests: Sequence[Digest]
+) -> dict[str, Core]:
+    made = list(each(_decomposed, stacks.values(), worker_count()))
+    cores = {name: core for name, (core, _) in zip(stacks, made, strict=True)}
+    if path is not None:
+        write_tensors(path, {key: t for name, c in cores.items() for key, t in _parts(name, c)})
+        triangles = {name: found for name, (_, found) in zip(stacks, made, strict=True)}
+        keep_triangles(triangles_file(path.parent, digests), triangles)
+    return cores
 
 
-def _named(name: str, own: Mapping[str, Tensor]) -> Tensor | None:
-    if name in own:
-        return own[name]
-    fitting = [o for o in own if o.endswith(f".{name}") or name.endswith(f".{o}")]
-    return own[fitting[0]] if len(fitting) == 1 else None
+def _is_low_rank(stack: DeltaStack) -> bool:
+    return stack.is_matrix and all(isinstance(delta, LowRank) for delta in stack.deltas)
 
 
-def _split(model: nn.Module, parameters: dict[str, Tensor], alias: str) -> Callable[[], None]:
-    """Give a tied head a tensor of its own; the function that is returned ties it again."""
-    path = next(n for n, p in model.named_parameters(remove_duplicate=False) if n.endswith(alias))
-    module = model.get_submodule(path.rpartition(".")[0])
-    tied = module.get_parameter("weight")
-    module.register_parameter("weight", nn.Parameter(tied.detach().clone(), requires_grad=False))
-    parameters[alias] = module.get_parameter("weight")
-    return lambda: module.register_parameter("weight", tied)
+def _parts(name: str, core: Core) -> list[tuple[str, Tensor]]:
+    matrices = [(f"{name}.core.{i}", matrix) for i, matrix in enumerate(core.matrices)]
+    assert core.left is not None
+    assert core.right is not None
+    return [(f"{name}.left", core.left), (f"{name}.right", core.right), *matrices]
+
+
+def _decomposed(stack: DeltaStack) -> tuple[Core, Triangles]:
+    """The core as a file gives it back: the bits of a product depend on the order in memory."""
+    low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+    core, triangles = core_of_factors(stack, low)
+    assert core.left is not None
+    assert core.right is not None
+    left, right = core.left.contiguous(), core.right.contiguous()
+    matrices = tuple(matrix.contiguous() for matrix in core.matrices)
+    in_rows = Triangles(triangles.B.contiguous(), triangles.A.contiguous())
+    return replace(core, left=left, right=right, matrices=matrices), in_rows
+
+
+def _read(path: Path, stacks: Mapping[str, DeltaStack]) -> dict[str, Core] | None:
+    """The cores that were kept; None where the file is damaged."""
+    try:
+        kept = open_file(path)
+        return {
+            name: core_with(
+                stack,
+                kept.tensor(f"{name}.left"),
+                kept.tensor(f"{name}.right"),
+                [kept.tensor(f"{name}.core.{i}") for i in range(len(stack.deltas))],
+            )
+            for name, stack in stacks.items()
+        }
+    except (RefusedError, UnknownName):
+        return None

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, Dense, Experts, LowRank
-from additive.deltas.tiles import matrix_shape
+from additive.deltas.model import Delta, Dense, Experts, LowRank, matrix_shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,27 +1,160 @@
-"""Core space: low-rank deltas of one parameter as small matrices in a shared orthonormal basis.
-
-With QR factors of the stacked factors, [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A, every delta is
-τᵢ = U·Mᵢ·Vᵀ with Mᵢ = sᵢ·R_B[i]·R_A[i]ᵀ of at most R×R, R the sum of the ranks. Singular values and
-inner products of the Mᵢ are those of the τᵢ, so a spectral method on the Mᵢ is the dense method,
-at the cost of R instead of the parameter's size (Core Space, Panariello et al., 2025,
-arXiv:2509.17786). All of it is float64; where a source is no low-rank delta the basis is the
-identity and M is the delta itself.
-"""
+"""Singular values of matrices whose rank is known to be small."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of
-from additive.deltas.tiles import matrix_shape
-from additive.merge.draws import Draws
-from additive.merge.spectrum import svd
-from additive.merge.stack import DeltaStack
-from additive.merge.triangles import Triangles, stacked
+from additive.artifacts.atomic import write_tensors
+from additive.deltas.model import Delta, Dense, LowRank, combine, experts_of, matrix_shape
+from additive.errors import RefusedError, ResourceError
+from additive.merge.method import DeltaStack, Draws
+from additive.tensors.reader import Checkpoint, open_file
+from additive.types.digests import Digest, digest_json
+
+_MARGIN = 8
+
+
+_EXACT = 1e-13
+
+
+def svd(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """U, σ and Vᵀ of a float64 matrix, thin; of one of much lower rank than its size through its
+    range.
+
+    With Q an orthonormal basis of M·Ω, Ω a fixed Gaussian matrix of rank + 8 columns, M = Q·(QᵀM)
+    when the rank is no larger than said (Halko et al., 2011, arXiv:0909.4061, without truncation).
+    Where that does not hold to 1e-13 relative the whole matrix is decomposed.
+
+    rank  how large it is thought to be at most; a wrong one costs time, not digits
+
+    >>> U, sigma, Vh = svd(torch.ones(100, 100, dtype=torch.float64), rank=1)
+    >>> round(sigma[0].item(), 9)
+    100.0
+    """
+    if rank is not None and 3 * (rank + _MARGIN) <= min(matrix.shape):
+        found = _through_range(matrix, rank + _MARGIN)
+        if found is not None:
+            return found
+    U, sigma, Vh = torch.linalg.svd(matrix, full_matrices=False)
+    return U, sigma, Vh
+
+
+def _through_range(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(matrix.shape[1], width, generator=generator, dtype=matrix.dtype)
+    Q, _ = torch.linalg.qr(matrix @ probe.to(matrix.device))
+    small = Q.T @ matrix
+    if torch.linalg.norm(matrix - Q @ small) > _EXACT * torch.linalg.norm(matrix):
+        return None
+    U, sigma, Vh = torch.linalg.svd(small, full_matrices=False)
+    return Q @ U, sigma, Vh
+
+
+# FOLDED The triangles of stacked factors: all that a diagnosis needs to know of low-rank sources.
+# FOLDED
+# FOLDED With [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A every inner product of singular vectors
+# FOLDED is one of
+# FOLDED columns of R_B and R_A, which are R×R. They are kept in one small file per set of
+# FOLDED sources, named by
+# FOLDED the sources' digests; `prepare` leaves it, too. What cannot be kept or read again is
+# FOLDED computed again.
+
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Triangles:
+    """R_B and R_A of one parameter, (min(rows, R), R) and (min(columns, R), R), float64."""
+
+    B: Tensor
+    A: Tensor
+
+    def fit(self, deltas: Sequence[LowRank]) -> bool:
+        """Whether they have the shapes of these deltas' triangles."""
+        (rows, columns), rank = deltas[0].shape, sum(delta.rank for delta in deltas)
+        shapes = (min(rows, rank), rank), (min(columns, rank), rank)
+        return (tuple(self.B.shape), tuple(self.A.shape)) == shapes
+
+
+def triangles_of(deltas: Sequence[LowRank]) -> Triangles:
+    """The triangles of one parameter's deltas, without the bases U and V."""
+    B, A = stacked(deltas)
+    return Triangles(_triangle(B), _triangle(A))
+
+
+def stacked(deltas: Sequence[LowRank]) -> tuple[Tensor, Tensor]:
+    """[B₁ … Bₙ] and [A₁; …; Aₙ]ᵀ in float64, (rows, R) and (columns, R)."""
+    B = torch.cat([delta.B.double() for delta in deltas], dim=1)
+    return B, torch.cat([delta.A.double() for delta in deltas], dim=0).T
+
+
+def triangles_file(cache: Path, sources: Sequence[Digest]) -> Path:
+    """Where the triangles of these sources, in their summing order, are kept."""
+    return cache / f"triangles-{digest_json([_FORMAT, list(sources)])[:16]}.safetensors"
+
+
+def read_triangles(path: Path) -> dict[str, Triangles]:
+    """What was kept, by parameter; nothing where there is no whole file with its seal."""
+    if not path.is_file():
+        return {}
+    try:
+        kept = open_file(path)
+        tensors = {name: kept.tensor(name) for name in kept.names()}
+    except RefusedError:
+        return {}
+    if _said(kept, path) != _seal(tensors):
+        return {}
+    names = [name.removesuffix(".B") for name in tensors if name.endswith(".B")]
+    return {name: Triangles(tensors[f"{name}.B"], tensors[f"{name}.A"]) for name in names}
+
+
+def keep_triangles(path: Path, found: Mapping[str, Triangles]) -> None:
+    """Keep triangles for the next use; a disk that does not take them costs that use its QR."""
+    tensors = {f"{name}.B": one.B for name, one in found.items()}
+    tensors |= {f"{name}.A": one.A for name, one in found.items()}
+    with suppress(ResourceError):
+        write_tensors(path, tensors, {"seal": _seal(tensors)})
+
+
+def _triangle(stack: Tensor) -> Tensor:
+    # In rows, as a file gives it back: the bits of a product depend on the order in memory.
+    return torch.linalg.qr(stack, mode="r")[1].contiguous()
+
+
+def _said(kept: Checkpoint, path: Path) -> str | None:
+    return kept.headers[path.name].metadata.get("seal")
+
+
+def _seal(tensors: Mapping[str, Tensor]) -> Digest:
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        state.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
+        state.update(tensors[name].numpy().data)
+    return state.hexdigest()
+
+
+# FOLDED Core space: low-rank deltas of one parameter as small matrices in a shared orthonormal
+# FOLDED basis.
+# FOLDED
+# FOLDED With QR factors of the stacked factors, [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A,
+# FOLDED every delta is
+# FOLDED τᵢ = U·Mᵢ·Vᵀ with Mᵢ = sᵢ·R_B[i]·R_A[i]ᵀ of at most R×R, R the sum of the ranks.
+# FOLDED Singular values and
+# FOLDED inner products of the Mᵢ are those of the τᵢ, so a spectral method on the Mᵢ is the
+# FOLDED dense method,
+# FOLDED at the cost of R instead of the parameter's size (Core Space, Panariello et al., 2025,
+# FOLDED arXiv:2509.17786). All of it is float64; where a source is no low-rank delta the basis
+# FOLDED is the
+# FOLDED identity and M is the delta itself.
+
 
 _NOISE_OF_FACTORS, _NOISE_OF_TENSORS = 1e-10, 1e-6
 

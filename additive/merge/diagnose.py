@@ -1,15 +1,10 @@
-"""Interference before merging: what the deltas alone say about how well they will add up.
-
-Per parameter, per layer and over all of them: norms, cosines, shared directions, sign conflicts,
-over-accumulation. Low-rank sources are measured on their factors; of anything else a few tiles are
-read, and signs are compared on the same few tiles.
-"""
+"""One plain sentence per finding of a diagnosis, with what to do about it."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,24 +12,208 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from additive.deltas.model import LowRank
-from additive.deltas.tiles import tiles
-from additive.merge.findings import Finding, find
-from additive.merge.measures import Measures, Pair, Spectra, conflicts, spectra
-from additive.merge.stack import DeltaStack
-from additive.merge.stacks import Sources
-from additive.merge.threads import each, worker_count
-from additive.merge.triangles import (
+from additive.deltas.model import LowRank, tiles
+from additive.merge.core import (
     Triangles,
     keep_triangles,
     read_triangles,
     triangles_file,
     triangles_of,
 )
+from additive.merge.measures import Measures, Pair, Spectra, conflicts, spectra
+from additive.merge.method import DeltaStack
+from additive.merge.sources import Sources
+from additive.merge.threads import each, worker_count
+
+# Where research and arithmetic put the first signs of trouble. Interference alone was compared with
+# measured merges: docs/diagnose.md says how, and what it says of the others.
+_LONGER, _ALIKE, _OPPOSED, _SHARED, _PILED, _SIGNS = 3.0, 0.25, -0.1, 0.3, 1.8, 0.55
+
+
+_INTERFERING, _OVER_UNRELATED = 0.15, 1.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`,
+    `interference`, `signs`, `piled`, `quiet` or `alone`.
+    """
+
+    kind: str
+    sentence: str
+    help: str
+
+
+def find(
+    sources: tuple[str, ...],
+    whole: Measures,
+    parameters: Mapping[str, Measures],
+    layers: Mapping[str, Measures],
+) -> tuple[Finding, ...]:
+    """All findings; `quiet` when there is nothing to say, `alone` of a single source."""
+    if len(sources) == 1:
+        return (
+            Finding(
+                "alone",
+                f"{sources[0]} alone meets no other delta",
+                f"name another domain beside it: additive diagnose {sources[0]} OTHER",
+            ),
+        )
+    pairs = _pairs(sources, whole, layers)
+    found = (*_norms(sources, whole), *pairs, *_piled(whole, parameters))
+    if found:
+        return found
+    quiet = Finding(
+        "quiet",
+        "the deltas are of like size and nearly orthogonal",
+        "merge them as they are, and check the merge: deltas do not show everything",
+    )
+    return (quiet,)
+
+
+def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
+    trained = {name: norm for name, norm in zip(sources, whole.norms, strict=True) if norm > 0}
+    if len(trained) < 2:
+        return
+    longest, shortest = max(trained, key=trained.__getitem__), min(trained, key=trained.__getitem__)
+    ratio = trained[longest] / trained[shortest]
+    if ratio >= _LONGER:
+        yield Finding(
+            "norms",
+            f"{longest} is {ratio:.1f} times as long as {shortest}: their sum is mostly {longest}",
+            f"if {shortest} loses by it, give {longest} a smaller weight, balance the norms, or"
+            " merge an earlier snapshot of it",
+        )
+
+
+def _pairs(
+    sources: tuple[str, ...], whole: Measures, layers: Mapping[str, Measures]
+) -> Iterator[Finding]:
+    """The first that fits of every pair: the rarer and plainer ones come first."""
+    for pair in whole.pairs:
+        names = f"{sources[pair.first]} and {sources[pair.second]}"
+        for say in (_direction, _shared, _interfering, _signs):
+            found = say(names, pair, layers)
+            if found is not None:
+                yield found
+                break
+
+
+def _direction(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+    if pair.cosine >= _ALIKE:
+        return Finding(
+            "alike",
+            f"{names} push the same way (cosine {pair.cosine:.2f}{_most(pair, layers, _along)}):"
+            " their sum overshoots",
+            "lower the scale, or use svc, which counts a shared direction once",
+        )
+    if pair.cosine <= _OPPOSED:
+        return Finding(
+            "opposed",
+            f"{names} undo part of each other (cosine {pair.cosine:.2f}"
+            f"{_most(pair, layers, _against)})",
+            "look for contradicting examples in their data; no weight adds what the other takes",
+        )
+    return None
+
+
+def _shared(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+    if _overlap(pair) < _SHARED:
+        return None
+    side = "outputs" if (pair.left or 0.0) >= (pair.right or 0.0) else "inputs"
+    return Finding(
+        "shared",
+        f"{names} share {_overlap(pair):.0%} of their {side}{_most(pair, layers, _overlap)}",
+        "tsv_m or pico keep shared directions apart",
+    )
+
+
+def _interfering(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+    if pair.interference is None or pair.unrelated is None:
+        return None
+    if pair.interference < max(_INTERFERING, _OVER_UNRELATED * pair.unrelated):
+        return None
+    return Finding(
+        "interference",
+        f"{names} read and write along each other's directions (interference"
+        f" {pair.interference:.2f}{_most(pair, layers, _interference)}; {pair.unrelated:.2f} were"
+        " they unrelated)",
+        "look at both in the check of their merge; if one loses, merge an earlier snapshot, or"
+        " train it with more recall and prompts that are told apart",
+    )
+
+
+def _signs(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+    if pair.conflicts < _SIGNS:
+        return None
+    return Finding(
+        "signs",
+        f"{names} pull {pair.conflicts:.0%} of what both change in opposite directions"
+        f"{_most(pair, layers, _opposite)}",
+        "ties lets the majority of each weight decide",
+    )
+
+
+def _most(pair: Pair, layers: Mapping[str, Measures], of: Callable[[Pair], float]) -> str:
+    """`, most in layer 7`, when there are several layers."""
+    values = {
+        name: of(found)
+        for name, layer in layers.items()
+        for found in layer.pairs
+        if name.isdigit() and (found.first, found.second) == (pair.first, pair.second)
+    }
+    return f", most in layer {max(values, key=values.__getitem__)}" if len(values) > 1 else ""
+
+
+def _along(pair: Pair) -> float:
+    return pair.cosine
+
+
+def _against(pair: Pair) -> float:
+    return -pair.cosine
+
+
+def _overlap(pair: Pair) -> float:
+    return max(pair.left or 0.0, pair.right or 0.0)
+
+
+def _interference(pair: Pair) -> float:
+    return pair.interference or 0.0
+
+
+def _opposite(pair: Pair) -> float:
+    return pair.conflicts
+
+
+def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Finding]:
+    if whole.piled is None or whole.piled < _PILED:
+        return
+    worst = max(parameters, key=lambda name: parameters[name].piled or 0.0)
+    yield Finding(
+        "piled",
+        f"in {worst} the sum has {whole.piled:.1f} times as much of a direction as any one source",
+        "use svc, which brings it down, or a scale below 1",
+    )
+
+
+# FOLDED Interference before merging: what the deltas alone say about how well they will add up.
+# FOLDED
+# FOLDED Per parameter, per layer and over all of them: norms, cosines, shared directions, sign
+# FOLDED conflicts,
+# FOLDED over-accumulation. Low-rank sources are measured on their factors; of anything else a
+# FOLDED few tiles are
+# FOLDED read, and signs are compared on the same few tiles.
+
 
 _SAMPLED_TILES = 4
-_SIGNS = 1 << 16
+
+
+_SIGN_CONFLICT = 1 << 16
+
+
 _LAYER = re.compile(r"\.(\d+)\.")
+
+
 OUTSIDE = "outside"
 
 
@@ -117,10 +296,10 @@ def _measure(
 def _on_factors(
     stack: DeltaStack, found: Spectra, positions: Sequence[int], count: int
 ) -> Measures:
-    inner, signs = found.inner(), conflicts(_sample(stack, 1, _SIGNS))
+    inner, signs = found.inner(), conflicts(_sample(stack, 1, _SIGN_CONFLICT))
     left, right = found.overlap(found.left), found.overlap(found.right)
     crossed, unrelated = found.interferences(), found.unrelated(stack.shape)
-    norms = _norms(inner.diagonal().clamp(min=0).sqrt(), positions, count)
+    norms = _source_norms(inner.diagonal().clamp(min=0).sqrt(), positions, count)
     cosines = _cosines(inner)
     pairs = tuple(
         Pair(
@@ -145,7 +324,7 @@ def _on_tiles(stack: DeltaStack, positions: Sequence[int], count: int) -> Measur
     X = torch.stack([block.double().reshape(-1) for block in blocks])
     inner, signs = X @ X.T, conflicts(blocks)
     share = X.shape[1] / max(math.prod(stack.shape), 1)
-    norms = _norms((inner.diagonal() / share).sqrt(), positions, count)
+    norms = _source_norms((inner.diagonal() / share).sqrt(), positions, count)
     cosines = _cosines(inner)
     pairs = tuple(
         Pair(positions[i], positions[j], cosines[i, j].item(), None, None, signs[i, j].item())
@@ -165,7 +344,7 @@ def _sample(stack: DeltaStack, most: int, elements: int | None = None) -> list[T
     return [torch.cat([d.rows(a, b).dense() for a, b in chosen]) for d in stack.deltas]
 
 
-def _norms(found: Tensor, positions: Sequence[int], count: int) -> tuple[float, ...]:
+def _source_norms(found: Tensor, positions: Sequence[int], count: int) -> tuple[float, ...]:
     norms = [0.0] * count
     for position, norm in zip(positions, found.tolist(), strict=True):
         norms[position] = norm

@@ -1,31 +1,103 @@
-"""The streaming engine: the base read once in file order, every output tensor written at its place.
-
-Untouched tensors are copied as bytes. Touched ones are computed in fixed tiles in float32, rounded
-once, hashed and written while the next are read; one thread works on one parameter. Anonymous
-memory is a few tiles and the factors in flight, whatever the size of the model.
-"""
+"""What a merge wrote, and what the output's dtype rounded away."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.deltas.base import open_base
+import torch
+from torch import Tensor
+
+from additive.deltas.base import Base, open_base
+from additive.deltas.model import Delta, Dense, matrix_shape
 from additive.errors import IntegrityError
-from additive.merge.adapter_output import write_adapter
-from additive.merge.blocks import Written, write_tensor
-from additive.merge.plan import Plan, PlannedTensor, open_sources
-from additive.merge.report import MergeReport, summarise
-from additive.merge.sidefiles import write_index, write_side_files
-from additive.merge.stacks import Sources
-from additive.merge.survey import stack_of, survey_model
+from additive.merge.adapter_out import write_adapter
+from additive.merge.apply import landed, merged_part, stack_of, survey_model
+from additive.merge.method import DeltaStack
+from additive.merge.planned import MergeReport, Plan, PlannedTensor, Written, summarise
+from additive.merge.recipe import Recipe
+from additive.merge.side_files import write_index, write_side_files
+from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
-from additive.tensors.writer import SYNC_BYTES, LayoutWriter
+from additive.tensors.header import ITEM_BYTES, torch_dtype
+from additive.tensors.writer import SYNC_BYTES, LayoutWriter, bytes_of
 from additive.types.digests import Digest, TensorLeaf
 from additive.types.progress import Listener, Progress, silent
+
+# FOLDED Writing one tensor of the output: bytes copied, cast, or merged; hashed on the way.
+
+
+_COPY_BLOCK = 1 << 23
+
+
+def write_tensor(
+    recipe: Recipe,
+    base: Base,
+    tensor: PlannedTensor,
+    stack: DeltaStack | None,
+    writer: LayoutWriter,
+    known: TensorLeaf | None,
+) -> Written:
+    """Write one tensor; `stack` is None for one that no source trained, `known` the base's leaf of
+    it.
+
+    Raises: IntegrityError when a merged value does not fit the output's dtype, ResourceError.
+    """
+    if tensor.action == "copy":
+        return Written(_copy(base, tensor, writer, known))
+    if stack is None:
+        values = base.tensor(tensor.name)
+        return write_landed(Dense(torch.zeros(()).expand(values.shape)), values, tensor, writer)
+    delta = merged_part(recipe.part(tensor.name), stack)
+    return write_landed(delta, stack.base, tensor, writer)
+
+
+def write_landed(
+    delta: Delta, values: Tensor, tensor: PlannedTensor, writer: LayoutWriter
+) -> Written:
+    """Write base values plus a delta, tile by tile.
+
+    Raises: IntegrityError when a result does not fit the output's dtype, ResourceError.
+    """
+    digest = hashlib.sha256()
+    delta_square = lost_square = 0.0
+    width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
+    for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
+        data = bytes_of(landing.values)
+        digest.update(data)
+        writer.write_at(tensor.name, landing.start * width, data)
+        delta_square += landing.delta_square
+        lost_square += landing.lost_square
+    leaf = TensorLeaf(tensor.name, tensor.dtype, tensor.shape, digest.hexdigest())
+    return Written(leaf, delta_square, lost_square)
+
+
+def _copy(
+    base: Base, tensor: PlannedTensor, writer: LayoutWriter, known: TensorLeaf | None
+) -> TensorLeaf:
+    data = base.checkpoint.bytes(base.stored(tensor.name))
+    digest = None if known else hashlib.sha256()
+    for start in range(0, len(data), _COPY_BLOCK):
+        block = data[start : start + _COPY_BLOCK]
+        if digest:
+            digest.update(block)
+        writer.write_at(tensor.name, start, block)
+    sha256 = digest.hexdigest() if digest else known.sha256 if known else ""
+    return TensorLeaf(tensor.name, tensor.dtype, tensor.shape, sha256)
+
+
+# FOLDED The streaming engine: the base read once in file order, every output tensor written at
+# FOLDED its place.
+# FOLDED
+# FOLDED Untouched tensors are copied as bytes. Touched ones are computed in fixed tiles in
+# FOLDED float32, rounded
+# FOLDED once, hashed and written while the next are read; one thread works on one parameter.
+# FOLDED Anonymous
+# FOLDED memory is a few tiles and the factors in flight, whatever the size of the model.
 
 
 def execute(

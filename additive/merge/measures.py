@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import LowRank
-from additive.merge.triangles import Triangles, triangles_of
+from additive.merge.core import Triangles, triangles_of
 
 _NEGLIGIBLE = 1e-10
+
+
 _STRONGEST = 10
 
 

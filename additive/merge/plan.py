@@ -4,83 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.identity import BaseIdentity
+from additive.artifacts.content import BaseIdentity
 from additive.deltas.base import FLOATS, Base
-from additive.deltas.placed import check_device
-from additive.deltas.source import DeltaSource, open_deltas
-from additive.deltas.vocabulary import CHOICES, resized_notes, with_vocabulary
+from additive.deltas.model import TILE_ELEMENTS
+from additive.deltas.source import DeltaSource
+from additive.deltas.vocabulary import CHOICES, resized_notes
 from additive.errors import CompatibilityError, UnknownName, UsageError
-from additive.merge.lineage import check_lineage, check_tokens, open_plain_base
+from additive.merge.adapter_out import adapter_bytes, check_adapter_output
+from additive.merge.default_rules import beside_notes, check_patterns, check_rules
+from additive.merge.planned import DTYPES, ENGINE, Plan, PlannedTensor
 from additive.merge.recipe import Recipe, check_sources
-from additive.merge.rules import beside_notes, check_patterns, check_rules
-from additive.merge.stacks import Sources, check_inputs, gather
+from additive.merge.sources import (
+    Sources,
+    check_inputs,
+    check_lineage,
+    check_tokens,
+    open_plain_base,
+    open_sources,
+)
+from additive.merge.threads import worker_count
 from additive.tensors.disk import require_space
-from additive.tensors.dtypes import ITEM_BYTES
+from additive.tensors.header import ITEM_BYTES
 from additive.types.digests import Digest, digest_json
-
-# Bump when the same recipe gives other bytes than before, so that no old result is taken for a
-# new one.
-ENGINE = 6
-DTYPES = {"auto": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-
-
-@dataclass(frozen=True)
-class PlannedTensor:
-    """One tensor of the output: copied when no source trained it, and dtype and rows stay."""
-
-    name: str
-    shard: str
-    shape: tuple[int, ...]
-    base_dtype: str
-    dtype: str
-    sources: tuple[str, ...]
-    resized: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in the output."""
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
-
-    @property
-    def action(self) -> str:
-        """`copy`, `cast` or `merge`."""
-        if self.sources:
-            return "merge"
-        return "copy" if self.dtype == self.base_dtype and not self.resized else "cast"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked merge.
-
-    tensors  of a checkpoint, in the base's order; none of an adapter
-    merged   how many parameters are computed from sources
-    untied   heads that a source trained apart from the embedding they are tied to
-    ruled    how many parameters each of the recipe's rules decides
-    read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
-    """
-
-    recipe: Recipe
-    base_directory: Path
-    base_id: str
-    digest: Digest
-    tensors: tuple[PlannedTensor, ...]
-    untied: tuple[str, ...]
-    read: int
-    written: int
-    memory: int
-    notes: tuple[str, ...] = ()
-    ruled: tuple[int, ...] = ()
-    merged: int = 0
-
-    @property
-    def touched(self) -> tuple[PlannedTensor, ...]:
-        """The tensors that are computed from sources."""
-        return tuple(tensor for tensor in self.tensors if tensor.sources)
 
 
 def plan(
@@ -110,20 +58,6 @@ def plan(
         opened.close()
 
 
-def open_sources(recipe: Recipe, base: Base) -> Sources:
-    """Open a recipe's sources against a base, in summing order.
-
-    Raises: CompatibilityError, IntegrityError, SecurityError (see `open_deltas`); ResourceError.
-    """
-    check_device(recipe.device)
-    specs = recipe.ordered()
-    base = with_vocabulary(base, recipe.vocabulary, [spec.directory for spec in specs])
-    sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
-    grams = {spec.digest: spec.grams for spec in specs if spec.grams and spec.grams.exists()}
-    whole = grams if len(grams) == len(specs) else None
-    return gather(base, sources, [spec.weight for spec in specs], whole, recipe.device)
-
-
 def _plan(
     recipe: Recipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
 ) -> Plan:
@@ -136,8 +70,6 @@ def _plan(
     adapter = recipe.output == "adapter"
     written = sum(tensor.nbytes for tensor in tensors)
     if adapter:
-        from additive.merge.adapter_output import adapter_bytes, check_adapter_output
-
         check_adapter_output(recipe, opened)
         written = adapter_bytes(recipe, opened, touched)
     merged = [tensor for tensor in tensors if tensor.sources]
@@ -254,8 +186,6 @@ def _digest(recipe: Recipe, base: Base, identity: BaseIdentity | None) -> Digest
 
 def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
     """Factors of the largest parameters in flight and a dozen tiles per worker, in bytes."""
-    from additive.deltas.tiles import TILE_ELEMENTS
-    from additive.merge.threads import worker_count
 
     workers = worker_count()
     tile = max([TILE_ELEMENTS, *(tensor.shape[-1] for tensor in merged if tensor.shape)])

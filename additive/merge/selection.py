@@ -17,12 +17,17 @@ import numpy
 import torch
 from torch import Tensor
 
-from additive.deltas.model import Delta
-from additive.deltas.tiles import matrix_shape, tiles
+from additive.deltas.model import Delta, matrix_shape, tiles
 
 _SAMPLED_ROWS = 64
+
+
 _SMALL = 1 << 20
+
+
 _MOST, _SHARE = 1 << 22, 32
+
+
 _SPREAD = 6.0
 
 

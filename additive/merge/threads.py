@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 
 Item = TypeVar("Item")
+
+
 Result = TypeVar("Result")
 
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
-from additive.models.attaching import attach_adapter
-from additive.models.quiet import quiet
-from additive.models.safety import check_config, check_model_directory
+from additive.models.attach import attach_adapter, quiet
+from additive.models.config import check_config, check_model_directory
 from additive.models.template import ensure_template
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 DTYPES = ("float32", "bfloat16", "float16")
 

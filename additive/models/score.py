@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from additive.models.batching import left_padded, length_sorted_batches
+from additive.models.generate import left_padded, length_sorted_batches
 from additive.models.template import Encoded, Prompt, encode, pad_id
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 _MAX_LOGITS = 1 << 26  # numbers in one batch's logits: 256 MiB in fp32
 

@@ -20,14 +20,20 @@ from additive.errors import CompatibilityError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+
 Message = Mapping[str, str]
+
+
 Prompt = str | Sequence[Message]
+
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}"
     "{% else %}{{ '\\n' }}{% endif %}{% endfor %}"
 )
+
+
 _PROBE = "Hello"
 
 

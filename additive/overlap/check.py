@@ -11,16 +11,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from additive.overlap.leaks import Corpus, Text, find_leaks
 from additive.overlap.texts import item_text, row_texts
 from additive.spec.rows import Scanner, read_rows, scan_rows
 from additive.types.digests import digest_file, digest_json
 
-if TYPE_CHECKING:
-    from additive.overlap.leaks import Corpus
-
 RULES_VERSION = 2
+
+
 _SPAN_SHOWN = 80
 
 
@@ -82,8 +81,6 @@ def _pair(
     path = cache / "leaks" / f"{key}.json"
     found = _cached(path)
     if found is None:
-        from additive.overlap.leaks import find_leaks
-
         leaks = find_leaks(texts.train(rows), texts.held_out(items))
         found = [[leak.line, leak.item, leak.kind, leak.span] for leak in leaks]
         _remember(path, found)
@@ -100,7 +97,6 @@ class _Texts:
 
     def train(self, file: DataFile) -> Corpus:
         """The texts of a training file's rows, by line."""
-        from additive.overlap.leaks import Corpus, Text
 
         key = ("train", file.digest)
         if key not in self._known:
@@ -111,7 +107,6 @@ class _Texts:
 
     def held_out(self, file: DataFile) -> Corpus:
         """The prompts of a file of items, by id; one without an id goes by its line."""
-        from additive.overlap.leaks import Corpus, Text
 
         key = ("items", file.digest)
         if key not in self._known:

@@ -22,16 +22,30 @@ from typing import Literal, overload
 
 import numpy as np
 
-from additive.overlap.grams import Grams, Places, counted_pairs, grams_of, ranges, shared_grams
+from additive.overlap.ngrams import Grams, Places, counted_pairs, grams_of, ranges, shared_grams
 from additive.overlap.texts import normalise, numbers_of, squeezed, words_of
 
 SHORT = 8
+
+
 LONG = 13
+
+
 SHARE = 0.5
+
+
 FEWEST_RUNS = 8
+
+
 COMMON_ROWS = 10
+
+
 COMMON_ITEMS = 10
+
+
 COMMON_ITEM_SHARE = 0.01
+
+
 Kind = Literal["exact", "contained", "13-gram", "8-gram"]
 
 

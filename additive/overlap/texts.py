@@ -14,10 +14,20 @@ from collections.abc import Mapping
 from typing import Any
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s.,;:!?\"'`´‘’“”„…–—]|_")
+
+
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
 _SENTENCE = ".,;:!?\"'`´‘’“”„…–—"
+
+
 _ASCII_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f "
+
+
 _DROPPED = dict.fromkeys(map(ord, _SENTENCE + _ASCII_SPACES))
+
+
 _ROLE_KEYS = frozenset({"role", "from", "id", "source", "licence", "license"})
 
 

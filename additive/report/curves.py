@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from additive.report import svg
-from additive.report.wording import fraction, one_line
+from additive.report.text import fraction, one_line
 
 _WIDTH, _HEIGHT = 400.0, 220.0
+
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 14.0, 24.0, 34.0
+
+
 MOST_POINTS = 120
 
 

@@ -21,8 +21,14 @@ from typing import Any
 from additive.errors import IntegrityError
 
 SCHEMA = "additive.check/1"
+
+
 SUITE_VERDICTS = ("fail", "cannot tell", "pass")
+
+
 VERDICTS = (*SUITE_VERDICTS, "not checked")
+
+
 ROLES = ("target", "guard")
 
 

@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from additive import __version__
-from additive.report.bars import interval_picture, retention_bars, span_of, ticks
 from additive.report.curves import caption, curve_picture
-from additive.report.evidence import Evidence, by_task, curve_of, explanation, headline
-from additive.report.flips import Flips
+from additive.report.evidence import Evidence, Flips, by_task, curve_of, explanation, headline
+from additive.report.interference import meeting_of
 from additive.report.lineage import commands, composition, lineage
-from additive.report.meeting import meeting_of
 from additive.report.suggest import Suggestion
-from additive.report.wording import clean, clip, fraction, interval, minus, signed
+from additive.report.svg import interval_picture, retention_bars, span_of, ticks
+from additive.report.text import clean, clip, fraction, interval, minus, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+
 FLIPS_BUDGET = 120_000
+
+
 _TEXTS = 4
+
+
 _SHORTEST, _LONGEST = 60, 1200
+
+
 _TONES = {"pass": "pass", "fail": "fail", "cannot tell": "open", "not checked": "none"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from additive.artifacts.manifest import BaseIdentity, DataEntry, Manifest, Parent
 from additive.report.evidence import Evidence, training_story
 from additive.report.suggest import quote
-from additive.report.wording import one_line, plural
+from additive.report.text import one_line, plural
 from additive.types.digests import short
 
 

@@ -6,13 +6,15 @@ import re
 
 from additive.report.document import Check
 from additive.report.evidence import Evidence, by_task, explanation, headline, training_story
+from additive.report.interference import meeting_of
 from additive.report.lineage import Node, commands, lineage
-from additive.report.meeting import meeting_of
 from additive.report.table import HEADER, rows
-from additive.report.wording import one_line
+from additive.report.text import one_line
 
 # Underscores inside words and brackets that no link follows mean nothing to GitHub's Markdown.
 _SPECIAL = re.compile(r"([\\`*<>|~$&]|(?<!\w)_|_(?!\w)|\](?=[(\[:]))")
+
+
 _NUMBERS = frozenset({2, 3, 4, 5, 6, 8})
 
 

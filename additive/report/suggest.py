@@ -14,11 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from additive.report.document import Check, SuiteLine, worst
-from additive.report.wording import fraction, one_line, plural
+from additive.report.text import fraction, one_line, plural
 
 LIGHTER = 0.7
+
+
 EARLIER = "#0.5"
+
+
 FACTORWISE, EXACT = "peft_linear", "task_arithmetic"
+
+
 _PLAIN = re.compile(r"[\w@%+=:,./-][\w@%+=:,./#-]*", re.ASCII)
 
 

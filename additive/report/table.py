@@ -15,15 +15,24 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from additive.report.document import Check, SuiteLine
-from additive.report.wording import fraction, interval, one_line, signed
+from additive.report.text import fraction, interval, one_line, signed
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+
 MIN_WIDTH = 80
+
+
 STYLES = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
+
+
 MIN_SUITE = 16
+
+
 Lines = tuple[str, ...]
+
+
 Cells = list[Lines]
 
 
@@ -54,7 +63,11 @@ HEADER = Row(
     "retention",
     "verdict",
 )
+
+
 _FOLDED = {"specialist": ("special-", "ist"), "retention": ("reten-", "tion")}
+
+
 _RIGHT = frozenset({2, 3, 4, 5, 7})
 
 

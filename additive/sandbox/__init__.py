@@ -9,9 +9,10 @@ Why a printed "PASS", os._exit(0), an object that equals everything, or a look i
 the tests cannot pass: docs/gate.md.
 """
 
-from additive.sandbox.ladder import Rung, available_rung, rungs, strongest, unsafe
-from additive.sandbox.outcome import Calls, Job, Limits, Outcome
-from additive.sandbox.runner import call_many, run_many, run_tests
+from __future__ import annotations
+
+from additive.sandbox.levels import Rung, available_rung, rungs, strongest, unsafe
+from additive.sandbox.runner import Calls, Job, Limits, Outcome, call_many, run_many, run_tests
 
 __all__ = [
     "Calls",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from additive.spec.model import (
+from additive.spec.fields import (
     Count,
     Dtype,
     Fraction,
@@ -21,8 +21,14 @@ from additive.spec.model import (
 )
 
 LORA_RATE = 2e-4
+
+
 FULL_RATE = 2e-5
+
+
 RECALL_SHARE = 0.5
+
+
 _OF_TRAINING = ("adapt", "train", "recall", "saturation", "snapshots")
 
 

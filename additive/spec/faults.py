@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from additive.errors import did_you_mean
-from additive.spec.nodes import Node, Path, place
+from additive.spec.yaml import Node, YamlPath, place
 
 _PHRASES = {
     "int_type": "a whole number",
@@ -29,6 +29,8 @@ _PHRASES = {
     "model_attributes_type": "a mapping",
     "none_required": "empty",
 }
+
+
 _LIMITS = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -66,7 +68,7 @@ def fault_line(error: ErrorDetails, root: Node, model: Any) -> str:
     return f"{at}: {found} when it should be {_expected(error)}"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: YamlPath) -> str:
     """`tasks[0].name` for the path ("tasks", 0, "name")."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
@@ -120,7 +122,7 @@ def _unknown_key(error: ErrorDetails, root: Node, model: Any) -> str:
     return f"unknown key {str(key)!r}{f' in {where}' if where else ''}{hint}"
 
 
-def _existing(root: Node, location: Path) -> Path:
+def _existing(root: Node, location: YamlPath) -> YamlPath:
     """The steps of pydantic's path that lead somewhere in the file."""
     node, path = root, []
     for step in location:
@@ -131,7 +133,7 @@ def _existing(root: Node, location: Path) -> Path:
     return tuple(path)
 
 
-def _value(root: Node, path: Path) -> Any:
+def _value(root: Node, path: YamlPath) -> Any:
     node = root
     for step in path:
         child = node.child(step)
@@ -139,7 +141,7 @@ def _value(root: Node, path: Path) -> Any:
     return node.value
 
 
-def _known_keys(model: Any, path: Path) -> set[str]:
+def _known_keys(model: Any, path: YamlPath) -> set[str]:
     """The keys of the block at a path of a model."""
     candidates = list(_blocks(model))
     for step in path:

@@ -1,116 +1,109 @@
-"""What the keys of a spec are, read from the models: for the reference and for scaffolds."""
+"""What all specs share: strict frozen models, and field types that explain themselves.
+
+A validator that refuses a value raises `should("a fraction in (0, 1]")`, which reads `X is A when
+it should be a fraction in (0, 1]`; one that refuses a block raises `wrong("a sentence about it")`.
+"""
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from additive.spec.method import MethodSpec
-from additive.spec.model import Spec
-
-_NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+VERSION = 1
 
 
-@dataclass(frozen=True)
-class Key:
-    """One key: `path` from the file's root, what it takes, its default as YAML, what it does."""
+class Spec(BaseModel):
+    """A strict, frozen block: unknown keys, wrong types and numbers that are not finite are
+    faults."""
 
-    path: tuple[str, ...]
-    takes: str
-    default: str
-    required: bool
-    about: str
-    blocks: tuple[type[Spec], ...] = ()
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
-    @property
-    def dotted(self) -> str:
-        """`adapt.rank`."""
-        return ".".join(self.path)
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value, defaults filled in, as JSON values: what a manifest records."""
+        return self.model_dump(mode="json")
 
 
-def keys_of(model: type[Spec], path: tuple[str, ...] = ()) -> Iterator[Key]:
-    """Every key of a model, blocks before what is in them; alternatives one after the other."""
-    for name, field in model.model_fields.items():
-        if name == "name" and not field.is_required():
-            continue
-        key = _key((*path, name), field)
-        yield key
-        yield from _joined(key.blocks, key.path)
+def should(expected: str) -> PydanticCustomError:
+    """A fault of one value; `expected` completes `X is A when it should be …`."""
+    return PydanticCustomError("should", "{expected}", {"expected": expected})
 
 
-def _joined(blocks: tuple[type[Spec], ...], path: tuple[str, ...]) -> Iterator[Key]:
-    """The keys of alternative blocks, each once; what one key takes in several is put together."""
-    found: dict[str, Key] = {}
-    for block in blocks:
-        for key in keys_of(block, path):
-            known = found.get(key.dotted)
-            takes = f"{known.takes} · {key.takes}" if known and known.takes != key.takes else None
-            found[key.dotted] = replace(known, takes=takes) if known and takes else known or key
-    yield from found.values()
+def wrong(sentence: str) -> PydanticCustomError:
+    """A fault of a block, said in a sentence of its own."""
+    return PydanticCustomError("wrong", "{sentence}", {"sentence": sentence})
 
 
-def about(model: type[Spec]) -> str:
-    """What a block is, on one line."""
-    return " ".join((model.__doc__ or "").split())
+def _version(value: Any) -> Any:
+    if value != VERSION or isinstance(value, bool):
+        newer = isinstance(value, int) and value > VERSION
+        raise should(f"{VERSION}{' (a newer additive wrote this file)' if newer else ''}")
+    return value
 
 
-def yaml_value(value: Any) -> str:
-    """A default as it would be written in the file."""
-    if isinstance(value, MethodSpec):
-        return value.name
-    if isinstance(value, BaseModel):
-        return "{}"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "–"}[value]
-    if isinstance(value, tuple):
-        return f"[{', '.join(yaml_value(item) for item in value)}]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value) if value != "" else '""'
+def _fraction(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise should("a fraction in (0, 1]")
+    if not 0 < value <= 1:
+        raise should(f"a fraction in (0, 1]{', never percent' if 1 < value <= 100 else ''}")
+    return float(value)
 
 
-def _key(path: tuple[str, ...], field: FieldInfo) -> Key:
-    blocks = tuple(_blocks(field.annotation))
-    described = " ".join((field.description or "").split())
-    takes, default = _takes(field.annotation), _default(field)
-    return Key(path, takes, default, field.is_required(), described, blocks)
+def _share(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise should("a fraction in [0, 1)")
+    return float(value)
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default_factory is not None or field.default is PydanticUndefined:
-        return "see text"
-    return yaml_value(field.default)
+def _scale(value: Any) -> Any:
+    if value == "validation":
+        return "validation"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise should("a finite number or 'validation'")
+    return float(value)
 
 
-def _blocks(annotation: Any) -> Iterator[type[Spec]]:
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
-        yield annotation
-    elif get_origin(annotation) is not Literal:
-        for argument in get_args(annotation):
-            yield from _blocks(argument)
+Version = Annotated[Literal[1], BeforeValidator(_version)]
 
 
-def _takes(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _takes(arguments[0])
-    if origin is Literal:
-        return " · ".join(f"`{argument}`" for argument in arguments)
-    if origin in (Union, types.UnionType):
-        named = [_takes(argument) for argument in arguments if argument is not type(None)]
-        return " or ".join(dict.fromkeys(named))
-    if origin is tuple:
-        return f"list of {_takes(arguments[0])}"
-    if origin is dict:
-        return "mapping"
-    if annotation is MethodSpec:
-        return "name or block"
-    return _NAMES.get(annotation, "block")
+Fraction = Annotated[
+    float,
+    BeforeValidator(_fraction),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+]
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": 1}),
+]
+
+
+Scale = Annotated[
+    float | Literal["validation"],
+    PlainValidator(_scale),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"const": "validation"}]}),
+]
+
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+OutputKind = Literal["checkpoint", "adapter"]
+
+
+Vocabulary = Literal["same", "trim", "extend"]
+
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -16,8 +16,7 @@ from pydantic import Field as PydanticField
 
 from additive.errors import SpecError, UsageError
 from additive.spec.faults import fault_lines
-from additive.spec.nodes import Located, Node
-from additive.spec.reading import parse_yaml, read_yaml
+from additive.spec.yaml import Located, Node, parse_yaml, read_yaml
 
 Model = TypeVar("Model")
 

@@ -19,11 +19,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from additive.spec.model import Spec, Text, should, wrong
-from additive.spec.nodes import Located, Node, Path
+from additive.spec.fields import Spec, Text, should, wrong
+from additive.spec.yaml import Located, Node, YamlPath
 
 KitDtype = Literal["float32", "bfloat16", "float16"]
+
+
 _MARKS = ("merge_method", "slices", "models", "modules")
+
+
 _NOTHING = Located.of({})
 
 
@@ -150,9 +154,9 @@ class MergekitSpec(Spec):
         """Where the tokenizer comes from, whichever key says it."""
         return self.tokenizer.source if self.tokenizer else self.tokenizer_source
 
-    def mentions(self) -> tuple[tuple[str, Path], ...]:
+    def mentions(self) -> tuple[tuple[str, YamlPath], ...]:
         """Every place that names a model, as (text, path of the key), the base first."""
-        said: list[tuple[str, Path]] = []
+        said: list[tuple[str, YamlPath]] = []
         if self.base_model:
             said.append((self.base_model, ("base_model",)))
         for i, model in enumerate(self.models or ()):
@@ -166,7 +170,7 @@ class MergekitSpec(Spec):
             ]
         return tuple(said)
 
-    def bases(self) -> tuple[tuple[str, Path], ...]:
+    def bases(self) -> tuple[tuple[str, YamlPath], ...]:
         """The places that name a base."""
         return tuple(said for said in self.mentions() if said[1][-1] == "base_model")
 

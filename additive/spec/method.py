@@ -9,8 +9,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from additive.spec.model import should, wrong
-from additive.spec.nodes import Located, Node
+from additive.spec.fields import should, wrong
+from additive.spec.yaml import Located, Node
 
 
 class MethodSpec:

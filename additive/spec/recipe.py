@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from additive.spec.method import MethodSpec
-from additive.spec.model import (
+from additive.spec.fields import (
     Count,
     Dtype,
     OutputKind,
@@ -21,6 +20,7 @@ from additive.spec.model import (
     should,
     wrong,
 )
+from additive.spec.method import MethodSpec
 
 DEFAULT_METHOD = "auto"
 

@@ -14,7 +14,11 @@ from typing import Any, NoReturn
 from additive.errors import SpecError, did_you_mean
 
 MAX_ROW_BYTES = 4 << 20
+
+
 MAX_FAULTS = 20
+
+
 _LINES = "give a file of JSON lines: one object on each line"
 
 
@@ -35,6 +39,8 @@ class Scan:
 
 
 Scanner = Callable[[Path, str], Scan]
+
+
 """Reads a file that messages call by the name; may remember what it has read."""
 
 

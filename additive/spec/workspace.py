@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from additive.spec.gate import GateSpec
-from additive.spec.model import Spec, Text, Version, should
+from additive.spec.fields import Spec, Text, Version, should
 from additive.spec.recipe import MergeSpec
+from additive.spec.suite import GateSpec
 
 
 class BaseSpec(Spec):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from additive.errors import ResourceError
-from additive.types.quantities import size_text
+from additive.types.units import size_text
 
 _HELP = {
     errno.EACCES: "look at the owner and the mode of this path",

@@ -1,13 +1,7 @@
-r"""The header of a safetensors file, read strictly and without touching a tensor byte.
+"""The dtypes of the safetensors format, with their bytes per element and their torch names.
 
-A file is 8 bytes N (little-endian), N bytes of JSON, then the tensors' bytes without holes:
-
-    {"__metadata__": {"format": "pt"},
-     "model.norm.weight": {"dtype": "BF16", "shape": [32], "data_offsets": [0, 64]}}
-
-The library accepts duplicate keys and names with control characters or `../`; this reader refuses
-them. It scans entry by entry, each bounded, so that a hostile header costs neither time nor memory:
-the first fault ends the reading.
+Types of less than one byte (F4, F6_*) are left out: tensors of those are quantised, and a quantised
+base cannot be merged into exactly.
 """
 
 from __future__ import annotations
@@ -18,26 +12,129 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from additive.errors import IntegrityError, RefusedError, SecurityError
-from additive.tensors.dtypes import ITEM_BYTES
-from additive.tensors.strict_json import AGAIN, parse_json
+from additive.errors import CompatibilityError, IntegrityError, RefusedError, SecurityError
+from additive.tensors.json import AGAIN, parse_json
+
+if TYPE_CHECKING:
+    import torch
+
+
+_TABLE: dict[str, tuple[int, str]] = {
+    "BOOL": (1, "bool"),
+    "U8": (1, "uint8"),
+    "I8": (1, "int8"),
+    "F8_E5M2": (1, "float8_e5m2"),
+    "F8_E4M3": (1, "float8_e4m3fn"),
+    "F8_E4M3FNUZ": (1, "float8_e4m3fnuz"),
+    "F8_E5M2FNUZ": (1, "float8_e5m2fnuz"),
+    "F8_E8M0": (1, "float8_e8m0fnu"),
+    "I16": (2, "int16"),
+    "U16": (2, "uint16"),
+    "F16": (2, "float16"),
+    "BF16": (2, "bfloat16"),
+    "I32": (4, "int32"),
+    "U32": (4, "uint32"),
+    "F32": (4, "float32"),
+    "C64": (8, "complex64"),
+    "F64": (8, "float64"),
+    "I64": (8, "int64"),
+    "U64": (8, "uint64"),
+}
+
+
+ITEM_BYTES: dict[str, int] = {name: size for name, (size, _) in _TABLE.items()}
+
+
+_NAMES = {f"torch.{torch_name}": name for name, (_, torch_name) in _TABLE.items()}
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a safetensors dtype name.
+
+    Raises: CompatibilityError for a name that the format does not know or this torch cannot hold.
+
+    >>> torch_dtype("BF16")
+    torch.bfloat16
+    """
+    import torch
+
+    _, attribute = _TABLE.get(name, (0, ""))
+    found = getattr(torch, attribute, None) if attribute else None
+    if found is None:
+        raise CompatibilityError(f"dtype is {name!r} when it should be one of {', '.join(_TABLE)}")
+    return found
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """The safetensors name of a torch dtype.
+
+    Raises: CompatibilityError for a dtype that the format cannot hold.
+
+    >>> import torch; name_of(torch.float16)
+    'F16'
+    """
+    try:
+        return _NAMES[str(dtype)]
+    except KeyError:
+        raise CompatibilityError(
+            f"dtype is {dtype} when it should be one of {', '.join(_NAMES)}"
+        ) from None
+
+
+# FOLDED rThe header of a safetensors file, read strictly and without touching a tensor byte.
+# FOLDED
+# FOLDED A file is 8 bytes N (little-endian), N bytes of JSON, then the tensors' bytes without
+# FOLDED holes:
+# FOLDED
+# FOLDED     {"__metadata__": {"format": "pt"},
+# FOLDED      "model.norm.weight": {"dtype": "BF16", "shape": [32], "data_offsets": [0, 64]}}
+# FOLDED
+# FOLDED The library accepts duplicate keys and names with control characters or `../`; this
+# FOLDED reader refuses
+# FOLDED them. It scans entry by entry, each bounded, so that a hostile header costs neither time
+# FOLDED nor memory:
+# FOLDED the first fault ends the reading.
+
 
 MAX_HEADER_BYTES = 100_000_000
+
+
 MAX_METADATA_BYTES = 4 << 20
+
+
 MAX_TENSORS = 100_000
+
+
 MAX_DIMENSIONS = 16
+
 
 # What git leaves in the place of a large file that was not fetched begins with these bytes.
 _POINTER = b"version "
+
+
 _NAME = re.compile(rb"[A-Za-z0-9_.\-]{1,256}")
+
+
 _STRING = rb'"(?:[^"\\\x00-\x1f]|\\.)*+"'
+
+
 _KEY = re.compile(rb'[ \t\r\n]*+"((?:[^"\\\x00-\x1f]|\\.){0,2048}+)"[ \t\r\n]*+:[ \t\r\n]*+')
+
+
 _ENTRY = re.compile(rb"\{[^{}]{0,2048}\}")
+
+
 _PAIR = rb"\s*+%b\s*+:\s*+%b\s*+" % (_STRING, _STRING)
+
+
 _METADATA = re.compile(rb"\{(?:%b(?:,%b)*+|\s*+)\}" % (_PAIR, _PAIR))
+
+
 _NEXT = re.compile(rb"[ \t\r\n]*+([,}])")
+
+
 _OPEN = re.compile(rb"\{[ \t\r\n]*+")
 
 

@@ -1,22 +1,112 @@
-"""Reading tensors where they lie: mapped, never copied, whatever the number of shards."""
+"""Which files hold a checkpoint: one file, or shards named by an index.
+
+`model.safetensors`, or shards and a `model.safetensors.index.json`:
+
+    {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+"""
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from additive.errors import IntegrityError, UnknownName, UsageError
-from additive.tensors.dtypes import ITEM_BYTES, torch_dtype
-from additive.tensors.header import Header, TensorInfo, read_header
-from additive.tensors.index import check_index, find_shards
+from additive.errors import IntegrityError, SecurityError, UnknownName, UsageError
+from additive.tensors.header import ITEM_BYTES, Header, TensorInfo, read_header, torch_dtype
+from additive.tensors.json import parse_json, read_bytes
+from additive.types.digests import TensorLeaf, digest_bytes
 
 if TYPE_CHECKING:
     import torch
+
+
+MAX_ENTRIES = 300_000
+
+
+_SHARD = re.compile(r"[A-Za-z0-9_+\-][A-Za-z0-9_.+\-]{0,240}\.safetensors")
+
+
+def find_shards(directory: Path, stem: str) -> tuple[tuple[str, ...], dict[str, str] | None]:
+    """The files of a checkpoint, sorted, and the index's map from tensor to file if there is one.
+
+    Raises: IntegrityError when nothing is there, when single file and index contradict each other,
+    or when shards of another layout lie beside the indexed ones; SecurityError when the index
+    points out of the directory.
+    """
+    single, index = directory / f"{stem}.safetensors", directory / f"{stem}.safetensors.index.json"
+    if not index.exists():
+        if not single.exists():
+            shards = sorted(path.name for path in directory.glob(f"{stem}-*-of-*.safetensors"))
+            beside = f", but {shards[0]}" if shards else ""
+            raise IntegrityError(
+                f"no {single.name} and no {index.name} is there{beside}",
+                where=str(directory),
+                help="the index is missing beside its shards: copy or download the folder again"
+                if shards
+                else "only safetensors are read; convert pickled weights first",
+            )
+        shards = [single.name]
+        weight_map = None
+    else:
+        weight_map = _weight_map(index)
+        shards = sorted(set(weight_map.values()))
+    _refuse_strays(directory, stem, shards)
+    return tuple(shards), weight_map
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    data = read_bytes(index)
+    if data.count(b":") > MAX_ENTRIES:  # counted before it is parsed: that would take seconds
+        raise IntegrityError(f"index has more than {MAX_ENTRIES} entries", where=str(index))
+    whole = parse_json(data, str(index))
+    found = whole.get("weight_map") if isinstance(whole, dict) else None
+    if not isinstance(found, dict) or not found:
+        raise IntegrityError("weight_map is missing or empty", where=str(index))
+    for name, shard in found.items():
+        if not isinstance(shard, str) or not _SHARD.fullmatch(shard):
+            raise SecurityError(
+                f"weight_map sends {name[:80]!r} to {str(shard)[:80]!r}, no plain file name",
+                where=str(index),
+            )
+    return found
+
+
+def _refuse_strays(directory: Path, stem: str, shards: Sequence[str]) -> None:
+    part = re.compile(re.escape(stem) + r"(-\d+-of-\d+)?\.safetensors")
+    strays = sorted(
+        p.name for p in directory.iterdir() if part.fullmatch(p.name) and p.name not in shards
+    )
+    if strays:
+        raise IntegrityError(
+            f"{strays[0]} is there but belongs to no tensor of the index",
+            where=str(directory),
+            help="two layouts are mixed here; delete the files of the old one",
+        )
+
+
+def check_index(weight_map: Mapping[str, str], headers: Mapping[str, Header], where: str) -> None:
+    """Refuse an index that does not say exactly what the shards hold.
+
+    Raises: IntegrityError naming the first tensor that is missing, unlisted or listed elsewhere.
+    """
+    held = {name: shard for shard, header in headers.items() for name in header.tensors}
+    for name in sorted(weight_map.keys() | held.keys()):
+        listed, found = weight_map.get(name), held.get(name)
+        if listed is None or listed != found:
+            raise IntegrityError(
+                f"tensor {name!r} is in {found or 'no shard'}, the index says {listed or 'none'}",
+                where=where,
+            )
+
+
+# FOLDED Reading tensors where they lie: mapped, never copied, whatever the number of shards.
+
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0)
 
@@ -173,3 +263,64 @@ def _map_file(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     finally:
         os.close(descriptor)
+
+
+# FOLDED Finding NaN and infinity in a checkpoint from the bit patterns, in blocks, without torch.
+# FOLDED
+# FOLDED A float is not finite when all its exponent bits are set; that holds for F16, BF16, F32
+# FOLDED and F64. Of
+# FOLDED the 8-bit types E5M2 has the same rule and E4M3 has NaN only where every bit but the
+# FOLDED sign is set.
+
+
+_BLOCK = 1 << 22
+
+
+_EXPONENT: dict[str, tuple[str, int]] = {
+    "F8_E4M3": ("<u1", 0x7F),
+    "F8_E5M2": ("<u1", 0x7C),
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+    "F32": ("<u4", 0x7F800000),
+    "C64": ("<u4", 0x7F800000),
+    "F64": ("<u8", 0x7FF0000000000000),
+}
+
+
+def non_finite(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The names of the tensors that hold a NaN or an infinity, in the checkpoint's order."""
+    return tuple(name for name in checkpoint.names() if not _is_finite(checkpoint, name))
+
+
+def _is_finite(checkpoint: Checkpoint, name: str) -> bool:
+    import numpy
+
+    pattern = _EXPONENT.get(checkpoint.info(name).dtype)
+    if pattern is None:
+        return True
+    kind, mask = pattern
+    view = checkpoint.bytes(name)
+    for start in range(0, len(view), _BLOCK):
+        words = numpy.frombuffer(view[start : start + _BLOCK], dtype=kind)
+        if bool(((words & words.dtype.type(mask)) == mask).any()):
+            return False
+    return True
+
+
+# FOLDED The sha256 of every tensor of a checkpoint: the leaves of its weights digest.
+
+
+def leaves_of(
+    checkpoint: Checkpoint, names: Sequence[str] | None = None, threads: int | None = None
+) -> tuple[TensorLeaf, ...]:
+    """One leaf per tensor (all, or the named ones) in the checkpoint's order, hashed in threads.
+
+    Example: `weights_digest(leaves_of(open_checkpoint(directory)))`
+    """
+
+    def leaf(name: str) -> TensorLeaf:
+        info = checkpoint.info(name)
+        return TensorLeaf(name, info.dtype, info.shape, digest_bytes(checkpoint.bytes(name)))
+
+    with ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8)) as pool:
+        return tuple(pool.map(leaf, checkpoint.names() if names is None else names))

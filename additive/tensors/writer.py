@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING
 
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.tensors.disk import disk_errors, reserve, sync_directory, write_all
-from additive.tensors.dtypes import ITEM_BYTES, name_of
-from additive.tensors.header import TensorInfo
+from additive.tensors.header import ITEM_BYTES, TensorInfo, name_of
 
 if TYPE_CHECKING:
     import torch
 
+
 Layout = Sequence[tuple[str, str, tuple[int, ...]]]
+
+
 # So many bytes may wait to be forced to disk while others are computed.
 SYNC_BYTES = 1 << 28
 

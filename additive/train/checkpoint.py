@@ -25,7 +25,10 @@ from additive.types.digests import digest_file
 if TYPE_CHECKING:
     import torch
 
+
 WEIGHTS, OPTIMIZER, COMPLETE = "weights.safetensors", "optimizer.safetensors", "complete.json"
+
+
 _RESUMABLE = 2  # the newest, and one before it in case the newest is damaged
 
 

@@ -24,9 +24,14 @@ from additive.spec.rows import Scanner, scan_rows
 from additive.types.digests import Digest, digest_json
 
 MAX_NAMED = 20
+
+
 """Faulty rows that an error names; the rest are counted."""
 
+
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+
+
 _ROLES |= {"system": "system", "tool": "tool"}
 
 

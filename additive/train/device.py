@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from additive.errors import ResourceError
-
-if TYPE_CHECKING:
-    from additive.spec.domain import TrainSpec
+from additive.spec.domain import TrainSpec
 
 
 @dataclass(frozen=True)

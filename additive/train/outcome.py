@@ -9,6 +9,8 @@ from additive.train.saturation import Evaluation
 from additive.train.schedule import Phase
 
 _NEIGHBOURS = 2
+
+
 NOT_BETTER = "no gain on validation over the base is certain; there is nothing to retain in a merge"
 
 

@@ -14,19 +14,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from additive.spec.domain import FullSpec, LoraSpec
+from additive.spec.domain import DomainSpec, FullSpec, LoraSpec
+from additive.tensors.reader import open_checkpoint
+from additive.train.device import Device
 from additive.train.schedule import last_possible_step
 
-if TYPE_CHECKING:
-    from additive.spec.domain import DomainSpec
-    from additive.train.device import Device
-
 _ASSUMED_SPEED = {"cpu": 5e10, "cuda": 1e14}
+
+
 """Operations per second that are assumed of a device when none were measured."""
 
+
 _ACTIVATIONS = 24
+
+
 """Numbers kept per token, layer and hidden unit for the backward pass."""
 
 
@@ -68,7 +71,6 @@ def read_shape(directory: Path) -> Shape:
 
     Raises: IntegrityError when a header cannot be read.
     """
-    from additive.tensors.reader import open_checkpoint
 
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     text = config.get("text_config", config)

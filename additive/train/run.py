@@ -1,50 +1,132 @@
-"""Train one domain to saturation.
+"""What training hands over: directories that peft or transformers load as they are.
 
-    result = train(job, completion_score(tokenizer, validation), on_event=silent)
-    result.directory            an adapter or a whole model, ready to be frozen
-
-Called again after a stop of any kind it goes on, and ends with the weights of an undisturbed run
-(bit for bit on one kind of CPU with one number of threads). Called again after the end it gives
-the same result without training. Under torchrun every process calls it.
+LoRA: `adapter_model.safetensors` and `adapter_config.json`. Full: `model*.safetensors`,
+`config.json`, the base's tokenizer files and a chat template. No pickles, no local paths, the same
+bytes for the same weights.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
-from additive.models.quiet import quiet
-from additive.models.template import pad_id
+from additive.models.attach import quiet
+from additive.models.loading import load_model, load_tokenizer
+from additive.models.template import Encoded, pad_id
 from additive.train import checkpoint
+from additive.train.adapt import adapted, load_weights, make_optimizer
+from additive.train.batches import BatchPlan
 from additive.train.device import Device, arithmetic, choose_device
-from additive.train.export import write_adapter, write_model
 from additive.train.job import TrainJob
-from additive.train.optimizer import load_weights
 from additive.train.outcome import ending
 from additive.train.preflight import Preflight, preflight
 from additive.train.recall import Recall, answer_prompts
 from additive.train.result import Snapshot, TrainResult, curve_points, read_result, write_result
 from additive.train.saturation import judge
 from additive.train.schedule import last_possible_step
-from additive.train.signals import StopRequest, listen
+from additive.train.session import Session, StopRequest, listen
+from additive.train.trainer import CompletionTrainer, Feed, configuration
+from additive.train.validation import Score
 from additive.types.progress import Listener, Progress, silent
 from additive.types.seeds import derive_seed
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl.trainer.sft_config import SFTConfig
 
-    from additive.models.template import Encoded
-    from additive.train.session import Session
-    from additive.train.validation import Score
+
+_BASE_FILES = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def write_adapter(
+    directory: Path, model: PeftModel, weights: Mapping[str, torch.Tensor], base_id: str
+) -> None:
+    """A PEFT adapter directory; its configuration names the base by `base_id`."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {name.replace(".default.", "."): t.contiguous() for name, t in weights.items()}
+    save_file(
+        {name: tensors[name] for name in sorted(tensors)},
+        directory / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    config = {key: _plain(value) for key, value in model.peft_config["default"].to_dict().items()}
+    config |= {"base_model_name_or_path": base_id, "inference_mode": True, "revision": None}
+    _write_json(directory / "adapter_config.json", config)
+
+
+def write_model(
+    directory: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    base_directory: Path,
+) -> None:
+    """A whole model directory in the numbers that it was trained in, beside the base's
+    tokenizer."""
+    directory.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(directory, max_shard_size="5GB")
+    config = json.loads((base_directory / "config.json").read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    _write_json(directory / "config.json", {**config, "dtype": str(model.dtype).split(".")[-1]})
+    (directory / "generation_config.json").unlink(missing_ok=True)
+    for name in _BASE_FILES:
+        if (base_directory / name).exists():
+            shutil.copyfile(base_directory / name, directory / name)
+    if not (directory / "chat_template.jinja").exists():
+        (directory / "chat_template.jinja").write_text(str(tokenizer.chat_template), "utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A configuration value as JSON, sets in sorted order."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return getattr(value, "value", value)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+# FOLDED Train one domain to saturation.
+# FOLDED
+# FOLDED     result = train(job, completion_score(tokenizer, validation), on_event=silent)
+# FOLDED     result.directory            an adapter or a whole model, ready to be frozen
+# FOLDED
+# FOLDED Called again after a stop of any kind it goes on, and ends with the weights of an
+# FOLDED undisturbed run
+# FOLDED (bit for bit on one kind of CPU with one number of threads). Called again after the end
+# FOLDED it gives
+# FOLDED the same result without training. Under torchrun every process calls it.
+
 
 _MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch is not given
+
+
 _SHORT = 512  # tokens up to which plain attention is the faster one on a CPU
+
+
 _LARGE = 300_000_000  # parameters above which a GPU recomputes activations
 
 
@@ -87,11 +169,6 @@ def _train(
     device: Device,
     request: StopRequest,
 ) -> TrainResult:
-    from additive.models.loading import load_model, load_tokenizer
-    from additive.train.adapt import adapted
-    from additive.train.optimizer import make_optimizer
-    from additive.train.session import Session
-    from additive.train.trainer import configuration
 
     args = configuration(root / "trl", device)
     say = say if args.process_index == 0 else silent
@@ -124,8 +201,6 @@ def _loop(
     recalled: Sequence[Encoded],
 ) -> None:
     """Train until the session says that the run is over."""
-    from additive.train.batches import BatchPlan
-    from additive.train.trainer import CompletionTrainer, Feed
 
     job, train = session.job, session.job.spec.train
     lengths = tuple(len(e) for e in examples), tuple(len(e) for e in recalled)

@@ -29,7 +29,10 @@ from typing import Any, Protocol
 import numpy as np
 
 MATERIAL_RISE = 0.05
+
+
 """Relative rise of the loss over the horizon from which on it is called overfitting."""
+
 
 _LATEST = 3  # evaluations that are averaged where the present level is needed
 

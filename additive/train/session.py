@@ -1,28 +1,33 @@
-"""One run of the loop: from wherever the last one stopped to the end or to the next stop.
+"""Ctrl-C and SIGTERM while training: the step is finished, the state saved, the run goes on later.
 
-Its only memory is the checkpoints and the journal of evaluations. What happens at a step (which
-rows, which rate, which dropout mask, whether it is evaluated) follows from these and the step.
+The first signal asks; the loop looks after every step. A second Ctrl-C stops at once, and the run
+goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from additive.errors import DivergedError
-from additive.train import checkpoint, journal
-from additive.train.adapt import trainable
+from additive.errors import DivergedError, Interrupted, Terminated
+from additive.train import checkpoint, result
+from additive.train.adapt import load_optimizer, load_weights, optimizer_tensors, trainable
 from additive.train.job import TrainJob
-from additive.train.optimizer import load_optimizer, load_weights, optimizer_tensors
 from additive.train.outcome import best_step
 from additive.train.result import interval
 from additive.train.saturation import Evaluation, Saturation, first_outcome, judge
 from additive.train.schedule import Phase, evaluation_due, phase, rate_factor
-from additive.train.signals import StopRequest
+from additive.train.trainer import CompletionTrainer
+from additive.train.validation import Score
 from additive.types.progress import Listener, Progress
 from additive.types.seeds import derive_seed
 
@@ -30,8 +35,54 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-    from additive.train.trainer import CompletionTrainer
-    from additive.train.validation import Score
+
+_HELP = "run the same command again: it goes on from here"
+
+
+@dataclass
+class StopRequest:
+    """Which signal asked the run to stop, if any."""
+
+    signal: int | None = None
+
+    def error(self, step: int | None) -> Interrupted:
+        """The error that ends the run, with its exit code; without a step it was stopped at
+        once."""
+        kind = Terminated if self.signal == signal.SIGTERM else Interrupted
+        done = "at once" if step is None else f"after step {step}"
+        state = "its last checkpoint stays" if step is None else "its state is saved"
+        return kind(f"training stopped {done}; {state}", help=_HELP)
+
+
+@contextmanager
+def listen() -> Iterator[StopRequest]:
+    """Note Ctrl-C and SIGTERM instead of dying of them; outside the main thread nothing is
+    noted."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal = number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# FOLDED One run of the loop: from wherever the last one stopped to the end or to the next stop.
+# FOLDED
+# FOLDED Its only memory is the checkpoints and the journal of evaluations. What happens at a
+# FOLDED step (which
+# FOLDED rows, which rate, which dropout mask, whether it is evaluated) follows from these and
+# FOLDED the step.
+
 
 _LOSS = "loss_sum"
 
@@ -76,7 +127,7 @@ class Session:
 
         Args: writes says whether this process is the one that writes files.
         """
-        recorded = journal.read_curve(self.journal)
+        recorded = result.read_curve(self.journal)
         for found in checkpoint.resumable(self.checkpoints):
             before = [e for e in recorded if e.step <= found.step]
             if self._reaches(before, found.step):
@@ -87,7 +138,7 @@ class Session:
         self._look_again()
         if writes:
             self.root.mkdir(parents=True, exist_ok=True)
-            journal.rewrite(self.journal, self.curve)
+            result.rewrite(self.journal, self.curve)
 
     def before(self, step: int, rank: int) -> None:
         """Set the learning rate and the seed of dropout for the step after `step` steps."""
@@ -132,7 +183,7 @@ class Session:
         if not math.isfinite(evaluation.loss):
             raise self._diverged(step)
         if trainer.accelerator.is_main_process:
-            journal.append(self.journal, evaluation)
+            result.append(self.journal, evaluation)
         self.curve.append(evaluation)
         verdict = judge(self.curve, self.job.spec.saturation)
         before = self.now.verdict

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
+
 WIDTH_STEP = 8  # on a CPU every new shape costs more than the padding: a kernel is made for it
+
+
 _DIRECT_LOGITS = 1 << 27  # numbers: up to 512 MiB of fp32 logits the plain loss is faster
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+
 Score = Callable[["PreTrainedModel | PeftModel", int], Evaluation]
 
 

@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 Digest = str
+
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
 _CHUNK = 1 << 20
 
 

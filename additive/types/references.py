@@ -16,12 +16,22 @@ from additive.errors import UsageError
 from additive.types.digests import Digest, digest_json, short
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
 _REFERENCE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9_+-]*)(?:@(?P<digest>[0-9a-f]{4,64}))?(?:#(?P<snapshot>[0-9.]+))?"
 )
+
+
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
 MAX_NAME = 64
+
+
 RESERVED = ("base", "merged", "specialist")
+
+
 """What tables and results call models by their part; no domain or merge may be called so."""
 
 

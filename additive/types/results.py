@@ -6,11 +6,12 @@ the same prompt (`prompt_sha256`), never by position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from additive.errors import CompatibilityError
+from additive.errors import CompatibilityError, IntegrityError
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,119 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
                 help="evaluate both models with the same chat template and suite",
             )
         yield PairedItem(item.id, item.score, other.score, item.cluster)
+
+
+# FOLDED Results as JSON: one model on one suite, item by item.
+# FOLDED
+# FOLDED     {"schema": "additive.result/1", "suite": "math", "model": "math@9f3c2a1b", "record":
+# FOLDED     {…},
+# FOLDED      "items": [{"id": "new-values/17", "prompt_sha256": "…", "score": 1.0, "answer": "42",
+# FOLDED                 "parseable": true}]}
+# FOLDED
+# FOLDED Reading is strict: scores are numbers in [0, 1], ids are unique, nothing is guessed.
+
+
+SCHEMA = "additive.result/1"
+
+
+def result_document(result: SuiteResult) -> dict[str, Any]:
+    """The result as JSON values; `read_document` gives back an equal one."""
+    return {
+        "schema": SCHEMA,
+        "suite": result.suite,
+        "model": result.model,
+        "record": dict(result.record),
+        "items": [_item_document(item) for item in result.items],
+    }
+
+
+def read_document(document: Mapping[str, Any], where: str = "result") -> SuiteResult:
+    """The result that `result_document` wrote.
+
+    Raises: IntegrityError naming the field or the item that is not as it should be.
+    """
+    if document.get("schema") != SCHEMA:
+        raise wrong(where, "schema", document.get("schema"), repr(SCHEMA))
+    rows, record = document.get("items"), document.get("record", {})
+    if not isinstance(rows, list):
+        raise wrong(where, "items", rows, "a list")
+    if not isinstance(record, Mapping):
+        raise wrong(where, "record", record, "an object")
+    return SuiteResult(
+        suite=_text(document, "suite", where),
+        model=_text(document, "model", where),
+        items=unique((read_item(row, f"{where}: items[{i}]") for i, row in enumerate(rows)), where),
+        record=record,
+    )
+
+
+def read_item(row: Any, where: str) -> ItemScore:
+    """One item from an object with at least `id` and `score`.
+
+    Raises: IntegrityError when one of its fields is not as it should be.
+    """
+    if not isinstance(row, Mapping):
+        raise wrong(where, "item", row, 'an object such as {"id": "1", "score": 1}')
+    name, cluster = row.get("id"), row.get("cluster")
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise wrong(where, "id", name, "text or a whole number")
+    if cluster is not None and not isinstance(cluster, str):
+        raise wrong(where, "cluster", cluster, "text or null")
+    return ItemScore(
+        id=str(name),
+        prompt_sha256=str(row.get("prompt_sha256", "")),
+        score=read_score(row.get("score"), where),
+        answer=str(row.get("answer", "")),
+        parseable=bool(row.get("parseable", True)),
+        cluster=cluster,
+    )
+
+
+def read_score(value: Any, where: str, name: str = "score") -> float:
+    """The value as a score.
+
+    Raises: IntegrityError when it is no number in [0, 1].
+    """
+    if not isinstance(value, bool | int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+        raise wrong(where, name, value, "a number in [0, 1]")
+    return float(value)
+
+
+def unique(items: Iterable[ItemScore], where: str) -> tuple[ItemScore, ...]:
+    """The items, when there is at least one and none has another's id.
+
+    Raises: IntegrityError otherwise.
+    """
+    found: dict[str, ItemScore] = {}
+    for item in items:
+        if item.id in found:
+            raise IntegrityError(f"item {item.id!r} occurs twice", where=where)
+        found[item.id] = item
+    if not found:
+        raise IntegrityError("there are no items", where=where)
+    return tuple(found.values())
+
+
+def wrong(where: str, name: str, value: Any, should: str) -> IntegrityError:
+    """The error of one field."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return IntegrityError(f"{name} is {shown} when it should be {should}", where=where)
+
+
+def _item_document(item: ItemScore) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": item.id,
+        "prompt_sha256": item.prompt_sha256,
+        "score": item.score,
+        "answer": item.answer,
+        "parseable": item.parseable,
+    }
+    return {**row, "cluster": item.cluster} if item.cluster is not None else row
+
+
+def _text(document: Mapping[str, Any], key: str, where: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value:
+        raise wrong(where, key, value, "text")
+    return value

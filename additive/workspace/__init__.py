@@ -5,9 +5,15 @@ The only place that reads environment variables. Nothing heavy is imported befor
 
 from __future__ import annotations
 
-from additive.workspace.demo import demo_source
 from additive.workspace.environment import Environment
-from additive.workspace.place import LOCKFILE, MARKER, SuiteUse, Workspace, find_workspace
+from additive.workspace.workspace import (
+    LOCKFILE,
+    MARKER,
+    SuiteUse,
+    Workspace,
+    demo_source,
+    find_workspace,
+)
 
 __all__ = [
     "LOCKFILE",

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from additive.artifacts.content import identify_base
 from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
 from additive.artifacts.manifest import BaseIdentity
 from additive.errors import CompatibilityError
 from additive.types.digests import digest_file, short
-from additive.workspace.place import Workspace
+from additive.workspace.workspace import Workspace
 
 Inputs = dict[str, dict[str, str]]
 
@@ -82,7 +83,6 @@ def base_identity(workspace: Workspace) -> BaseIdentity:
 
     Raises: what `Workspace.base` raises; CompatibilityError when additive.lock pins another base.
     """
-    from additive.artifacts.identity import identify_base
 
     base = workspace.base
     found = identify_base(base.directory, base.id, base.revision, workspace.cache)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from additive.adopt import audit, recognise
 from additive.deltas.base import open_base
-from additive.deltas.source import open_deltas
-from additive.deltas.tiles import tiles
+from additive.deltas.model import tiles
+from additive.deltas.open import open_deltas
 from additive.errors import CompatibilityError, IntegrityError, SecurityError
 from additive.types.digests import digest_json
 from tests.merge import files

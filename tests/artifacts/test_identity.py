@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from additive.artifacts.identity import (
+from additive.artifacts.content import (
+    cached_leaves,
     config_digest,
     identify_base,
     template_digest,
     tokenizer_digest,
 )
-from additive.artifacts.leaf_cache import cached_leaves
 from additive.artifacts.manifest import Manifest, Parent, read_manifest
 from additive.artifacts.store import Store
 from additive.errors import IntegrityError
@@ -193,12 +193,12 @@ def test_a_manifest_of_another_version_is_refused_by_name(tmp_path):
 
 def test_a_base_is_hashed_once_and_again_when_it_changed(tmp_path, monkeypatch):
     directory, cache = write_base(tmp_path / "base", shards=2), tmp_path / "cache"
-    monkeypatch.setattr("additive.artifacts.leaf_cache._RACY_NS", 0)
+    monkeypatch.setattr("additive.artifacts.content._RACY_NS", 0)
     first = identify_base(directory, "b", cache=cache)
     entries = list((cache / "leaves").iterdir())
     assert len(entries) == 1
     with monkeypatch.context() as patch:
-        patch.delattr("additive.artifacts.leaf_cache.leaves_of")
+        patch.delattr("additive.artifacts.content.leaves_of")
         assert identify_base(directory, "b", cache=cache) == first
     shard = directory / "model-00001-of-00002.safetensors"
     status, data = shard.stat(), shard.read_bytes()
@@ -216,7 +216,7 @@ def test_a_base_that_was_just_written_is_not_cached(tmp_path):
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"leaves": [], "seal": "x"}', "changed"])
 def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch, damage):
     directory, cache = write_base(tmp_path / "base"), tmp_path / "cache"
-    monkeypatch.setattr("additive.artifacts.leaf_cache._RACY_NS", 0)
+    monkeypatch.setattr("additive.artifacts.content._RACY_NS", 0)
     first = cached_leaves(directory, cache=cache)
     (entry,) = (cache / "leaves").iterdir()
     text = entry.read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from additive.artifacts import order
+from additive.artifacts import store
 from additive.artifacts.locks import lock, read_holder
 from additive.artifacts.store import Store
 from additive.artifacts.verify import verify_directory
@@ -91,14 +91,14 @@ def test_who_comes_second_at_the_last_moment_ends_with_the_first_ones(tmp_path, 
 
 def test_two_that_announce_the_same_artifact_at_once_both_go_on(tmp_path, monkeypatch):
     prepared, root = prepare(tmp_path / "prepared"), tmp_path / "store"
-    create = order.create_synced
+    create = store.create_synced
 
     def be_late(path: Path, data: bytes) -> int:
-        monkeypatch.setattr(order, "create_synced", create)
+        monkeypatch.setattr(store, "create_synced", create)
         assert len(set(start_all(root, [prepared]))) == 1
         return create(path, data)
 
-    monkeypatch.setattr(order, "create_synced", be_late)
+    monkeypatch.setattr(store, "create_synced", be_late)
     artifact = freeze_prepared(root, prepared)
     assert check_clean(root, artifact.digest) == 1
     assert staged_names(root) == []

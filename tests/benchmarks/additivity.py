@@ -20,10 +20,10 @@ from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.score import teacher_forced
 from additive.tinybase.recall import recall_items
 from additive.types.progress import Progress
-from additive.workflows.demo import DOMAINS
-from additive.workflows.merging import build_merge
-from additive.workflows.requests import MergeOptions, request_merge
-from additive.workflows.training import Trained, train_domain
+from additive.verbs.demo import DOMAINS
+from additive.verbs.merge import build_merge
+from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.train import Trained, train_domain
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.benchmarks.measure import fill

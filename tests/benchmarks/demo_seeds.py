@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from additive.types.progress import Progress
-from additive.workflows.demo import Demo, run_demo
+from additive.verbs.demo import Demo, run_demo
 from tests.benchmarks.measure import fill
 from tests.benchmarks.workspaces import demo_workspace
 

@@ -23,11 +23,11 @@ import torch
 
 from additive.deltas.base import open_base
 from additive.deltas.model import LowRank
+from additive.merge.candidates import prepare
+from additive.merge.core import triangles_of
 from additive.merge.diagnose import diagnose
 from additive.merge.measures import Spectra, conflicts, spectra
-from additive.merge.plan import open_sources
-from additive.merge.prepared import prepare
-from additive.merge.triangles import triangles_of
+from additive.merge.sources import open_sources
 from tests.benchmarks.jobs import kept_mapped
 from tests.benchmarks.measure import child, costed, fill, hardware, load, table
 from tests.benchmarks.shapes import Inputs

@@ -22,7 +22,7 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
-from additive.workspace.scaffold import make_workspace
+from additive.verbs.init import make_workspace
 
 Question = tuple[str, str]
 COUNTS = {"train": 1000, "validation": 60, "test": 120}

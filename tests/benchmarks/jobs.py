@@ -20,8 +20,7 @@ def ours(given: Arguments) -> dict[str, Any]:
     """
     from additive.merge.engine import execute
     from additive.merge.plan import plan
-    from additive.tensors.leaves import leaves_of
-    from additive.tensors.reader import open_checkpoint
+    from additive.tensors.reader import leaves_of, open_checkpoint
 
     base, out = Path(given["base"]), Path(given["out"])
     out.mkdir()
@@ -93,8 +92,8 @@ def _touched(directory: Path) -> int:
 
 def portfolio(given: Arguments) -> list[dict[str, Any]]:
     """Sources prepared once, then candidates of several methods: a step and its cost each."""
-    from additive.merge.building import build_method
-    from additive.merge.prepared import prepare
+    from additive.merge.candidates import prepare
+    from additive.merge.recipe import build_method
     from tests.merge.making import source
 
     base, cache = Path(given["base"]), Path(given["cache"])

@@ -27,21 +27,20 @@ from random import Random
 
 from scipy import stats
 
-from additive.artifacts.artifact import Artifact
+from additive.artifacts.manifest import Artifact
 from additive.deltas.model import Delta, combine
-from additive.merge.building import build_method
-from additive.merge.candidates import switching
-from additive.merge.prepared import Prepared, prepare
-from additive.merge.recipe import SourceSpec
-from additive.models.kinds import PreTrainedModel
+from additive.merge.candidates import Prepared, prepare
+from additive.merge.recipe import SourceSpec, build_method
+from additive.merge.resident import switching
+from additive.models.attach import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import Row
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
-from additive.workflows.demo import DOMAINS as DEMO
-from additive.workflows.scales import Trial, search, trial
-from additive.workflows.scoring import validation_rows
-from additive.workflows.training import train_domain
+from additive.verbs.demo import DOMAINS as DEMO
+from additive.verbs.scale import Trial, search, trial
+from additive.verbs.scoring import validation_rows
+from additive.verbs.train import train_domain
 from additive.workspace import Workspace
 from tests.benchmarks.generated import DOMAINS, Rows, generated_workspace, rows_of
 from tests.benchmarks.measure import fill

@@ -26,19 +26,18 @@ from pathlib import Path
 
 import numpy as np
 
-from additive.artifacts.artifact import Artifact
+from additive.artifacts.manifest import Artifact
 from additive.deltas.model import Delta
-from additive.merge.building import build_method
-from additive.merge.candidates import switching
+from additive.merge.candidates import prepare
 from additive.merge.diagnose import Diagnosis, diagnose
-from additive.merge.prepared import prepare
-from additive.merge.recipe import SourceSpec
-from additive.models.kinds import PreTrainedModel
+from additive.merge.recipe import SourceSpec, build_method
+from additive.merge.resident import switching
+from additive.models.attach import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import Row
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
-from additive.workflows.training import train_domain
+from additive.verbs.train import train_domain
 from additive.workspace import Workspace
 from tests.benchmarks.generated import DOMAINS, generated_workspace, rows_of
 from tests.benchmarks.measure import fill, table

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 from additive.deltas.base import open_base
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
 from additive.tensors.reader import open_checkpoint
 from tests.benchmarks.measure import Cost, fill, hardware, in_child, load, table
 from tests.benchmarks.retention import Asked, suites_of

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from additive.artifacts.artifact import Artifact
+from additive.artifacts.manifest import Artifact
 from additive.evaluate import Setting, Subject, evaluate
 from additive.models.loading import load_model, load_specialist, load_tokenizer
 from additive.types.digests import digest_json

@@ -62,20 +62,20 @@ def profile(work: Callable[[], object], method: type) -> dict[str, float]:
 def _places(method: type) -> list[tuple[Any, str, str]]:
     from additive.deltas.lazy import Difference
     from additive.deltas.model import LowRank
-    from additive.merge import blocks, parameter
-    from additive.merge.draws import Draws
-    from additive.merge.stacks import Sources
+    from additive.merge import apply, engine
+    from additive.merge.method import Draws
+    from additive.merge.sources import Sources
     from additive.tensors.writer import LayoutWriter
 
     return [
         (Sources, "stack", "factors"),
-        (blocks, "merged_part", "survey"),
+        (engine, "merged_part", "survey"),
         (Draws, "uniform", "draws"),
         (Difference, "rows", "deltas"),
         (Difference, "trained_rows", "deltas"),
         (LowRank, "dense", "deltas"),
         (method, "merge", "method"),
-        (parameter, "_land", "landing"),
+        (apply, "_land", "landing"),
         (LayoutWriter, "write_at", "write"),
         (LayoutWriter, "flush", "fsync"),
         (LayoutWriter, "close", "fsync"),
@@ -89,12 +89,12 @@ def _wrap(clock: Clock, owner: Any, name: str, stage: str) -> Callable[[], None]
 
 
 def _wrap_hashes(clock: Clock) -> Callable[[], None]:
-    from additive.merge import blocks
+    from additive.merge import engine
 
     def sha256() -> SimpleNamespace:
         digest = hashlib.sha256()
         update = clock.timed("hash", digest.update)
         return SimpleNamespace(update=update, hexdigest=digest.hexdigest)
 
-    setattr(blocks, "hashlib", SimpleNamespace(sha256=sha256))  # noqa: B010
-    return lambda: setattr(blocks, "hashlib", hashlib)
+    setattr(engine, "hashlib", SimpleNamespace(sha256=sha256))  # noqa: B010
+    return lambda: setattr(engine, "hashlib", hashlib)

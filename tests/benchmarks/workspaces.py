@@ -8,8 +8,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from additive.workflows.demo import DOMAINS
-from additive.workspace.scaffold import make_workspace
+from additive.verbs.demo import DOMAINS
+from additive.verbs.init import make_workspace
 
 
 def demo_workspace(root: Path, change: Callable[[dict[str, Any]], None]) -> None:

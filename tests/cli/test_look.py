@@ -10,8 +10,8 @@ import pytest
 
 from additive.artifacts.manifest import Parent
 from additive.cli.main import run
+from additive.verbs.doctor import available_memory, judge_torch
 from additive.workspace import Workspace
-from additive.workspace.machine import available_memory, judge_torch
 from tests.artifacts.making import freeze_one
 from tests.workspace.making import make_workspace
 

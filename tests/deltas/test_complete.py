@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from additive.deltas.base import open_base
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
 from additive.errors import CompatibilityError
 from tests.deltas import tiny
 from tests.deltas.kinds import PLAIN

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from additive.deltas.base import open_base
+from additive.deltas.open import open_deltas
 from additive.deltas.peft_config import read_adapter_config
-from additive.deltas.source import open_deltas
 from additive.errors import IntegrityError
 from tests.merge import files
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from additive.deltas.base import open_base
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
 from additive.errors import CompatibilityError
 from tests.deltas import tiny
 from tests.merge import files

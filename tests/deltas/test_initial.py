@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.deltas.initial import converted
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
 from additive.errors import CompatibilityError
 from tests.deltas import tiny
 from tests.merge import files

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from additive.deltas.model import Experts, LowRank
-from additive.deltas.norms import delta_norm
+from additive.deltas.source import delta_norm
 
 
 def _factors(rank: int, difference: float, seed: int = 0) -> LowRank:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.deltas.model import Experts, combine
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
 from additive.errors import CompatibilityError
 from tests.merge import files
 

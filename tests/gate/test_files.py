@@ -9,8 +9,7 @@ import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.gate import gate_files, read_result, rule_of
-from additive.types.result_json import read_document, result_document
-from additive.types.results import ItemScore, SuiteResult
+from additive.types.results import ItemScore, SuiteResult, read_document, result_document
 from tests.gate.making import paired, result
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from additive.gate.compare import compare, compare_retained
 from additive.gate.rules import judge_target
-from additive.spec.gate import GateSpec
+from additive.spec.suite import GateSpec
 from additive.types.results import PairedItem
 from tests.gate.making import paired, result
 

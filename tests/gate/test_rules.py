@@ -7,7 +7,7 @@ import pytest
 from additive.errors import CompatibilityError, UsageError
 from additive.gate import judge_guard, judge_target
 from additive.gate.rules import MARGIN_TOO_WIDE
-from additive.spec.gate import GateSpec
+from additive.spec.suite import GateSpec
 from additive.types.results import SuiteResult
 from tests.gate.making import paired, result
 

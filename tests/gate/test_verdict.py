@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from additive.gate import judge_guard, judge_target, overall
-from additive.gate.holm import holm
-from additive.spec.gate import GateSpec
+from additive.gate.verdict import holm
+from additive.spec.suite import GateSpec
 from tests.gate.making import paired, result
 
 RULE = GateSpec(margin=0.05)

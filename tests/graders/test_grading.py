@@ -6,7 +6,7 @@ import pytest
 
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.graders import KINDS, Asked, Runners, Verifier, grade, grade_all, version_of
-from additive.graders.programs import defined_names, extract_code
+from additive.graders.code import defined_names, extract_code
 
 CODE = {"id": "c", "grader": "code", "entry": "add", "tests": ["assert add(2, 3) == 5"]}
 

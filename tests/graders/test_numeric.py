@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from additive.errors import IntegrityError
 from additive.graders import grade, symbolic
-from additive.graders.plain_numbers import boxed, last_number, whole_number
+from additive.graders.numeric import boxed, last_number, whole_number
 from additive.graders.symbolic import Equality, equal_many
 
 

@@ -7,7 +7,7 @@ import re
 import click
 import pytest
 
-from additive.cli import reference
+from additive.cli import docs
 from tests.house.documents import blocks, pages, sections
 from tests.house.source import ROOT, listing
 
@@ -19,13 +19,13 @@ def test_every_verb_has_a_section_and_no_other():
     described = {
         name.removeprefix("additive ") for name in sections(PAGE, 2) if name.startswith("additive ")
     }
-    assert described == set(reference.commands())
+    assert described == set(docs.commands())
 
 
 def test_every_verb_has_its_options_and_an_example():
     page = PAGE.read_text(encoding="utf-8")
-    assert sorted(reference.listed(page)) == sorted([reference.GLOBAL, *reference.commands()])
-    for verb in reference.commands():
+    assert sorted(docs.listed(page)) == sorted([docs.GLOBAL, *docs.commands()])
+    for verb in docs.commands():
         section = sections(PAGE, 2)[f"additive {verb}"]
         assert f"<!-- options: {verb} -->" in section
         assert f"$ additive {verb}" in section, f"docs/cli.md: additive {verb} has no example"
@@ -33,22 +33,20 @@ def test_every_verb_has_its_options_and_an_example():
 
 def test_option_lists_are_those_of_the_commands():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == reference.fill(page), (
-        "run `python -m additive.cli.reference` and commit docs/cli.md"
-    )
+    assert page == docs.fill(page), "run `python -m additive.cli.docs` and commit docs/cli.md"
 
 
 def test_a_wrong_option_list_is_found():
     page = "<!-- options: verify -->\n`--fast`\n<!-- end -->"
-    assert "--fast" not in reference.fill(page)
+    assert "--fast" not in docs.fill(page)
     with pytest.raises(KeyError):
-        reference.fill(page.replace("verify", "conjure"))
+        docs.fill(page.replace("verify", "conjure"))
 
 
 def test_every_option_has_a_help_text():
     faults = [
         f"additive {verb} {parameter.name}"
-        for verb, command in reference.commands().items()
+        for verb, command in docs.commands().items()
         for parameter in command.params
         if isinstance(parameter, click.Option) and not parameter.help
     ]
@@ -56,13 +54,13 @@ def test_every_option_has_a_help_text():
 
 
 def test_every_verb_is_explained_by_its_help():
-    faults = [verb for verb, command in reference.commands().items() if not command.help]
+    faults = [verb for verb, command in docs.commands().items() if not command.help]
     assert not faults, listing(faults)
 
 
 def test_examples_use_verbs_and_options_that_exist():
     """Commands in the docs are parsed as click would parse them, without running any."""
-    known = reference.commands()
+    known = docs.commands()
     faults = []
     for page in pages():
         for block in blocks(page):
@@ -89,9 +87,8 @@ def _unknown(line, known):
 
 
 def test_every_spec_key_is_documented():
-    from additive.spec.fields import keys_of
-    from additive.spec.reference import reference as generated
-    from additive.spec.schema import MODELS, model_of
+    from additive.spec.docs import MODELS, keys_of, model_of
+    from additive.spec.docs import reference as generated
 
     text = SPECS.read_text(encoding="utf-8")
     faults = [
@@ -106,7 +103,7 @@ def test_every_spec_key_is_documented():
 
 def test_every_spec_key_is_known_to_the_reference():
     """Walks the models themselves, so that the reference cannot forget a key together with us."""
-    from additive.spec.schema import MODELS, model_of
+    from additive.spec.docs import MODELS, model_of
 
     text = SPECS.read_text(encoding="utf-8")
     faults = [

@@ -15,7 +15,8 @@ LAYERS = (
     ("artifacts", "deltas", "models", "sandbox", "graders", "overlap"),
     ("adopt", "curate", "train", "merge", "evaluate", "gate", "report"),
     ("workspace",),
-    ("workflows", "testing"),
+    ("lint",),
+    ("verbs", "testing"),
     ("cli", "tinybase"),
     ("__main__",),
 )

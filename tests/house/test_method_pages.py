@@ -9,7 +9,7 @@ import pytest
 from additive.cli.main import run
 from tests.house.documents import blocks
 from tests.house.source import ROOT
-from tests.workflows.making import make_adapters
+from tests.verbs.making import make_adapters
 
 ROWS = {name: [{"prompt": name, "completion": "x"}] for name in ("math", "code", "sql")}
 PAGES = [*sorted((ROOT / "docs" / "methods").glob("*.md")), ROOT / "docs" / "diagnose.md"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import test_median
 import torch
 
-from additive.merge.building import build_method
+from additive.merge.recipe import build_method
 from additive.merge.methods import METHODS
 from tests.merge import files
 from tests.merge.making import merge, recipe, source

@@ -6,7 +6,7 @@ import additive
 from tests.deltas import tiny
 from tests.house.documents import blocks
 from tests.house.source import ROOT
-from tests.workflows.making import TARGETS, make_adapters
+from tests.verbs.making import TARGETS, make_adapters
 
 PAGE = ROOT / "docs" / "python.md"
 ROWS = {name: [{"prompt": name, "completion": "x"}] for name in ("math", "code")}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.house.source import PACKAGE, ROOT, listing, modules, relative, tree
 
-MOST_LINES = 300
+MOST_LINES = 450
 MOST_FUNCTION_LINES = 80
 CATCHES_ALL = "additive/cli/main.py"
 # The command line's callbacks, and the stand-in for whatever generated code defines in the sandbox,

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from additive.merge.methods import METHODS
-from additive.tensors.leaves import leaves_of
-from additive.tensors.reader import open_checkpoint
+from additive.tensors.reader import leaves_of, open_checkpoint
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
-# A method that needs Grams gets them from training prompts: tests/workflows/test_grams.py.
+# A method that needs Grams gets them from training prompts: tests/verbs/test_grams.py.
 ALL = [
     name
     for name in METHODS.names()

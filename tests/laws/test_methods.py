@@ -10,9 +10,9 @@ import torch
 
 from additive.deltas.model import Dense, LowRank, combine
 from additive.errors import UsageError
-from additive.merge.building import build_method
+from additive.merge.apply import merged_delta
 from additive.merge.methods import METHODS
-from additive.merge.parameter import merged_delta
+from additive.merge.recipe import build_method
 from additive.testing import check_merge_method, random_stack, with_grams
 
 PARAMETERS = {

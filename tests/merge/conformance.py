@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from additive.merge.kit.engine import execute_kit
-from additive.merge.kit.plan import KitPlan, KitRecipe, plan_kit
+from additive.merge.mergekit.engine import execute_kit
+from additive.merge.mergekit.plan import KitPlan, KitRecipe, plan_kit
 from additive.spec.loader import from_node
 from additive.spec.mergekit import MergekitSpec
-from additive.spec.nodes import Located
-from additive.spec.reading import parse_yaml
+from additive.spec.yaml import Located, parse_yaml
 from tests.deltas import tiny
 from tests.e2e.bases import byte_tokenizer
 from tests.merge import files

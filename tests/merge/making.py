@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from additive.merge.building import build_method
 from additive.merge.engine import execute
-from additive.merge.plan import Plan, plan
-from additive.merge.recipe import Recipe, SourceSpec
-from additive.merge.report import MergeReport
+from additive.merge.plan import plan
+from additive.merge.planned import MergeReport, Plan
+from additive.merge.recipe import Recipe, SourceSpec, build_method
 from additive.types.digests import digest_json
 
 

@@ -9,8 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from additive.artifacts.artifact import Artifact
-from additive.artifacts.manifest import ManifestDraft
+from additive.artifacts.manifest import Artifact, ManifestDraft
 from additive.artifacts.store import Store
 from additive.errors import AdditiveError
 from additive.merge.engine import execute

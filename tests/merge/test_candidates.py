@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from additive.errors import CompatibilityError, UsageError
-from additive.merge.building import build_method
-from additive.merge.candidates import resident
-from additive.merge.recipe import Rule
-from additive.models.attaching import give_rows
+from additive.merge.recipe import Rule, build_method
+from additive.merge.resident import resident
+from additive.models.attach import give_rows
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS, ONE_SIDED
 from tests.merge.making import merge, recipe, source

@@ -10,9 +10,9 @@ import shutil
 import pytest
 import torch
 
-from additive.deltas.tiles import tiles
+from additive.deltas.model import tiles
 from additive.errors import SpecError
-from additive.merge.kit.engine import execute_kit
+from additive.merge.mergekit.engine import execute_kit
 from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.conformance import (
@@ -125,7 +125,7 @@ def test_two_tensors_draw_apart(large, tmp_path):
 def test_stacked_layers_lie_in_files_of_bounded_size(zoo, tmp_path, monkeypatch):
     text = zoo.text(EXACT["passthrough, stacked layers"])
     whole = by_ours(zoo, text, tmp_path / "one")
-    monkeypatch.setattr("additive.merge.kit.plan._SHARD_BYTES", 60_000)
+    monkeypatch.setattr("additive.merge.mergekit.plan._SHARD_BYTES", 60_000)
     parts = by_ours(zoo, text, tmp_path / "many")
     assert distance(parts, whole) == 0
     sizes = [p.stat().st_size for p in (tmp_path / "many").glob("model-*-of-*.safetensors")]

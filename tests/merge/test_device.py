@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from additive.deltas.base import open_base
+from additive.deltas.device import placed
 from additive.deltas.lazy import Difference, TokenRows, Whole
 from additive.deltas.model import Dense, Experts, LowRank, Sum
-from additive.deltas.placed import placed
 from additive.errors import ResourceError, UsageError
-from additive.merge.plan import open_sources, plan
+from additive.merge.plan import plan
+from additive.merge.sources import open_sources
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 

@@ -10,11 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
-from additive.deltas.tiles import tiles
-from additive.merge.diagnose import diagnose
-from additive.merge.findings import find
+from additive.deltas.model import tiles
+from additive.merge.diagnose import diagnose, find
 from additive.merge.measures import Measures, Pair, conflicts
-from additive.merge.plan import open_sources
+from additive.merge.sources import open_sources
 from tests.merge import files
 from tests.merge.making import recipe, source
 

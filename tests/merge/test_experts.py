@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from additive.deltas.model import Dense, Experts, LowRank
-from additive.merge.building import build_method, build_step
-from additive.merge.compose import calibrated, merged_part
+from additive.merge.apply import calibrated, merged_part
+from additive.merge.candidates import prepare
 from additive.merge.diagnose import diagnose
+from additive.merge.method import DeltaStack
 from additive.merge.plan import plan
-from additive.merge.prepared import prepare
-from additive.merge.recipe import Part
-from additive.merge.stack import DeltaStack
+from additive.merge.recipe import Part, build_method, build_step
 from additive.testing import random_stack
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from additive.errors import UsageError
-from additive.merge.building import build_method
+from additive.merge.apply import as_delta, surveyed
 from additive.merge.methods import MERGEKIT
-from additive.merge.parameter import as_delta, surveyed
 from additive.merge.plan import plan
+from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.merge import files
 from tests.merge.making import merge, recipe, source

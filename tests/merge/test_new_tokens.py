@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from additive.errors import CompatibilityError
-from additive.models.attaching import attach_adapter
+from additive.models.attach import attach_adapter
 from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, plan_of, recipe, source

@@ -11,14 +11,13 @@ import torch
 
 from additive.deltas.base import open_base
 from additive.errors import UnknownName, UsageError
-from additive.merge.building import build_method
-from additive.merge.candidates import switching
+from additive.merge.candidates import prepare
+from additive.merge.core import Triangles, keep_triangles, read_triangles
+from additive.merge.default_rules import default_rules
 from additive.merge.diagnose import diagnose
-from additive.merge.plan import open_sources
-from additive.merge.prepared import prepare
-from additive.merge.recipe import Rule
-from additive.merge.rules import default_rules
-from additive.merge.triangles import Triangles, keep_triangles, read_triangles
+from additive.merge.recipe import Rule, build_method
+from additive.merge.resident import switching
+from additive.merge.sources import open_sources
 from tests.deltas import tiny
 from tests.merge import files
 from tests.merge.making import merge, recipe, source

@@ -11,14 +11,13 @@ from safetensors.torch import save_file
 
 from additive.deltas.base import open_base
 from additive.deltas.model import Dense, LowRank
-from additive.deltas.norms import delta_norms
-from additive.deltas.source import open_deltas
+from additive.deltas.open import open_deltas
+from additive.deltas.source import delta_norms
 from additive.errors import UsageError
-from additive.merge.balance import balanced, total_norm
-from additive.merge.building import build_method
 from additive.merge.compress import compress
 from additive.merge.plan import plan
-from additive.merge.recipe import Rule
+from additive.merge.recipe import Rule, build_method
+from additive.merge.steps.balance import balanced, total_norm
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 

@@ -7,14 +7,9 @@ import json
 import pytest
 import torch
 
-from additive.errors import (
-    CompatibilityError,
-    IntegrityError,
-    UnknownName,
-    UsageError,
-)
-from additive.merge.building import build_method
+from additive.errors import CompatibilityError, IntegrityError, UnknownName, UsageError
 from additive.merge.plan import plan
+from additive.merge.recipe import build_method
 from tests.merge import files
 from tests.merge.making import merge, plan_of, recipe, source
 

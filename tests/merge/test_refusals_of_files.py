@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from additive.artifacts.identity import identify_base
-from additive.errors import (
-    CompatibilityError,
-    IntegrityError,
-    ResourceError,
-    SecurityError,
-)
+from additive.artifacts.content import identify_base
+from additive.errors import CompatibilityError, IntegrityError, ResourceError, SecurityError
 from additive.merge.engine import execute
 from additive.merge.plan import plan
 from tests.merge import files

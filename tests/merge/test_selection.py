@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from additive.deltas.model import Dense
-from additive.merge.draws import Draws
+from additive.merge.method import Draws
 from additive.merge.selection import kth_magnitude
 
 SHAPE = (2048, 4096)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from additive.merge import spectrum
-from additive.merge.methods.tsv import whiten
-from additive.merge.spectrum import svd
+from additive.merge import core
+from additive.merge.core import svd
+from additive.merge.methods.tsv_m import whiten
 
 
 def _of_rank(rank, size=160, smallest=1.0):
@@ -49,12 +49,12 @@ def test_whitening_by_products_is_whitening_by_singular_values(monkeypatch, ridg
     """Columns that are nearly copies of each other, and exact copies."""
     vectors = torch.cat([_of_rank(6)[:, :6], _of_rank(7)[:, :6] * 1e-7, _of_rank(6)[:, :3]], dim=1)
     found = whiten(vectors, ridge)
-    monkeypatch.setattr("additive.merge.methods.tsv._PLAIN", 1.0)
+    monkeypatch.setattr("additive.merge.methods.tsv_m._PLAIN", 1.0)
     torch.testing.assert_close(found, whiten(vectors, ridge), rtol=0.0, atol=1e-10)
 
 
 def test_the_margin_is_seen_to_matter(monkeypatch):
-    monkeypatch.setattr(spectrum, "_EXACT", 1e9)
+    monkeypatch.setattr(core, "_EXACT", 1e9)
     matrix = _of_rank(60)
     U, sigma, Vh = svd(matrix, 8)
     assert torch.linalg.norm((U * sigma) @ Vh - matrix) > 0.1

@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from additive.deltas.model import Dense
-from additive.merge.building import build_method, build_step
-from additive.merge.compose import calibrated, merged_part
+from additive.merge.apply import calibrated, merged_part, stack_of, survey_model
 from additive.merge.core import core_of
-from additive.merge.layers import layers_of
-from additive.merge.recipe import Part
-from additive.merge.rules import default_rules
-from additive.merge.survey import stack_of, survey_model
+from additive.merge.default_rules import default_rules
+from additive.merge.recipe import Part, build_method, build_step
+from additive.merge.sources import layers_of
 from additive.testing import random_stack
 from tests.deltas import tiny
 from tests.merge import files
@@ -158,7 +156,7 @@ def test_lines_scales_layer_by_layer(tmp_path):
 
 def test_the_first_pass_of_a_model_wide_method_sees_the_steps(tmp_path):
     from additive.deltas.base import open_base
-    from additive.merge.plan import open_sources
+    from additive.merge.sources import open_sources
 
     base = files.write_base(tmp_path / "base")
     sources = [source(files.write_lora(tmp_path / f"s{i}", i)) for i in (1, 2)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from additive.models.batching import left_padded, length_sorted_batches
-from additive.models.generate import generate, generate_ids
+from additive.models.generate import generate, generate_ids, left_padded, length_sorted_batches
 from additive.models.loading import load_model, load_tokenizer
 from additive.models.template import prompt_ids, stop_ids
 from tests.e2e.bases import ALL_FAMILIES

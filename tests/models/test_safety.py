@@ -7,7 +7,7 @@ import json
 import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, SecurityError
-from additive.models.safety import (
+from additive.models.config import (
     check_adapter_directory,
     check_config,
     check_model_directory,

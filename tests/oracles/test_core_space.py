@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from additive.deltas.model import Dense, LowRank
-from additive.merge.building import build_method
+from additive.merge.apply import as_delta
 from additive.merge.core import core_of
-from additive.merge.parameter import as_delta
+from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.oracles import papers
 

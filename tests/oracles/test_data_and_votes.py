@@ -10,9 +10,9 @@ import torch
 
 from additive.deltas.model import Dense, LowRank
 from additive.errors import CompatibilityError, UsageError
-from additive.merge.building import build_method
 from additive.merge.core import core_of
 from additive.merge.methods import METHODS
+from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.oracles import papers
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from additive.merge.building import build_method
+from additive.merge.apply import as_delta
 from additive.merge.methods import METHODS
-from additive.merge.parameter import as_delta
+from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.oracles import papers
 
@@ -79,7 +79,7 @@ def test_weighted_votes():
 
 def test_draws_are_uniform_and_apart():
     """Means, variances and correlations of masks of neighbouring sources and parameters."""
-    from additive.merge.draws import Draws
+    from additive.merge.method import Draws
 
     one = Draws(0, "a").uniform("x", (400, 250)).double().numpy()
     assert abs(one.mean() - 0.5) < 0.005
@@ -116,7 +116,7 @@ def test_della_keeps_the_expectation():
     """Large and small elements alike; one factor for all would give 1.3 times and 0.3 times."""
     import torch
 
-    from additive.merge.draws import Draws
+    from additive.merge.method import Draws
     from additive.merge.methods.della import keep_probability
 
     delta = torch.linspace(0.01, 1.0, 50).repeat(4000, 1)

@@ -9,8 +9,8 @@ import torch
 from peft import PeftModel
 
 from additive.errors import CompatibilityError
-from additive.merge.building import build_method
 from additive.merge.plan import plan
+from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.deltas import tiny
 from tests.merge.making import merge, recipe, source

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pytest
 
 from additive.graders import grade, is_refusal
-from additive.graders.programs import program
+from additive.graders.code import program
 from additive.overlap.texts import normalise
 from additive.sandbox import Job, Limits, run_many
 from tests.real import convert

@@ -15,8 +15,7 @@ from additive.artifacts.manifest import (
     Snapshot,
 )
 from additive.report.document import read_check
-from additive.report.evidence import Evidence
-from additive.report.flips import Flip, Flips
+from additive.report.evidence import Evidence, Flip, Flips
 
 HOSTILE = (
     "</style></title><script>alert('x')</script>\x1b[31m\u202e\u05d0\u05d1|`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from additive.errors import CompatibilityError
-from additive.report.flips import flips_of
+from additive.report.evidence import flips_of
 from additive.types.results import ItemScore, SuiteResult
 
 

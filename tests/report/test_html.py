@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from additive.report.bars import interval_picture, retention_bars, span_of
 from additive.report.curves import Curve, Point, curve_picture, score_at, thin, ticks
 from additive.report.document import read_check
 from additive.report.evidence import Evidence
 from additive.report.html import render_html
+from additive.report.svg import interval_picture, retention_bars, span_of
 from tests.report.documents import (
     DOCUMENTS,
     FAIL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from additive.report.meeting import meeting_of
+from additive.report.interference import meeting_of
 
 EVIL = "<script>alert(1)</script>"
 

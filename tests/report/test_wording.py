@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from additive.report.wording import clean, clip, fraction, interval, minus, one_line, signed
+from additive.report.text import clean, clip, fraction, interval, minus, one_line, signed
 
 anything = st.text(st.characters(codec=None, categories=None))
 

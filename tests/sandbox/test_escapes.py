@@ -9,7 +9,7 @@ import time
 import pytest
 
 from additive.sandbox import Job, Limits, run_many, run_tests, rungs
-from additive.sandbox.ladder import works
+from additive.sandbox.levels import works
 from tests.sandbox.escapes import ESCAPES, SLOW_ESCAPES
 
 HERE = {rung.name: rung for rung in rungs()}

@@ -15,7 +15,7 @@ from additive.sandbox import (
     Limits,
     available_rung,
     call_many,
-    ladder,
+    levels,
     run_many,
     run_tests,
     unsafe,
@@ -141,8 +141,8 @@ def test_calls_of_a_verifier():
 
 
 def test_without_a_rung_code_is_refused_unless_allowed(monkeypatch):
-    ladder.strongest.cache_clear()
-    monkeypatch.setattr(ladder, "rungs", lambda: ())
+    levels.strongest.cache_clear()
+    monkeypatch.setattr(levels, "rungs", lambda: ())
     try:
         with pytest.raises(SecurityError, match="nothing that can hold generated code"):
             available_rung()
@@ -150,7 +150,7 @@ def test_without_a_rung_code_is_refused_unless_allowed(monkeypatch):
         found = run_tests("def f(): return 1", ["assert f() == 1"], rung=unsafe())
         assert (found.passed, found.rung) == (True, "none")
     finally:
-        ladder.strongest.cache_clear()
+        levels.strongest.cache_clear()
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the public data sets beside the checkout")

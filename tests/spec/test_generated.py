@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from additive.spec.commented import commented
-from additive.spec.examples import EXAMPLES
-from additive.spec.fields import keys_of
+from additive.spec.docs import (
+    EXAMPLES,
+    MODELS,
+    commented,
+    keys_of,
+    model_of,
+    reference,
+    schema_text,
+    write_schemas,
+)
 from additive.spec.loader import loads
-from additive.spec.reference import reference
-from additive.spec.schema import MODELS, model_of, schema_text, write_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = {

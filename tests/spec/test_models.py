@@ -11,10 +11,10 @@ from additive.errors import SpecError
 from additive.spec.domain import DomainSpec
 from additive.spec.loader import build, loads
 from additive.spec.method import MethodSpec
-from additive.spec.nodes import Located
 from additive.spec.recipe import RecipeSpec
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
+from additive.spec.yaml import Located
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from additive.errors import SpecError
 from additive.spec.loader import load, loads
-from additive.spec.nodes import unplaced
-from additive.spec.reading import MAX_BYTES, MAX_DEPTH, parse_yaml, resolve_scalar
 from additive.spec.workspace import WorkspaceSpec
+from additive.spec.yaml import MAX_BYTES, MAX_DEPTH, parse_yaml, resolve_scalar, unplaced
 
 GOOD = b"version: 1\nbase: {model: tiny}\n"
 

@@ -11,9 +11,8 @@ import torch
 
 from additive.errors import IntegrityError, ResourceError, SecurityError
 from additive.tensors.disk import disk_errors
-from additive.tensors.finite import non_finite
-from additive.tensors.reader import open_file
-from additive.tensors.strict_json import MAX_DEPTH, parse_json, read_json, read_object
+from additive.tensors.json import MAX_DEPTH, parse_json, read_json, read_object
+from additive.tensors.reader import non_finite, open_file
 from additive.tensors.writer import LayoutWriter, write_file
 
 LIMITED = """

@@ -8,8 +8,7 @@ import safetensors.torch
 import torch
 
 from additive.errors import IntegrityError, SecurityError, UnknownName, UsageError
-from additive.tensors.leaves import leaves_of
-from additive.tensors.reader import open_checkpoint, open_file
+from additive.tensors.reader import leaves_of, open_checkpoint, open_file
 from additive.types.digests import weights_digest
 
 

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from additive.errors import CompatibilityError, IntegrityError, UnknownName, UsageError
-from additive.tensors.dtypes import ITEM_BYTES, name_of, torch_dtype
+from additive.tensors.header import ITEM_BYTES, name_of, torch_dtype
 from additive.tensors.reader import open_file
 from additive.tensors.writer import LayoutWriter, write_file
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from additive.errors import ResourceError
-from additive.train import checkpoint, journal
+from additive.train import checkpoint, result
 from additive.train.saturation import Evaluation
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.weight": torch.ones(4)}
@@ -104,20 +104,20 @@ def test_a_journal_gives_back_the_curve_exactly(tmp_path):
     path = tmp_path / "curve.jsonl"
     curve = [evaluation(step) for step in (0, 5, 10)]
     for entry in curve:
-        journal.append(path, entry)
-    assert journal.read_curve(path) == curve
-    journal.rewrite(path, curve[:2])
-    assert journal.read_curve(path) == curve[:2]
-    assert journal.read_curve(tmp_path / "none") == []
+        result.append(path, entry)
+    assert result.read_curve(path) == curve
+    result.rewrite(path, curve[:2])
+    assert result.read_curve(path) == curve[:2]
+    assert result.read_curve(tmp_path / "none") == []
 
 
 def test_a_damaged_line_ends_the_curve(tmp_path):
     path = tmp_path / "curve.jsonl"
     for step in (0, 5, 10):
-        journal.append(path, evaluation(step))
+        result.append(path, evaluation(step))
     lines = path.read_bytes().splitlines(keepends=True)
     for harm in (lines[1][:20], lines[1].replace(b"0.25", b"0.26"), b"\xff\n", b"[]\n"):
         path.write_bytes(lines[0] + harm)
-        assert [e.step for e in journal.read_curve(path)] == [0]
+        assert [e.step for e in result.read_curve(path)] == [0]
     path.write_bytes(b"".join(lines) + lines[1])
-    assert [e.step for e in journal.read_curve(path)] == [0, 5, 10]
+    assert [e.step for e in result.read_curve(path)] == [0, 5, 10]

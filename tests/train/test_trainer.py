@@ -8,9 +8,8 @@ import torch
 from additive.models.loading import load_model
 from additive.models.template import Encoded
 from additive.train import checkpoint
-from additive.train.adapt import adapted, trainable
+from additive.train.adapt import adapted, make_optimizer, trainable
 from additive.train.batches import BatchPlan
-from additive.train.optimizer import make_optimizer
 from additive.train.preflight import preflight
 from additive.train.run import run_root, train
 from additive.train.schedule import phase, rate_factor

@@ -10,7 +10,7 @@ from torch import Tensor
 from additive.deltas.model import Delta, combine
 from additive.errors import UsageError
 from additive.merge.core import Core
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import DeltaStack, Scope
 
 
 @dataclass(frozen=True)

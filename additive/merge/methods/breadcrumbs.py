@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.methods.ranges import check_at_least, check_fraction
+from additive.merge.method import DeltaStack, Scope, check_at_least, check_fraction
 from additive.merge.selection import kept, kth_magnitude
-from additive.merge.stack import DeltaStack, Scope
 
 Band = tuple[float, float]
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ANY = "any deltas"
+
+
 _SUM, _PASS, _TWO, _CORE = "one product", "one pass", "two passes", "core"
 
 
@@ -46,7 +48,11 @@ CATALOGUE = {
 
 
 _ONE, _TWO_SOURCES = "one source, no weights", "two sources"
+
+
 _UNWEIGHTED = "any deltas, no weights"
+
+
 # mergekit's methods by name: papers as it cites them, and what it asks of the number of inputs.
 _KIT_PAPERS = {
     "breadcrumbs": "arXiv:2312.06795",
@@ -64,6 +70,8 @@ _KIT_PAPERS = {
     "task_arithmetic": "arXiv:2212.04089",
     "ties": "arXiv:2306.01708",
 }
+
+
 _KIT_NEEDS = {
     **dict.fromkeys(("arcee_fusion", "nearswap", "passthrough", "slerp"), _ONE),
     **dict.fromkeys(("karcher", "ram", "ramplus_tl", "sce"), _UNWEIGHTED),

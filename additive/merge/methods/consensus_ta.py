@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.methods.ranges import check_at_least
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import DeltaStack, Scope, check_at_least
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from torch import Tensor
 from additive.deltas.model import Delta
 from additive.errors import UsageError
 from additive.merge.core import Core, in_core
-from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import check_fraction
+from additive.merge.method import DeltaStack, Scope, check_fraction
+from additive.merge.methods.ties import disjoint_mean
 from additive.merge.selection import kept
-from additive.merge.stack import DeltaStack, Scope
 
 _SWEEPS = 3
 

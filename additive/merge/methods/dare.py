@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import check_share
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import DeltaStack, Scope, check_share
+from additive.merge.methods.ties import disjoint_mean
 
 
 @dataclass(frozen=True)

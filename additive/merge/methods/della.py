@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.methods.consensus import disjoint_mean
-from additive.merge.methods.ranges import SMALLEST_SHARE, check_at_least, check_fraction
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import SMALLEST_SHARE, DeltaStack, Scope, check_at_least, check_fraction
+from additive.merge.methods.ties import disjoint_mean
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import DeltaStack, Scope
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.methods.ranges import check_at_least
-from additive.merge.stack import DeltaStack, Scope
+from additive.merge.method import DeltaStack, Scope, check_at_least
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,15 @@ from typing import Any
 from additive.registry import Registry
 
 BEFORE = {
-    "balance": "additive.merge.balance:Balance",
+    "balance": "additive.merge.steps.balance:Balance",
     "pico": "additive.merge.methods.pico:Pico",  # arXiv:2604.16826
 }
+
+
 AFTER = {
     "lines": "additive.merge.steps.lines:Lines",  # arXiv:2410.17146
     "svc": "additive.merge.methods.svc:Svc",  # arXiv:2602.05536
 }
+
+
 STEPS: Registry[Any] = Registry("merge step", BEFORE | AFTER, "additive.merge_steps")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from additive.errors import UsageError
-from additive.merge.stack import DeltaStack
+from additive.merge.method import DeltaStack
 
 
 @dataclass(frozen=True)

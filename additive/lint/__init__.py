@@ -1,0 +1,1 @@
+"""What lint looks at: specs, rows and their faults; no torch."""

@@ -1,0 +1,49 @@
+"""What lint found: faults by kind, notes, and how much was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from additive.errors import RefusedError, SpecError
+
+SCHEMA = "additive.lint/1"
+
+
+Kind = Literal["spec", "integrity", "leak"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault; `message` starts with its place, `help` mends it."""
+
+    kind: Kind
+    message: str
+    help: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is wrong with a workspace, and what was looked at to say so."""
+
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing is wrong, 3 with changed bytes or leaks, 2 with faulty specs or rows."""
+        if any(finding.kind != "spec" for finding in self.findings):
+            return RefusedError.exit_code
+        return SpecError.exit_code if self.findings else 0
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "schema": SCHEMA,
+            "ok": not self.findings,
+            "findings": [asdict(finding) for finding in self.findings],
+            "notes": list(self.notes),
+            "counts": dict(self.counts),
+        }

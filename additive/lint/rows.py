@@ -1,0 +1,232 @@
+"""Whether the items of a suite are what its graders need, before a model is asked anything."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.atomic import write_json
+from additive.errors import IntegrityError, SpecError
+from additive.overlap.texts import normalise, squeezed
+from additive.spec.faults import shown
+from additive.spec.rows import Row, Scanner, read_rows
+from additive.spec.suite import SuiteSpec, TaskSpec
+from additive.train.data import Row as TrainingRow
+from additive.train.data import table_of
+from additive.types.digests import digest_file, digest_json, short
+from additive.workspace.workspace import Workspace
+
+MAX_FAULTS = 20
+
+
+def item_faults(rows: Sequence[Row], suite: SuiteSpec, task: TaskSpec, name: str) -> list[str]:
+    """The first twenty faults of a task's items, as `file:line: X is A when it should be B`."""
+    faults: list[str] = []
+    seen: dict[str, int] = {}
+    for row in rows:
+        found = [*_identity(row, seen), *_wants(row.fields, suite, task)]
+        faults += [f"{name}:{row.line}: {fault}" for fault in found]
+        if len(faults) >= MAX_FAULTS:
+            return faults[:MAX_FAULTS]
+    return faults
+
+
+def _identity(row: Row, seen: dict[str, int]) -> Iterator[str]:
+    identity = row.fields.get("id")
+    if not isinstance(identity, str) or not identity:
+        yield _should("id", row.fields, "text")
+    elif identity in seen:
+        yield f"id is {identity!r}, which line {seen[identity]} has already"
+    else:
+        seen[identity] = row.line
+
+
+def _wants(fields: Mapping[str, Any], suite: SuiteSpec, task: TaskSpec) -> Iterator[str]:
+    prompt = fields.get("prompt")
+    if not (isinstance(prompt, str) and prompt.strip()) and not isinstance(prompt, list):
+        yield _should("prompt", fields, "text or a list of messages")
+    if suite.sides is not None and fields.get("side") not in suite.sides:
+        yield _should("side", fields, f"one of {', '.join(sorted(suite.sides))}")
+    grader = str(fields.get("grader", task.grader))
+    if task.kind == "cloze" or grader == "choice":
+        yield from _choice(fields)
+    elif grader in ("numeric", "literal", "exact"):
+        if not isinstance(fields.get("answer"), str | int | float | list):
+            yield _should("answer", fields, "text or a number")
+    elif grader == "code" and not _texts(fields.get("tests")):
+        yield _should("tests", fields, "a list of texts")
+    elif grader == "refusal" and fields.get("side") not in ("refuse", "comply"):
+        yield _should("side", fields, "refuse or comply")
+
+
+def _choice(fields: Mapping[str, Any]) -> Iterator[str]:
+    choices, answer = fields.get("choices"), fields.get("answer")
+    if not _texts(choices) or len(fields["choices"]) < 2:
+        yield _should("choices", fields, "a list of at least two texts")
+    elif isinstance(answer, bool) or not isinstance(answer, int):
+        yield _should("answer", fields, "the number of a choice, from 0")
+    elif not 0 <= answer < len(fields["choices"]):
+        yield _should("answer", fields, f"in 0 to {len(fields['choices']) - 1}")
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+def _should(key: str, fields: Mapping[str, Any], expected: str) -> str:
+    if key not in fields:
+        return f"{key} is missing when it should be {expected}"
+    return f"{key} is {shown(fields[key])} when it should be {expected}"
+
+
+# FOLDED Whether data files are there and every row can be read.
+# FOLDED
+# FOLDED What was read once and found whole is remembered by digest, so that a second look costs
+# FOLDED one hash.
+
+
+RULES_VERSION = 1
+
+
+_SPLITS = ("train", "validation")
+
+
+def check_domain(workspace: Workspace, name: str, scan: Scanner) -> int:
+    """Read the rows of a domain; gives how many there are.
+
+    Raises: SpecError with every fault; IntegrityError for a file without rows.
+    """
+    spec = workspace.domain(name)
+    files = [path for split in _SPLITS for path in workspace.data_files(name, split)]
+    rules = ["rows", spec.data.format]
+    return _sum(
+        lambda path=path: _remembered(
+            workspace, path, rules, lambda: len(_training_rows(workspace, path, name, scan))
+        )
+        for path in files
+    )
+
+
+def check_suite(workspace: Workspace, name: str, scan: Scanner) -> int:
+    """Read the items of a suite; gives how many there are.
+
+    Raises: SpecError with every fault; IntegrityError when a file is not the one the suite names.
+    """
+    spec = workspace.suite(name)
+    tasks = [task for task in spec.tasks if task.data]
+    return _sum(lambda task=task: _check_task(workspace, spec, task, scan) for task in tasks)
+
+
+def shared_prompts(workspace: Workspace, name: str, scan: Scanner) -> tuple[str, ...]:
+    """Validation rows of a domain whose prompt is a training row's, one line each.
+
+    Raises: SpecError, IntegrityError when the rows cannot be read.
+    """
+    train, validation = (workspace.data_files(name, split) for split in _SPLITS)
+    validation = tuple(path for path in validation if path not in train)
+    files = [[(workspace.shown(p), digest_file(p)) for p in paths] for paths in (train, validation)]
+    path = _memory(workspace, ["splits", workspace.domain(name).data.format, *files])
+    found = _recall(path)
+    if found is None:
+        rows = [
+            [row for path in paths for row in _training_rows(workspace, path, name, scan)]
+            for paths in (train, validation)
+        ]
+        found = list(_repeated(*rows))
+        _keep(path, found)
+    return tuple(found)
+
+
+def _repeated(train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -> Iterator[str]:
+    asked: dict[str, list[TrainingRow]] = defaultdict(list)
+    for row in train:
+        asked[squeezed(_text(row.prompt))].append(row)
+    for row in validation:
+        prompt = _text(row.prompt)
+        for known in reversed(asked.get(squeezed(prompt), ())):
+            if normalise(_text(known.prompt)) == normalise(prompt):
+                yield f"{row.where}: row has the prompt of {known.where}"
+                break
+
+
+def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Scanner) -> int:
+    path = workspace.evals / str(task.data)
+    shown = workspace.shown(path)
+
+    def count() -> int:
+        rows = read_rows(path, shown, scan)
+        faults = item_faults(rows, suite, task, shown)
+        if faults:
+            raise SpecError(faults)
+        return len(rows)
+
+    rules = ["items", task.kind, task.grader, sorted(suite.sides or ())]
+    found = _remembered(workspace, path, rules, count)
+    if task.sha256 is not None and digest_file(path) != task.sha256:
+        raise IntegrityError(
+            f"file is {short(digest_file(path))} when the suite names {short(task.sha256)}",
+            where=shown,
+            help=f"bring the file back, or set sha256 in evals/{suite.name}.yaml",
+        )
+    return found
+
+
+def _training_rows(
+    workspace: Workspace, path: Path, domain: str, scan: Scanner
+) -> Sequence[TrainingRow]:
+
+    return table_of(path, workspace.shown(path), scan, workspace.domain(domain).data.format).rows
+
+
+def _text(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return " ".join(str(message.get("content", "")) for message in prompt)
+
+
+def _sum(counts: Any) -> int:
+    """The sum of some counts; the faults of all that fail are raised together."""
+    total, faults = 0, []
+    help: str | None = None
+    for count in counts:
+        try:
+            total += count()
+        except SpecError as error:
+            faults += error.problems
+            help = error.help or help
+    if faults:
+        raise SpecError(faults, help=help)
+    return total
+
+
+def _remembered(
+    workspace: Workspace, path: Path, rules: Sequence[Any], count: Callable[[], int]
+) -> int:
+    if not path.is_file():
+        raise SpecError([f"{workspace.shown(path)}: file is missing"])
+    memory = _memory(workspace, [*rules, digest_file(path)])
+    found = _recall(memory)
+    if not isinstance(found, int):
+        found = count()
+        _keep(memory, found)
+    return found
+
+
+def _memory(workspace: Workspace, key: Sequence[Any]) -> Path:
+    return workspace.cache / "rows" / f"{digest_json([RULES_VERSION, *key])}.json"
+
+
+def _recall(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, found: Any) -> None:
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)

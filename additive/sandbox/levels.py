@@ -1,0 +1,165 @@
+"""What can hold generated code on this machine, from the strongest rung down.
+
+    bwrap+seccomp       own namespaces: of files, only Python's library is there; no network, no
+                        other process in sight
+    landlockN+seccomp   files: Landlock (ABI N) lets nothing but Python's library be read (that a
+                        file exists can be seen)
+    seccomp             no file can be opened at all, so modules that are not loaded yet are missing
+    none                limits on time and memory alone; only when it is explicitly allowed
+
+On every rung but the last a seccomp filter lets through a short list of system calls: no process is
+started, no socket opened (TCP, UDP, Unix), no file written, no signal sent to others. The rung is
+part of what is recorded with a result.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from additive.errors import SecurityError
+from additive.sandbox.inside import confine, syscalls
+
+_PACKAGE = Path(__file__).parent
+
+
+_LIBRARIES = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+
+
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LANG": "C.UTF-8"}
+
+
+_MOUNTED = "/sandbox"
+
+
+_PROBE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to hold code: how its server is started, and what it has to be told."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    files: str
+    filter: bool
+    readable: tuple[str, ...]
+
+    def settings(self, memory_mb: int) -> dict[str, object]:
+        """The first line that the server reads."""
+        return {
+            "memory_mb": memory_mb,
+            "files": self.files,
+            "filter": self.filter,
+            "readable": list(self.readable),
+        }
+
+
+def available_rung(*, allow_unsafe: bool = False) -> str:
+    """The name of the strongest rung that works here.
+
+    Raises: SecurityError when there is none and `allow_unsafe` is not given.
+    """
+    return strongest(allow_unsafe=allow_unsafe).name
+
+
+@functools.cache
+def strongest(*, allow_unsafe: bool = False) -> Rung:
+    """The strongest rung that works here, found once per process by trying.
+
+    Raises: as `available_rung`.
+    """
+    for rung in rungs():
+        if works(rung):
+            return rung
+    if allow_unsafe:
+        return unsafe()
+    raise SecurityError(
+        "this machine has nothing that can hold generated code (it takes Linux with seccomp on "
+        "x86-64 or ARM), so no such code is run",
+        help="run code suites on Linux, or in a container or virtual machine that you trust to "
+        "hold them and allow the unsafe rung there",
+    )
+
+
+def rungs() -> tuple[Rung, ...]:
+    """The rungs that this machine seems to have, strongest first; `works` shows whether it has."""
+    if not syscalls.supported():
+        return ()
+    found = []
+    bwrap = shutil.which("bwrap")
+    if bwrap:
+        found.append(_bubblewrap(bwrap))
+    version = confine.landlock_version()
+    if version:
+        readable = (*_LIBRARIES, *_python(), str(_PACKAGE / "inside"))
+        found.append(_plain(f"landlock{version}+seccomp", "landlock", True, readable))
+    found.append(_plain("seccomp", "none", True, ()))
+    return tuple(found)
+
+
+def unsafe() -> Rung:
+    """Limits alone: code can read what the user can read, write and connect."""
+    return _plain("none", "all", False, ())
+
+
+def works(rung: Rung) -> bool:
+    """Whether a server comes up on this rung and says so."""
+    import json
+
+    try:
+        done = subprocess.run(
+            rung.command,
+            input=json.dumps(rung.settings(512)) + "\n",
+            env=dict(rung.environment),
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.strip() == '{"ready": true}'
+
+
+def _plain(name: str, files: str, filter: bool, readable: tuple[str, ...]) -> Rung:
+    command = _server(str(_PACKAGE))
+    return Rung(name, command, tuple(_ENVIRONMENT.items()), files, filter, readable)
+
+
+def _bubblewrap(bwrap: str) -> Rung:
+    binds = [part for path in _LIBRARIES for part in ("--ro-bind-try", path, path)]
+    binds += [part for path in _python() for part in ("--ro-bind", path, path)]
+    environment = [part for pair in _ENVIRONMENT.items() for part in ("--setenv", *pair)]
+    command = (
+        bwrap,
+        *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--clearenv", *environment, *binds),
+        *("--ro-bind", str(_PACKAGE / "inside"), f"{_MOUNTED}/inside", "--chdir", "/", "--"),
+        *_server(_MOUNTED),
+    )
+    return Rung("bwrap+seccomp", command, (), "all", True, ())
+
+
+def _server(directory: str) -> tuple[str, ...]:
+    """The base interpreter, without site-packages, running the server from a directory."""
+    start = f"import sys; sys.path.insert(0, {directory!r}); from inside.server import main; main()"
+    return (os.path.realpath(sys.executable), "-S", "-s", "-P", "-B", "-c", start)
+
+
+def _python() -> tuple[str, ...]:
+    """The interpreter, its standard library, and its shared library if it is linked to one."""
+    binary = os.path.realpath(sys.executable)
+    paths = [binary, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    shared = sysconfig.get_config_var("LDLIBRARY")
+    directory = sysconfig.get_config_var("LIBDIR")
+    if shared and directory and sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        paths += [str(path) for path in Path(directory).glob(f"{shared}*")]
+    return tuple(dict.fromkeys(path for path in paths if os.path.exists(path)))

@@ -1,0 +1,90 @@
+"""Ask several models the same thing: the base, specialists, merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from additive.artifacts.manifest import Artifact
+from additive.artifacts.verify import require_unchanged
+from additive.errors import UnknownName
+from additive.models.attach import PreTrainedModel
+from additive.models.generate import generate
+from additive.models.loading import load_model, load_specialist, load_tokenizer
+from additive.types.references import parse_reference
+from additive.workspace import Workspace
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said; `name` is `name@digest`, or the base's id."""
+
+    name: str
+    text: str
+
+
+def ask(
+    workspace: Workspace,
+    names: Sequence[str],
+    prompt: str,
+    *,
+    max_tokens: int = 128,
+    system: str | None = None,
+) -> tuple[Answer, ...]:
+    """Each model's greedy answer, in the order asked; the base alone when no model is named.
+
+    A name is the base's id (or `base`), or a reference of a specialist, a snapshot or a merge.
+
+    Raises: UnknownName, IntegrityError, SecurityError.
+    """
+    found = [(name, _find(workspace, name)) for name in names or (workspace.spec.base.model,)]
+    return tuple(
+        _answer(workspace, name, artifact, prompt, max_tokens, system) for name, artifact in found
+    )
+
+
+def _find(workspace: Workspace, name: str) -> Artifact | None:
+    """The artifact of a name; None for the base. Raises: UnknownName."""
+    base = workspace.spec.base.model
+    if name in (base, BASE):
+        return None
+    reference = parse_reference(name)
+    if not workspace.store.versions(reference.name):
+        raise UnknownName("model", reference.name, {base, *workspace.store.names()})
+    return workspace.store.resolve(reference)
+
+
+def _answer(
+    workspace: Workspace,
+    name: str,
+    artifact: Artifact | None,
+    prompt: str,
+    max_tokens: int,
+    system: str | None,
+) -> Answer:
+
+    tokenizer = load_tokenizer(workspace.base_directory())
+    snapshot = parse_reference(name).snapshot if artifact else None
+    model = load_named(workspace, artifact, snapshot)
+    text = generate(model, tokenizer, [prompt], max_tokens, system=system)[0]
+    return Answer(artifact.reference if artifact else name, text)
+
+
+def load_named(
+    workspace: Workspace, artifact: Artifact | None, snapshot: float | None = None
+) -> PreTrainedModel:
+    """The base (None), a specialist or a merge, as a model in memory.
+
+    Raises: IntegrityError, SecurityError, CompatibilityError.
+    """
+
+    base = workspace.base_directory()
+    if artifact is None:
+        return load_model(base)
+    require_unchanged(artifact, workspace.cache)
+    directory = artifact.snapshot_path(snapshot)
+    if (directory / "adapter_config.json").is_file():
+        return load_specialist(base, directory)
+    return load_model(directory)

@@ -1,0 +1,132 @@
+"""Build a merge of specialists: scale, plan, streaming engine, store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.content import cached_leaves
+from additive.artifacts.manifest import Artifact, ManifestDraft, Parent
+from additive.merge.engine import execute
+from additive.merge.planned import Plan
+from additive.types.progress import Listener, silent, under
+from additive.verbs.built import Built, build_once
+from additive.verbs.composing import build_recipe, planned
+from additive.verbs.gram_matrices import ensure_grams
+from additive.verbs.requests import MergeRequest
+from additive.verbs.scale import choose_scale
+from additive.workspace import Workspace, environment
+from additive.workspace.inputs import lock_rows
+
+ROUNDED_AWAY_MUCH = 0.2
+
+
+def build_merge(
+    workspace: Workspace, request: MergeRequest, listen: Listener = silent, *, wait: bool = False
+) -> Built:
+    """The merge that a request describes.
+
+    Raises: LockedError; UnknownName, UsageError, SpecError for method and parameters;
+    CompatibilityError, IntegrityError, SecurityError for the sources; ResourceError.
+    """
+
+    told = under(f"merge {request.name}", listen)
+
+    def freeze() -> Artifact:
+        ensure_grams(workspace, request, listen)
+        scale, tried = chosen_scale(workspace, request, listen)
+        made = planned(workspace, build_recipe(workspace, request, scale))
+        return _execute(workspace, request, made, tried, told)
+
+    built = build_once(workspace, request, freeze, listen, wait=wait)
+    lock_rows(workspace, _rows_read(workspace, request))
+    return built
+
+
+def _rows_read(workspace: Workspace, request: MergeRequest) -> Iterator[Path]:
+    """The data files that decide the merge: those that chose its scale or weigh its sources."""
+    read = {**request.validation, **request.prompts}
+    for name in {source.artifact.name for source in request.sources}:
+        files = (workspace.data_files(name, split) for split in ("train", "validation") if read)
+        yield from (path for part in files for path in part if f"{name}/{path.name}" in read)
+
+
+def chosen_scale(
+    workspace: Workspace, request: MergeRequest, listen: Listener
+) -> tuple[float, Mapping[str, Any]]:
+    """The request's scale; "validation" is resolved by trying a few on validation rows."""
+    if isinstance(request.scale, int | float):
+        return float(request.scale), {}
+
+    choice = choose_scale(workspace, request, listen)
+    return choice.scale, asdict(choice)
+
+
+def _execute(
+    workspace: Workspace,
+    request: MergeRequest,
+    made: Plan,
+    tried: Mapping[str, Any],
+    listen: Listener,
+) -> Artifact:
+
+    started = environment.now()
+    leaves = cached_leaves(workspace.base_directory(), "model", workspace.cache)
+    with workspace.store.staging("merge", request.name) as staged:
+        report = execute(made, staged, listen, leaves)
+        draft = ManifestDraft(
+            kind="merge",
+            name=request.name,
+            base=request.base,
+            parents=_parents(request),
+            spec={**made.recipe.resolved(), "request": request.record()},
+            seed=request.seed,
+            norms=report.norms,
+            notes=(
+                *request.notes,
+                *_balance_notes(request, made),
+                *made.notes,
+                *report.notes,
+                *rounding_advice(report.rounded_away),
+            ),
+            versions=environment.versions(),
+            hardware=environment.hardware(request.device),
+            times={
+                "started": started,
+                "frozen": environment.now(),
+                "rounded_away": report.rounded_away,
+                **({"energy": report.energy} if report.energy else {}),
+                "scales": dict(tried),
+            },
+        )
+        return workspace.store.freeze(Path(staged), draft)
+
+
+def _parents(request: MergeRequest) -> tuple[Parent, ...]:
+    return tuple(
+        Parent(name=s.artifact.name, digest=s.artifact.digest, weight=s.weight)
+        for s in request.sources
+    )
+
+
+def _balance_notes(request: MergeRequest, made: Plan) -> tuple[str, ...]:
+    """Which weights the step `balance` made smaller."""
+    asked = {source.artifact.digest: source.weight for source in request.sources}
+    return tuple(
+        f"balance: weight of {source.name} is {source.weight:.3g} in place of"
+        f" {asked[source.digest]:g}"
+        for source in made.recipe.sources
+        if source.weight != asked[source.digest]
+    )
+
+
+def rounding_advice(rounded_away: float) -> tuple[str, ...]:
+    """A note where rounding to the output lost much of the delta."""
+    if rounded_away < ROUNDED_AWAY_MUCH:
+        return ()
+    return (
+        f"rounding to the output's numbers lost {rounded_away:.0%} of the delta;"
+        " --output adapter or --dtype float32 keeps it",
+    )

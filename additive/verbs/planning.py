@@ -1,0 +1,194 @@
+"""`--plan` of merge and check: what they would do. No tensor is read, nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.manifest import Artifact
+from additive.gate import visible_drop
+from additive.merge.recipe import Recipe, Rule, method_name
+from additive.spec.method import MethodSpec
+from additive.spec.suite import DEFAULT_MARGIN
+from additive.types.units import size_text
+from additive.verbs.built import find_merge
+from additive.verbs.composing import build_recipe, planned
+from additive.verbs.gram_matrices import ROWS, gram_files
+from additive.verbs.requests import MergeRequest
+from additive.workspace import Workspace
+
+SCHEMA = "additive.plan/1"
+
+
+CHANGED = 0.1
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A merge as it would be built."""
+
+    request: MergeRequest
+    reused: Artifact | None
+    copied: int
+    merged: int
+    read: int
+    written: int
+    memory: int
+    notes: tuple[str, ...]
+    rules: tuple[tuple[str, int], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive merge --plan --json` prints it."""
+        return {
+            "schema": SCHEMA,
+            "name": self.request.name,
+            "would": "reuse" if self.reused else "build",
+            "reuses": self.reused.reference if self.reused else None,
+            "sources": [
+                {"name": s.artifact.reference, "snapshot": s.snapshot, "weight": s.weight}
+                for s in self.request.sources
+            ],
+            "method": self.request.method.resolved(),
+            "scale": self.request.scale,
+            "before": [step.resolved() for step in self.request.before],
+            "after": [step.resolved() for step in self.request.after],
+            "rules": [{"rule": rule, "parameters": count} for rule, count in self.rules],
+            "rank": self.request.rank,
+            "vocabulary": self.request.vocabulary,
+            "output": self.request.output,
+            "dtype": self.request.dtype,
+            "device": self.request.device,
+            "tensors": {"copied": self.copied, "merged": self.merged},
+            "bytes": {"read": self.read, "written": self.written, "memory": self.memory},
+            "notes": list(self.notes),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        sources = ", ".join(f"{s.artifact.reference} × {s.weight:g}" for s in self.request.sources)
+        scale = self.request.scale
+        said = f"{scale:g}" if isinstance(scale, float | int) else "chosen on validation rows"
+        lines = [
+            f"merge    {self.request.name}",
+            f"sources  {sources}",
+            f"method   {self.request.method.name}, scale {said}",
+            *_steps("before", self.request.before),
+            *_steps("after", self.request.after),
+            *(f"rule     {rule} ({count} parameters)" for rule, count in self.rules),
+            f"tensors  {self.merged} merged, {self.copied} copied as bytes",
+            f"reads    {size_text(self.read)}",
+            f"writes   {size_text(self.written)} ({self.request.output}{_rank(self.request.rank)})",
+            f"memory   {size_text(self.memory)} over the imports, at most",
+            f"device   {self.request.device}",
+        ]
+        lines += [f"note     {note}" for note in self.notes]
+        reuse = (
+            f"nothing to do: {self.reused.reference} is there" if self.reused else "would be built"
+        )
+        return "\n".join([*lines, f"state    {reuse}"])
+
+
+def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
+    """The plan of a merge. Raises: everything that the merge itself would refuse from headers."""
+    scale = float(request.scale) if isinstance(request.scale, int | float) else 1.0
+    made = planned(workspace, build_recipe(workspace, request, scale))
+    return MergePlan(
+        request=request,
+        reused=find_merge(workspace, request),
+        copied=len(made.tensors) - len(made.touched),
+        merged=made.merged,
+        read=made.read,
+        written=made.written,
+        memory=made.memory,
+        notes=(*request.notes, *made.notes, *_gram_notes(workspace, request)),
+        rules=tuple(zip(described_rules(made.recipe), made.ruled, strict=True)),
+    )
+
+
+def _gram_notes(workspace: Workspace, request: MergeRequest) -> list[str]:
+    missing = [path for path in gram_files(workspace, request).values() if not path.exists()]
+    if not missing:
+        return []
+    return [f"{len(missing)} sources would read up to {ROWS} of their training prompts first"]
+
+
+def described_rules(recipe: Recipe) -> tuple[str, ...]:
+    """Each rule in words: `*embed*.weight: linear, scale 1`."""
+    return tuple(f"{rule.pattern}: {_ruling(rule)}" for rule in recipe.rules)
+
+
+def _ruling(rule: Rule) -> str:
+
+    if rule.method is None:
+        return "the base's values"
+    scale = "the merge's scale" if rule.scale is None else f"scale {rule.scale:g}"
+    return f"{method_name(rule.method)}, {scale}"
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """A check as it would be run: per suite its items and the smallest loss that it could see."""
+
+    artifact: Artifact
+    suites: tuple[dict[str, Any], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive check --plan --json` prints it."""
+        return {
+            "schema": SCHEMA,
+            "name": self.artifact.name,
+            "digest": self.artifact.digest,
+            "suites": list(self.suites),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        lines = [
+            f"{s['suite']:24} {s['role']:6} {s['items']:6} items  margin {s['margin']:g}  "
+            f"a loss of {s['visible_drop']:.3f} would be seen"
+            for s in self.suites
+        ]
+        head = f"check    {self.artifact.reference}"
+        return "\n".join([head, *lines] if lines else [head, "no suite for these domains"])
+
+
+def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
+    """What a check would evaluate and could see, taking a tenth of the items to change hands."""
+
+    domains = [parent.name for parent in artifact.manifest.parents]
+    suites = []
+    for use in workspace.suites(domains):
+        gate = use.spec.gate
+        margin = gate.margin if gate and gate.margin is not None else DEFAULT_MARGIN
+        items = _count(workspace, use.name, use.spec.limit)
+        suites.append(
+            {
+                "suite": use.name,
+                "role": use.role,
+                "items": items,
+                "margin": margin,
+                "visible_drop": visible_drop(items, CHANGED, margin) if items else 1.0,
+            }
+        )
+    return CheckPlan(artifact, tuple(suites))
+
+
+def _count(workspace: Workspace, suite: str, limit: int | None) -> int:
+    found = sum(_lines(path) for path in workspace.item_files(suite) if path.is_file())
+    return min(found, limit) if limit else found
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _steps(place: str, steps: Sequence[MethodSpec]) -> list[str]:
+    names = ", ".join(step.name for step in steps)
+    return [f"{place:8} {names}"] if names else []
+
+
+def _rank(rank: int | None) -> str:
+    return f", rank {rank}" if rank else ""

@@ -1,0 +1,130 @@
+"""The evidence behind a check, gathered from the store, and its pages in `reports/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from additive.artifacts.base_check import standing_of
+from additive.artifacts.manifest import Artifact
+from additive.errors import IntegrityError, UnknownName, UsageError
+from additive.report.document import read_check
+from additive.report.evidence import Evidence, Flips
+from additive.report.write import Pages, render_json, write_report
+from additive.tensors.json import read_object
+from additive.types.digests import short
+from additive.types.references import parse_reference
+from additive.verbs.diagnose import known_diagnosis
+from additive.verbs.results import flips_between
+from additive.workspace import Workspace
+
+
+def evidence_of(
+    workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
+) -> Evidence:
+    """A check with the manifests of its merge and specialists.
+
+    Raises: IntegrityError for a document or manifest that is not whole.
+    """
+    check = read_check(document)
+    merge = _version(workspace, check.name, check.digest)
+    parents = merge.manifest.parents if merge else ()
+    specialists = [_version(workspace, parent.name, parent.digest) for parent in parents]
+    return Evidence(
+        check=check,
+        merge=merge.manifest if merge else None,
+        specialists=[s.manifest for s in specialists if s],
+        flips=tuple(flips),
+        diagnosis=known_diagnosis(workspace, merge.manifest) if merge else None,
+        standings={s.digest: str(told) for s in specialists if s and (told := standing_of(s))},
+    )
+
+
+def write_pages(
+    workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
+) -> Pages:
+    """Write `reports/<merge>.{html,md,json}`. Raises: ResourceError."""
+
+    workspace.reports.mkdir(parents=True, exist_ok=True)
+    return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
+
+
+def pages_stand(workspace: Workspace, document: Mapping[str, Any]) -> bool:
+    """Whether a check's pages are where they belong, and are of this check.
+
+    They may have been removed, left behind when the workspace was moved, or written over by a check
+    of another merge of the same name.
+    """
+
+    page = workspace.reports / f"{document['name']}.html"
+    if document.get("report") != str(page) or not page.is_file():
+        return False
+    beside = page.with_name(f"{document['name']}.json")
+    return beside.is_file() and beside.read_bytes() == render_json(document).encode()
+
+
+def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
+    """The newest check of an artifact, as `check_merge` keeps it; None when there was none."""
+    path = check_path(workspace, artifact)
+    return dict(read_object(path)) if path.is_file() else None
+
+
+def check_path(workspace: Workspace, artifact: Artifact) -> Any:
+    """Where the newest check of an artifact is kept."""
+    return workspace.store.sidecar(artifact.digest) / "check.json"
+
+
+def report_merge(workspace: Workspace, name: str) -> Pages:
+    """The pages of a merge's newest check, written again.
+
+    Raises: UnknownName; UsageError when it was never checked.
+    """
+    artifact = find_checkable(workspace, name)
+    document = last_check(workspace, artifact)
+    if document is None:
+        raise UsageError(
+            f"{artifact.reference} was never checked when a report needs its check",
+            help=f"additive check {artifact.name}",
+        )
+
+    return write_pages(workspace, document, flips_between(workspace, artifact, document))
+
+
+def find_checkable(workspace: Workspace, name: str) -> Artifact:
+    """The merge that a name means, whatever the order of the domains in it.
+
+    Raises: UnknownName with the nearest merge; UsageError for a specialist.
+    """
+    reference = parse_reference(name)
+    merges = {
+        artifact.name for artifact in workspace.store.all() if artifact.manifest.kind == "merge"
+    }
+    wanted = reference.name
+    if wanted not in merges:
+        same = [m for m in sorted(merges) if sorted(m.split("+")) == sorted(wanted.split("+"))]
+        if not same:
+            raise _no_merge(workspace, wanted, merges)
+        wanted = same[0]
+    found = f"{wanted}@{reference.digest}" if reference.digest else wanted
+    return workspace.store.resolve(found)
+
+
+def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName | UsageError:
+    if workspace.store.versions(name):
+        return UsageError(
+            f"{name} is a specialist when a merge is checked",
+            help=f"additive merge {name}",
+        )
+    parts = name.split("+")
+    help = f"additive merge {' '.join(parts)}" if len(parts) > 1 else None
+    return UnknownName("merge", name, merges, help=help)
+
+
+def _version(workspace: Workspace, name: str, digest: str | None) -> Artifact | None:
+    """One version of a name, if it is (still) in the store."""
+    for artifact in workspace.store.versions(name):
+        if artifact.digest == digest:
+            if artifact.manifest.digest != digest:
+                raise IntegrityError(f"manifest is not of {name}@{short(str(digest))}")
+            return artifact
+    return None

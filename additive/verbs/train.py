@@ -1,0 +1,425 @@
+"""A domain's rows against every held-out item of the workspace, whoever's it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from additive.artifacts.locks import lock
+from additive.artifacts.manifest import (
+    Artifact,
+    BaseIdentity,
+    CurvePoint,
+    DataEntry,
+    ManifestDraft,
+    Snapshot,
+)
+from additive.artifacts.verify import is_intact
+from additive.deltas.base import open_base
+from additive.deltas.open import open_deltas
+from additive.deltas.source import delta_norms
+from additive.errors import LeakError, UsageError
+from additive.models.loading import load_tokenizer
+from additive.models.template import encode
+from additive.overlap.check import DataFile, FileLeak, leaks_between
+from additive.spec.domain import DomainSpec
+from additive.train.checkpoint import resumable
+from additive.train.data import read_rows, rows_digest
+from additive.train.device import choose_device
+from additive.train.job import TrainJob
+from additive.train.plan import TrainPlan, estimate, read_shape
+from additive.train.result import TrainResult
+from additive.train.run import run_root, train
+from additive.types.digests import digest_file, digest_json
+from additive.types.progress import Listener, Progress, silent
+from additive.types.references import check_name
+from additive.types.units import size_text, time_text
+from additive.verbs.scoring import validation_score
+from additive.workspace import Workspace, environment
+from additive.workspace.inputs import base_identity, update_lock
+
+
+def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
+    """Held-out items that stand in a domain's training or validation rows; cached by digest pair.
+
+    Raises: SpecError for files that are no JSON lines.
+    """
+    rows = [
+        DataFile.of(path, workspace.shown(path))
+        for split in ("train", "validation")
+        for path in workspace.data_files(name, split)
+    ]
+    items = [
+        DataFile.of(path, workspace.shown(path))
+        for suite in workspace.suite_names()
+        for path in workspace.item_files(suite)
+        # A suite that is not written yet holds nothing that could leak; lint and check ask for it.
+        if path.is_file() and path.stat().st_size
+    ]
+    return leaks_between(rows, items, workspace.cache)
+
+
+# FOLDED Train one domain and freeze it: what is asked for, whether it is there, the run, the
+# FOLDED artifact.
+# FOLDED
+# FOLDED A domain's request is everything that decides its specialist (spec, data, recall, base)
+# FOLDED by digest. A
+# FOLDED frozen specialist with the same request is the answer; otherwise the run in
+# FOLDED `.additive/runs` is
+# FOLDED started or continued.
+
+
+GENERATED = "generated"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A frozen specialist, and whether it was there before."""
+
+    artifact: Artifact
+    reused: bool
+
+    def document(self) -> dict[str, Any]:
+        """As `additive train --json` prints it."""
+        manifest = self.artifact.manifest
+        return {
+            "name": self.artifact.name,
+            "digest": self.artifact.digest,
+            "path": str(self.artifact.path),
+            "reused": self.reused,
+            "outcome": manifest.saturation.get("outcome"),
+            "plateau_step": manifest.saturation.get("plateau_step"),
+            "validation": manifest.saturation.get("score"),
+            "notes": list(manifest.notes),
+        }
+
+    def line(self) -> str:
+        """What it is, in one line, and a line for each note."""
+        said = self.document()
+        state = "was there already" if self.reused else "frozen"
+        notes = "".join(f"\n  note: {note}" for note in said["notes"])
+        return (
+            f"{self.artifact.reference}  {said['outcome']}, plateau at step {said['plateau_step']},"
+            f" validation {said['validation']:.3f}  {state}{notes}"
+        )
+
+
+def train_domain(
+    workspace: Workspace, name: str, listen: Listener = silent, *, wait: bool = False
+) -> Trained:
+    """The specialist of a domain as its files are now, trained if need be.
+
+    Raises: SpecError, UnknownName; LeakError when held-out items are in its data; LockedError when
+    another run is on it (unless `wait`); what training and freezing raise.
+    """
+    check_name(name)
+    spec = workspace.domain(name)
+    base = base_identity(workspace)
+    request = training_request(workspace, name, base)
+    found = find_trained(workspace, name, base, request)
+    if found is not None:
+        return Trained(found, reused=True)
+    refuse_leaks(workspace, name)
+    what = f"domain {name}"
+    path = workspace.locks / f"domain-{name}.lock"
+    with lock(
+        path, what, None if wait else 0.0, lambda line: listen(Progress(f"train {name}", line))
+    ):
+        found = find_trained(workspace, name, base, request)
+        if found is not None:
+            return Trained(found, reused=True)
+        update_lock(workspace)
+        workspace.store.reclaim()
+        job = training_job(workspace, name, base)
+        started = environment.now()
+        result = _run(workspace, job, listen)
+        artifact = _freeze(workspace, job, result, base, request, started)
+    listen(
+        Progress(f"train {name}", f"{spec.adapt.kind} frozen as {artifact.reference}", lasting=True)
+    )
+    _clean(job)
+    return Trained(artifact, reused=False)
+
+
+def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dict[str, Any]:
+    """Everything that decides a specialist, by value or digest; equals train equal ones.
+
+    Raises: UsageError for an adopted domain.
+    """
+    _check_trained_here(workspace, name)
+    files = [
+        *workspace.data_files(name, "train"),
+        *workspace.data_files(name, "validation"),
+    ]
+    recall = workspace.recall_file()
+    spec = workspace.domain(name).model_dump(mode="json")
+    spec.pop("description")
+    spec.pop("adopted")
+    return {
+        **spec,
+        "inputs": {
+            "base": base.digest,
+            "files": {path.name: digest_file(path) for path in files},
+            "recall": digest_file(recall) if recall else None,
+        },
+    }
+
+
+def find_trained(
+    workspace: Workspace, name: str, base: BaseIdentity, request: Mapping[str, Any]
+) -> Artifact | None:
+    """The newest frozen specialist that answers a request; a damaged one is made again."""
+    for artifact in reversed(workspace.store.versions(name)):
+        manifest = artifact.manifest
+        if manifest.kind == "specialist" and manifest.spec == request:
+            return artifact if is_intact(artifact, workspace.cache) else None
+    return None
+
+
+def refuse_leaks(workspace: Workspace, name: str) -> None:
+    """Compare a domain's rows with every held-out item of every suite, whoever's they are.
+
+    Raises: LeakError naming row, suite and item.
+    """
+
+    found = leaks_of(workspace, name)
+    if found:
+        first, *others = found
+        more = f" (and {len(others)} more)" if others else ""
+        raise LeakError(f"{first}{more}", help="additive lint lists them all; remove these rows")
+
+
+def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJob:
+    """The job of a domain: all rows read, nothing heavy imported.
+
+    Raises: SpecError for rows that cannot be read; UsageError for an adopted domain.
+    """
+    _check_trained_here(workspace, name)
+
+    spec = workspace.domain(name)
+    read = {
+        split: [
+            row
+            for path in workspace.data_files(name, split)
+            for row in read_rows(path, spec.data.format).rows
+        ]
+        for split in ("train", "validation")
+    }
+    recall = workspace.recall_file()
+    rows = read_rows(recall, prompts_only=True).rows if recall else ()
+    return TrainJob(
+        name=name,
+        spec=spec,
+        base_directory=workspace.base_directory(),
+        base_id=base.id if not Path(base.id).is_absolute() else Path(base.id).name,
+        base_digest=base.digest,
+        run_directory=workspace.runs / name,
+        cache=workspace.cache / "recall",
+        rows=tuple(read["train"]),
+        recall=rows,
+        validation_digest=rows_digest(read["validation"]),
+    )
+
+
+def _check_trained_here(workspace: Workspace, name: str) -> None:
+    if workspace.domain(name).adopted:
+        raise UsageError(
+            f"domain {name!r} is adopted when only a domain with rows of its own can be trained",
+            help=f"additive adopt DIR --as {name} takes in a new version of it",
+        )
+
+
+def _run(workspace: Workspace, job: TrainJob, listen: Listener) -> TrainResult:
+
+    return train(job, validation_score(workspace, job.name), listen)
+
+
+def _freeze(
+    workspace: Workspace,
+    job: TrainJob,
+    result: TrainResult,
+    base: BaseIdentity,
+    request: Mapping[str, Any],
+    started: str,
+) -> Artifact:
+    with workspace.store.staging("specialist", job.name) as staged:
+        shutil.copytree(result.directory, staged, dirs_exist_ok=True)
+        snapshots = []
+        for snapshot in result.snapshots:
+            if snapshot.fraction == 1.0:
+                continue
+            path = f"snapshots/{snapshot.fraction:g}"
+            shutil.copytree(snapshot.directory, staged / path)
+            snapshots.append(Snapshot(fraction=snapshot.fraction, step=snapshot.step, path=path))
+        draft = ManifestDraft(
+            kind="specialist",
+            name=job.name,
+            base=base,
+            spec=dict(request),
+            data=_data_entries(workspace, job.name),
+            seed=job.spec.train.seed,
+            curve=tuple(
+                CurvePoint(
+                    step=p.step, suite=p.suite, score=p.score, low=p.low, high=p.high, loss=p.loss
+                )
+                for p in result.curve
+            ),
+            saturation={
+                **result.saturation,
+                "outcome": result.outcome,
+                "plateau_step": result.plateau_step,
+                "last_step": result.last_step,
+                "score": result.score,
+            },
+            snapshots=tuple(snapshots),
+            norms=_norms(job, staged),
+            notes=result.notes,
+            versions=environment.versions(),
+            hardware=environment.hardware(str(result.record.get("device", ""))),
+            times={"started": started, "frozen": environment.now(), "record": result.record},
+        )
+        return workspace.store.freeze(staged, draft)
+
+
+def _data_entries(workspace: Workspace, name: str) -> dict[str, DataEntry]:
+    licence = workspace.domain(name).data.licence or "unknown"
+    paths = [*workspace.data_files(name, "train"), *workspace.data_files(name, "validation")]
+    return {
+        path.name: DataEntry(sha256=digest_file(path), rows=_count_rows(path), licence=licence)
+        for path in paths
+    }
+
+
+def _count_rows(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _norms(job: TrainJob, directory: Path) -> dict[str, float]:
+
+    base = open_base(job.base_directory)
+    source = open_deltas(directory, base, job.name, digest_json(job.name))
+    try:
+        return delta_norms(source)
+    finally:
+        source.close()
+        base.close()
+
+
+def _clean(job: TrainJob) -> None:
+    """A frozen domain needs its run no more; its curve is in the manifest."""
+
+    shutil.rmtree(run_root(job), ignore_errors=True)
+
+
+# FOLDED `additive train --plan`: what training would take, from headers and rows; nothing is
+# FOLDED written.
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training as it would be run; steps, time, memory and disk are upper ends.
+
+    `reused` is the specialist that answers the request already; `started` is the step of an
+    interrupted run that would be gone on with, 0 without one.
+    """
+
+    name: str
+    spec: DomainSpec
+    reused: Artifact | None
+    started: int
+    recall_rows: int
+    numbers: TrainPlan
+
+    @property
+    def would(self) -> str:
+        """What the verb would do: reuse, continue or train."""
+        return "reuse" if self.reused else "continue" if self.started else "train"
+
+    def document(self) -> dict[str, Any]:
+        """As `additive train --plan --json` prints it."""
+        return {
+            "name": self.name,
+            "would": self.would,
+            "reuses": self.reused.reference if self.reused else None,
+            "continues_from": self.started or None,
+            "recall_rows": self.recall_rows,
+            **self.numbers.record(),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        numbers, spec = self.numbers, self.spec
+        share = numbers.trained / numbers.parameters
+        speed = "as measured" if numbers.measured else "at an assumed speed"
+        return "\n".join(
+            [
+                f"train    {self.name}",
+                f"rows     {numbers.rows} of its own{self._recalled()}",
+                f"adapt    {_adaptation(spec)}: {_millions(numbers.trained)} parameters are trained"
+                f" ({share:.0%} of the base's {_millions(numbers.parameters)})",
+                f"device   {numbers.device}",
+                f"steps    {numbers.steps} at most, {spec.train.batch} rows"
+                f" ({numbers.tokens_per_step} tokens) each; evaluated every"
+                f" {spec.saturation.every}; saturation ends it earlier",
+                f"time     {time_text(numbers.seconds)} at most, {speed}",
+                f"memory   {size_text(numbers.memory_bytes)} over the imports, at most",
+                f"disk     {size_text(numbers.disk_bytes)} while it runs, at most",
+                f"state    {self._state()}",
+            ]
+        )
+
+    def _recalled(self) -> str:
+        share = self.spec.recall.resolved_share(bool(self.recall_rows)) if self.recall_rows else 0
+        if not share:
+            return ", no recall"
+        return f", and {self.recall_rows} of the base's as recall ({share:.0%} of every batch)"
+
+    def _state(self) -> str:
+        if self.reused:
+            return f"nothing to do: {self.reused.reference} is there"
+        return f"would go on from step {self.started}" if self.started else "would be trained"
+
+
+def plan_training(workspace: Workspace, name: str) -> TrainingPlan:
+    """What training a domain would take.
+
+    Raises: UnknownName, SpecError.
+    """
+
+    base = base_identity(workspace)
+    job = training_job(workspace, name, base)
+    tokenizer = load_tokenizer(job.base_directory)
+    rows = [*job.rows, *(row for row in job.recall if row.completion)]
+    prompts, answers = [row.prompt for row in rows], [row.completion or "" for row in rows]
+    lengths = [len(example) for example in encode(tokenizer, prompts, answers, job.spec.system)]
+    made = estimate(
+        job.spec,
+        read_shape(job.base_directory),
+        choose_device(job.spec.train),
+        len(job.rows),
+        sum(lengths) / len(lengths),
+        max(lengths),
+        job.extend,
+    )
+    found = find_trained(workspace, name, base, training_request(workspace, name, base))
+    recalled = min(len(job.recall), job.spec.recall.rows or len(job.recall))
+    return TrainingPlan(name, job.spec, found, _started(job), recalled, made)
+
+
+def _started(job: TrainJob) -> int:
+
+    newest = next(resumable(run_root(job) / "checkpoints"), None)
+    return newest.step if newest else 0
+
+
+def _adaptation(spec: DomainSpec) -> str:
+    adapt = spec.adapt
+    return f"lora, rank {adapt.rank}" if adapt.kind == "lora" else "full fine-tune"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
