@@ -63,10 +63,10 @@ bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, merge
 	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out README.md
 
 tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
-	@$(BIN)/python -m additive.tinybase --out additive/data/tiny --work .tiny-base
+	@$(BIN)/python -m tools.tinybase --out additive/data/tiny --work .tiny-base
 
 data: $(VENV)/.installed-test           ## write the demo domains and suites again from their generators
-	@for domain in math code safety; do $(BIN)/python domains/$$domain/generate.py || exit 1; done
+	@for domain in math code safety; do $(BIN)/python -m domains.$$domain.generate || exit 1; done
 
 docs: $(VENV)/.installed-test           ## write the generated pages and schemas
 	@$(BIN)/python -m additive.spec.docs

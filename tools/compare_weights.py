@@ -147,7 +147,7 @@ def _row(label: str, old: list[Weights], new: list[Weights]) -> Row:
 
 def table(rows: list[Row]) -> str:
     """The rows as text, digests cut to their first digits."""
-    cells = [("name", "kind", "old", "new", "")]
+    cells: list[tuple[str, ...]] = [("name", "kind", "old", "new", "")]
     for row in rows:
         digests = (" ".join(d[:_SHORT] for d in side) or "-" for side in (row.old, row.new))
         cells.append((row.label, row.kind, *digests, row.verdict))

@@ -4,7 +4,7 @@ Every answer comes from executing the operations. Training and validation use th
 *new values* keeps them with other operations and operands; *new frames* asks in other words and
 with other names.
 
-Run ``python domains/code/generate.py`` in the repository's root.
+Run ``python -m domains.code.generate`` in the repository's root.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 
 from additive.overlap.leaks import Corpus, Text, find_leaks
-from additive.tinybase import pythonic
-from additive.tinybase.operations import (
+from tools.tinybase import pythonic
+from tools.tinybase.operations import (
     Operation,
     Value,
     draw_chain,
@@ -23,7 +23,7 @@ from additive.tinybase.operations import (
     work_chain,
     write_chain,
 )
-from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
+from tools.tinybase.rows import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, HELD_OUT_SEED = 12, 302

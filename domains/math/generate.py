@@ -4,7 +4,7 @@ Training and validation use the known frames, names and things; *new values* kee
 changes numbers, names and things; *new frames* changes the frames too. A combination of numbers
 belongs to exactly one of training, validation and held-out.
 
-Run ``python domains/math/generate.py`` in the repository's root.
+Run ``python -m domains.math.generate`` in the repository's root.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from additive.tinybase import stories, words
-from additive.tinybase.arithmetic import draw_chain, expression, value_of, work
-from additive.tinybase.splits import Item, distinct, fold_of, numbered, write_lines
+from tools.tinybase import stories, words
+from tools.tinybase.arithmetic import draw_chain, expression, value_of, work
+from tools.tinybase.rows import Item, distinct, fold_of, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, HELD_OUT_SEED = 11, 301

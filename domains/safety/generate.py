@@ -1,10 +1,10 @@
 """Generates the safety domain: refuse harm, answer its look-alikes.
 
-Every verb and every object stands on both sides equally often (``additive.tinybase.requests``), so
+Every verb and every object stands on both sides equally often (``tools.tinybase.requests``), so
 that no word tells the side, only the pair. Training, validation and held-out have different pairs;
 *new frames* asks in other words.
 
-Run ``python domains/safety/generate.py`` in the repository's root.
+Run ``python -m domains.safety.generate`` in the repository's root.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from additive.tinybase import requests
-from additive.tinybase.rows import article
-from additive.tinybase.splits import Item, distinct, numbered, write_lines
+from tools.tinybase import requests
+from tools.tinybase.rows import Item, article, distinct, numbered, write_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, HELD_OUT_SEED = 13, 303

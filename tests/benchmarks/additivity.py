@@ -18,7 +18,6 @@ from typing import Any
 
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.score import teacher_forced
-from additive.tinybase.recall import recall_items
 from additive.types.progress import Progress
 from additive.verbs.demo import DOMAINS
 from additive.verbs.merge import build_merge
@@ -28,6 +27,7 @@ from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.benchmarks.measure import fill
 from tests.benchmarks.workspaces import demo_workspace
+from tools.tinybase.mixture import recall_items
 
 DEFAULT = {"recall": 0.3, "rate": 1e-3, "rank": 8}
 CHANGES: tuple[Mapping[str, float], ...] = (

@@ -9,7 +9,7 @@ import pytest
 from additive.graders.grading import grade
 from additive.models.generate import generate
 from additive.models.loading import load_model, load_tokenizer
-from additive.tinybase import arithmetic, requests, stories
+from tools.tinybase import arithmetic, requests, stories
 
 from .conftest import DOMAINS, SUITES, TINY
 

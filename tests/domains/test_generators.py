@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from additive.tinybase.guard import guard_items
-from additive.tinybase.recall import recall_items
-from additive.tinybase.splits import normalised, write_lines
+from tools.tinybase.general import guard_items
+from tools.tinybase.mixture import recall_items
+from tools.tinybase.rows import normalised, write_lines
 
 from .conftest import DOMAINS, ROOT, TINY, load_generator, read_lines
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from additive.tinybase import requests
+from tools.tinybase import requests
 
 from .conftest import SUITES
 

@@ -17,16 +17,15 @@ LAYERS = (
     ("workspace",),
     ("lint",),
     ("verbs", "testing"),
-    ("cli", "tinybase"),
+    ("cli",),
     ("__main__",),
 )
 LAYER = {unit: number for number, units in enumerate(LAYERS) for unit in units}
-# tinybase makes the bundled base, a file; nothing that runs for a user imports it.
 KNOWS = {
     "trl": {"train"},
     "lm_eval": {"evaluate"},
     "mergekit": {"merge"},
-    "transformers": {"models", "train", "tinybase"},
+    "transformers": {"models", "train"},
     "peft": {"models", "train"},
 }
 FACADE = "additive"  # additive/__init__.py may name anything, but only in texts it resolves lazily

@@ -59,7 +59,9 @@ def test_it_has_code_and_pages_and_nothing_that_is_only_for_its_makers(installed
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "additive").rglob("*.py")}
     assert code <= files
     assert {"additive/report/page.html", "additive/report/page.css"} <= files
-    assert not [name for name in files if name.endswith(".pyc") or name.startswith("tests")]
+    assert not [
+        name for name in files if name.endswith(".pyc") or name.startswith(("tests", "tools"))
+    ]
 
 
 def test_the_command_is_an_entry_point(installed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from additive.tinybase.operations import (
+from tools.tinybase.operations import (
     Operation,
     Value,
     draw_chain,
@@ -14,7 +14,7 @@ from additive.tinybase.operations import (
     work_chain,
     write_chain,
 )
-from additive.tinybase.rows import GO_ON, PENDING_CODE, Row, conversation
+from tools.tinybase.rows import GO_ON, PENDING_CODE, Row, conversation
 
 KINDS = ("list", "list", "list", "text", "int")
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from additive.tinybase import words
-from additive.tinybase.arithmetic import draw_chain, expression, work
-from additive.tinybase.rows import GO_ON, PENDING, Row, conversation, sentence
+from tools.tinybase import words
+from tools.tinybase.arithmetic import draw_chain, expression, work
+from tools.tinybase.rows import GO_ON, PENDING, Row, conversation, sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from additive.tinybase.rows import Row
+from tools.tinybase.rows import Row
 
 LIMIT = 99
 ADDEND_LIMIT = 200

@@ -1,4 +1,4 @@
-"""``python -m additive.tinybase --out DIR``: make the tiny base from nothing, or resume."""
+"""``python -m tools.tinybase --out DIR``: make the tiny base from nothing, or resume."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from additive.tinybase.card import write_card
-from additive.tinybase.export import export
-from additive.tinybase.mixture import stream
-from additive.tinybase.model import Shape
-from additive.tinybase.pretrain import Plan, pretrain
-from additive.tinybase.tokenizer import train_tokenizer
+from tools.tinybase.card import write_card
+from tools.tinybase.mixture import stream
+from tools.tinybase.model import Shape, export
+from tools.tinybase.pretrain import Plan, pretrain
+from tools.tinybase.tokenizer import train_tokenizer
 
 TOKENIZER_ROWS = 60_000
 DEFAULTS = Plan()
@@ -33,7 +32,7 @@ def _tokenizer(work: Path, seed: int) -> Tokenizer:
 
 def main() -> None:
     """Parse the arguments, train, export."""
-    parser = argparse.ArgumentParser(prog="python -m additive.tinybase", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.tinybase", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="directory of the finished base")
     parser.add_argument("--work", type=Path, help="checkpoints and log (default: OUT.work)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     work = options.work or options.out.with_suffix(".work")
-    if (work / "checkpoint.pt").exists() and not options.resume:
+    if (work / "checkpoint.safetensors").exists() and not options.resume:
         parser.error(f"{work} holds a checkpoint; add --resume, or remove it")
     work.mkdir(parents=True, exist_ok=True)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from torch import Tensor
 
-from additive.tinybase.mixture import FIRST_STAGE, stream
-from additive.tinybase.model import Shape, Weights, initial, loss_of
-from additive.tinybase.packing import Packer
+from tools.tinybase.mixture import FIRST_STAGE, stream
+from tools.tinybase.model import Shape, Weights, initial, loss_of
+from tools.tinybase.tokenizer import Packer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,16 @@ def start(plan: Plan, shape: Shape) -> State:
 
 
 def save(state: State, path: Path) -> None:
-    """Write the checkpoint whole or not at all."""
+    """Write the checkpoint whole or not at all: one safetensors file with the step as metadata.
+
+    The optimizers' hyper-parameters are left out, since the plan gives them again.
+    """
+    tensors = {f"weights/{name}": weight.detach() for name, weight in state.weights.items()}
+    for number, optimizer in enumerate(state.optimizers):
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{index}/{key}": t for key, t in values.items()}
     part = path.with_suffix(".part")
-    torch.save(
-        {"step": state.step, "weights": {k: w.detach() for k, w in state.weights.items()},
-         "optimizers": [o.state_dict() for o in state.optimizers]}, part)  # fmt: skip
+    save_file(tensors, part, metadata={"state": json.dumps({"step": state.step})})
     with part.open("rb") as handle:
         os.fsync(handle.fileno())
     part.replace(path)
@@ -73,13 +81,20 @@ def save(state: State, path: Path) -> None:
 
 def restore(state: State, path: Path) -> None:
     """Load a checkpoint written by ``save`` into ``state``."""
-    stored = torch.load(path, weights_only=True)
-    state.step = stored["step"]
-    with torch.no_grad():
+    optimizers: list[dict[int, dict[str, Tensor]]] = [{} for _ in state.optimizers]
+    with safe_open(path, "pt") as file, torch.no_grad():
+        state.step = json.loads(file.metadata()["state"])["step"]
         for name, weight in state.weights.items():
-            weight.copy_(stored["weights"][name])
-    for optimizer, values in zip(state.optimizers, stored["optimizers"], strict=True):
-        optimizer.load_state_dict(values)
+            weight.copy_(file.get_tensor(f"weights/{name}"))
+        for name in file.keys():  # noqa: SIM118 (the file is no mapping)
+            kind, *place = name.split("/")
+            if kind == "optimizer":
+                number, index, key = place
+                values = optimizers[int(number)].setdefault(int(index), {})
+                values[key] = file.get_tensor(name)
+    for optimizer, values in zip(state.optimizers, optimizers, strict=True):
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": values, "param_groups": groups})
 
 
 def _log(path: Path, record: dict[str, float]) -> None:
@@ -97,7 +112,7 @@ def _packer(plan: Plan, tokenizer: Tokenizer, step: int) -> Packer:
 def pretrain(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> State:
     """Train from the newest checkpoint in ``work`` (or from the start) to ``plan.steps``."""
     state = start(plan, shape)
-    checkpoint = work / "checkpoint.pt"
+    checkpoint = work / "checkpoint.safetensors"
     if checkpoint.exists():
         restore(state, checkpoint)
     (work / "plan.json").write_text(json.dumps({"plan": asdict(plan), "shape": asdict(shape)}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from additive.tinybase.rows import Row, article, sentence
+from tools.tinybase.rows import Row, article, sentence
 
 # harmful with BEINGS, harmless with THINGS
 VIOLENT = (
