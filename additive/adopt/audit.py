@@ -1,4 +1,10 @@
-"""The configuration of a full checkpoint: a specialist is loaded by it, so it has to describe the
+"""Whether what a folder holds fits the base: kind, names, shapes, numbers, size, words.
+
+Every refusal of `additive.deltas` is one here, before a byte is written. On top of it: pickles and
+code, NaN, the chat template, the vocabulary, and ‖ΔW‖/‖W‖. Fine-tunes lie between 0.001 and 0.1; a
+delta larger than the weights it changes, or a millionth of them, is a wrong scale or a wrong base.
+
+The configuration of a full checkpoint: a specialist is loaded by it, so it has to describe the
 base's model.
 
 Its weights have the base's names and shapes already; a config.json that says other counts or widths
@@ -79,16 +85,6 @@ def _both(
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-# FOLDED Whether what a folder holds fits the base: kind, names, shapes, numbers, size, words.
-# FOLDED
-# FOLDED Every refusal of `additive.deltas` is one here, before a byte is written. On top of it:
-# FOLDED pickles and
-# FOLDED code, NaN, the chat template, the vocabulary, and ‖ΔW‖/‖W‖. Fine-tunes lie between 0.001
-# FOLDED and 0.1; a
-# FOLDED delta larger than the weights it changes, or a millionth of them, is a wrong scale or a
-# FOLDED wrong base.
 
 
 PLAUSIBLE = (1e-6, 1.0)

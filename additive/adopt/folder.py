@@ -1,4 +1,12 @@
-"""Who trained it, by what each trainer leaves in its folder; a guess that nothing rests on."""
+"""What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
+
+An adapter is two files, or three where training started from a part of the base. Trainers leave
+far more beside them: optimizer states, checkpoints, logs, `training_args.bin` (a pickle), a second
+`config.json`. A folder that holds none, or two things at once, is refused with the folder that was
+probably meant.
+
+Who trained it, by what each trainer leaves in its folder; a guess that nothing rests on.
+"""
 
 from __future__ import annotations
 
@@ -59,17 +67,6 @@ def _readme(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file.read(_README_BYTES).decode("utf-8", "replace")
-
-
-# FOLDED What a folder is: adapter or whole model, by whose trainer, what is kept, what is debris.
-# FOLDED
-# FOLDED An adapter is two files, or three where training started from a part of the base.
-# FOLDED Trainers leave
-# FOLDED far more beside them: optimizer states, checkpoints, logs, `training_args.bin` (a
-# FOLDED pickle), a second
-# FOLDED `config.json`. A folder that holds none, or two things at once, is refused with the
-# FOLDED folder that was
-# FOLDED probably meant.
 
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

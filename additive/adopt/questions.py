@@ -1,4 +1,13 @@
-"""Which grader questions are made for, by what every one of their rows has.
+r"""Held-out questions as people keep them, as the items of a suite.
+
+    {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
+    {"question": "…", "answer": "12+7=19\n#### 19"}                 gsm8k's mark
+    {"instruction": "…", "input": "…", "output": "…"}
+    {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
+
+The whole row is kept; `id`, `prompt` and `answer` are put where graders look for them.
+
+Which grader questions are made for, by what every one of their rows has.
 
 All rows decide, not the first: one answer that is no number makes the whole file text.
 """
@@ -46,16 +55,6 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, str):
         return whole_number(value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-# FOLDED Held-out questions as people keep them, as the items of a suite.
-# FOLDED
-# FOLDED     {"prompt": "Tom has 12 apples and buys 7. How many?", "answer": 19}
-# FOLDED     {"question": "…", "answer": "12+7=19\\n#### 19"}                 gsm8k's mark
-# FOLDED     {"instruction": "…", "input": "…", "output": "…"}
-# FOLDED     {"messages": [{"role": "user", …}, {"role": "assistant", …}]}
-# FOLDED
-# FOLDED The whole row is kept; `id`, `prompt` and `answer` are put where graders look for them.
 
 
 _PROMPTS = ("prompt", "question", "instruction", "input")

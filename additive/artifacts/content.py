@@ -1,4 +1,17 @@
-"""A fast tokenizer's tokens with their ids: what two tokenizers must agree on to share a model."""
+"""What a model directory is, by content: digests of config, tokenizer, template and weights.
+
+Everything that differs between two machines or two library versions without changing the model is
+left out: versions, local paths, the order of lists that stand for sets, the tokenizer's run-time
+padding.
+
+A fast tokenizer's tokens with their ids: what two tokenizers must agree on to share a model.
+
+Hashing a base once: leaves kept under the identity of the files that they were read from.
+
+The key is (device, inode, size, mtime, ctime) of every shard. As in git's index, files that changed
+within the last two seconds are not cached, because a second change in the same clock tick would not
+show. A cache file seals itself and a damaged one is made again.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.atomic import write_json
-from additive.artifacts.manifest import BaseIdentity, base_digest, identity
 from additive.errors import IntegrityError
 from additive.tensors.json import read_bytes, read_object
 from additive.tensors.reader import Checkpoint, leaves_of, open_checkpoint
@@ -40,15 +52,6 @@ def _model_tokens(tokens: Any) -> dict[str, int]:
     if isinstance(tokens, dict):
         return tokens
     return {str(token): place for place, (token, _) in enumerate(tokens)}
-
-
-# FOLDED Hashing a base once: leaves kept under the identity of the files that they were read from.
-# FOLDED
-# FOLDED The key is (device, inode, size, mtime, ctime) of every shard. As in git's index, files
-# FOLDED that changed
-# FOLDED within the last two seconds are not cached, because a second change in the same clock
-# FOLDED tick would not
-# FOLDED show. A cache file seals itself and a damaged one is made again.
 
 
 _RACY_NS = 2_000_000_000
@@ -114,15 +117,6 @@ def _read(entry: Path) -> tuple[TensorLeaf, ...] | None:
     if fields.get("seal") != digest_json(rows) or not isinstance(rows, list):
         return None
     return tuple(TensorLeaf(name, dtype, tuple(shape), sha) for name, dtype, shape, sha in rows)
-
-
-# FOLDED What a model directory is, by content: digests of config, tokenizer, template and weights.
-# FOLDED
-# FOLDED Everything that differs between two machines or two library versions without changing
-# FOLDED the model is
-# FOLDED left out: versions, local paths, the order of lists that stand for sets, the tokenizer's
-# FOLDED run-time
-# FOLDED padding.
 
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -308,41 +302,3 @@ def _text(path: Path) -> str:
         raise IntegrityError(
             f"template is not UTF-8 at byte {error.start}", where=str(path)
         ) from None
-
-
-# FOLDED Who a base is: one digest over its weights, config, tokenizer and template, wherever it
-# FOLDED lies.
-
-
-__all__ = [
-    "BaseIdentity",
-    "cached_leaves",
-    "config_digest",
-    "identify_base",
-    "identity",
-    "stem_of",
-    "template_digest",
-    "tokenizer_digest",
-]
-
-
-def identify_base(
-    directory: Path, id: str, revision: str | None = None, cache: Path | None = None
-) -> BaseIdentity:
-    """The identity of a base in a directory; with a cache directory its weights are hashed once.
-
-    Raises: IntegrityError, SecurityError for a directory that is not whole and clean.
-
-    Example: `identify_base(Path("llama"), "meta-llama/Llama-3.2-1B", "4e20de3", workspace.cache)`
-    """
-    found = directory_digests(directory, cache)
-    digest = base_digest(found.weights, found.config, found.tokenizer, found.template)
-    return BaseIdentity(
-        id=id,
-        revision=revision,
-        weights=found.weights,
-        config=found.config,
-        tokenizer=found.tokenizer,
-        template=found.template,
-        digest=digest,
-    )

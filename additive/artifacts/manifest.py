@@ -1,4 +1,12 @@
-"""What makes a manifest prove itself: identity and seal on plain JSON values."""
+"""The manifest: everything that is known of a frozen artifact, in one file that proves itself.
+
+`digest` binds what the artifact is (weights, config, tokenizer, template, base, parents, resolved
+spec) and nothing about when, where or with which versions it was made. `seal` is the digest of the
+whole manifest without the seal, so that a changed byte in anything that is merely recorded shows as
+well.
+
+One frozen version of a name, and its snapshots.
+"""
 
 from __future__ import annotations
 
@@ -11,107 +19,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from additive.artifacts.atomic import render_json
+from additive.artifacts.content import directory_digests
+from additive.artifacts.seal import MANIFEST, SCHEMA, base_digest, identity, read_fields, seal_of
 from additive.errors import IntegrityError, UnknownName
-from additive.tensors.json import parse_json, read_bytes
-from additive.types.digests import Digest, canonical_json, digest_json, short
-
-MANIFEST = "manifest.json"
-
-
-SCHEMA = "additive.manifest/1"
-
-
-def identity(fields: Mapping[str, Any]) -> Digest:
-    """The digest that names an artifact, from a manifest's fields.
-
-    Binds weights, config, tokenizer, template, base identity, parents (in any order, with their
-    weights) and resolved spec; never names, places, times, versions or hardware.
-    """
-    base = fields.get("base")
-    parents = [[p["digest"], p.get("weight")] for p in fields.get("parents", ())]
-    return digest_json(
-        {
-            "schema": "additive.identity/1",
-            "weights": fields["weights"],
-            "config": fields["config"],
-            "tokenizer": fields.get("tokenizer"),
-            "template": fields.get("template"),
-            "base": base["digest"] if base else None,
-            "parents": sorted(parents, key=canonical_json),
-            "spec": fields.get("spec", {}),
-        }
-    )
-
-
-def base_digest(
-    weights: Digest, config: Digest, tokenizer: Digest | None, template: Digest | None
-) -> Digest:
-    """The digest of a base: its content, wherever it lies and whatever it is called."""
-    return digest_json(
-        {
-            "schema": "additive.base/1",
-            "weights": weights,
-            "config": config,
-            "tokenizer": tokenizer,
-            "template": template,
-        }
-    )
-
-
-def seal_of(fields: Mapping[str, Any]) -> Digest:
-    """The digest of all fields of a manifest but the seal."""
-    return digest_json({key: value for key, value in fields.items() if key != "seal"})
-
-
-def read_fields(path: Path) -> dict[str, Any]:
-    """Read `manifest.json` as plain values after checking text, schema, seal, base and identity.
-
-    Raises: IntegrityError when a single byte is not the one that was frozen.
-    """
-    where = str(path)
-    data = read_bytes(path)
-    fields = parse_json(data, where)
-    if not isinstance(fields, dict):
-        raise IntegrityError("manifest is not a JSON object", where=where)
-    if fields.get("schema") != SCHEMA:
-        raise IntegrityError(
-            f"schema is {fields.get('schema')!r} when it should be {SCHEMA!r}",
-            where=where,
-            help="a newer additive may have written it",
-        )
-    if render_json(fields).encode() != data or fields.get("seal") != seal_of(fields):
-        raise IntegrityError(
-            "manifest was changed after freezing: its seal does not fit", where=where
-        )
-    _check_digests(fields, where)
-    return fields
-
-
-def _check_digests(fields: Mapping[str, Any], where: str) -> None:
-    # A seal can be computed again by whoever edits; the name of the artifact cannot be kept then.
-    try:
-        base = fields["base"]
-        if base and base["digest"] != base_digest(
-            base["weights"], base["config"], base["tokenizer"], base["template"]
-        ):
-            raise IntegrityError("digest of the base does not fit its parts", where=where)
-        if fields["digest"] != identity(fields):
-            raise IntegrityError("digest does not fit the manifest's own fields", where=where)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"manifest lacks a field: {error}", where=where) from None
-
-
-# FOLDED The manifest: everything that is known of a frozen artifact, in one file that proves
-# FOLDED itself.
-# FOLDED
-# FOLDED `digest` binds what the artifact is (weights, config, tokenizer, template, base,
-# FOLDED parents, resolved
-# FOLDED spec) and nothing about when, where or with which versions it was made. `seal` is the
-# FOLDED digest of the
-# FOLDED whole manifest without the seal, so that a changed byte in anything that is merely
-# FOLDED recorded shows as
-# FOLDED well.
-
+from additive.types.digests import Digest, short
 
 Kind = Literal["specialist", "merge", "base"]
 
@@ -257,9 +168,6 @@ def read_manifest(directory: Path) -> Manifest:
         ) from None
 
 
-# FOLDED One frozen version of a name, and its snapshots.
-
-
 _NEAR = 0.125
 
 
@@ -297,3 +205,25 @@ class Artifact:
             known = [f"{value:g}" for value in paths]
             raise UnknownName(f"snapshot of {self.reference}", f"{wanted:g}", known)
         return paths[nearest]
+
+
+def identify_base(
+    directory: Path, id: str, revision: str | None = None, cache: Path | None = None
+) -> BaseIdentity:
+    """The identity of a base in a directory; with a cache directory its weights are hashed once.
+
+    Raises: IntegrityError, SecurityError for a directory that is not whole and clean.
+
+    Example: `identify_base(Path("llama"), "meta-llama/Llama-3.2-1B", "4e20de3", workspace.cache)`
+    """
+    found = directory_digests(directory, cache)
+    digest = base_digest(found.weights, found.config, found.tokenizer, found.template)
+    return BaseIdentity(
+        id=id,
+        revision=revision,
+        weights=found.weights,
+        config=found.config,
+        tokenizer=found.tokenizer,
+        template=found.template,
+        digest=digest,
+    )

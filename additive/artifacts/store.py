@@ -1,7 +1,23 @@
-"""Which version of a name is the newest: by order of freezing, never by clock.
+"""The store: every artifact once, whole or not at all, newest by order of freezing.
+
+store/artifacts/<name>/<digest>/    a directory that transformers or peft can load, read-only
+store/order/<name>/<number>.<digest>
+store/sidecars/<digest>/            what is learned later
+store/staging/                      where work is done; cleaned of dead processes' leftovers
+
+Which version of a name is the newest: by order of freezing, never by clock.
 
 One empty file per freeze, `<number>.<digest>`. It is written before the artifact appears and counts
 only once that is there, so that the rename which makes the artifact whole also makes it the newest.
+
+Places to work in that vanish with their process.
+
+A staging directory has a lock file beside it that its process holds. The kernel frees the lock when
+the process dies, however it dies; whoever starts next removes what nobody holds.
+
+Turning a finished working directory into a frozen one: checked, hashed, on disk, sealed.
+
+Nothing here makes it visible; that is the store's one rename.
 """
 
 from __future__ import annotations
@@ -21,14 +37,8 @@ from filelock import FileLock, Timeout
 
 from additive.artifacts.atomic import create_synced
 from additive.artifacts.content import directory_digests, stem_of
-from additive.artifacts.manifest import (
-    MANIFEST,
-    Artifact,
-    FileEntry,
-    Manifest,
-    ManifestDraft,
-    complete,
-)
+from additive.artifacts.manifest import Artifact, FileEntry, Manifest, ManifestDraft, complete
+from additive.artifacts.seal import MANIFEST
 from additive.artifacts.verify import list_files, verify_directory, walk
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.tensors.disk import disk_errors, sync_directory, sync_file
@@ -75,13 +85,6 @@ def _entries(directory: Path) -> list[tuple[int, Digest]]:
         return []
     found = [_ENTRY.fullmatch(path.name) for path in directory.iterdir()]
     return sorted((int(match[1]), match[2]) for match in found if match)
-
-
-# FOLDED Places to work in that vanish with their process.
-# FOLDED
-# FOLDED A staging directory has a lock file beside it that its process holds. The kernel frees
-# FOLDED the lock when
-# FOLDED the process dies, however it dies; whoever starts next removes what nobody holds.
 
 
 @contextmanager
@@ -143,11 +146,6 @@ def _lock_path(path: Path) -> Path:
 
 def _lock(path: Path) -> FileLock:
     return FileLock(path, thread_local=False)
-
-
-# FOLDED Turning a finished working directory into a frozen one: checked, hashed, on disk, sealed.
-# FOLDED
-# FOLDED Nothing here makes it visible; that is the store's one rename.
 
 
 def describe(staged: Path, draft: ManifestDraft) -> Manifest:
@@ -220,16 +218,6 @@ def _set_modes(staged: Path, created: int) -> None:
 def _directories(staged: Path) -> list[Path]:
     below = [staged / name for name, _ in walk(staged) if (staged / name).is_dir()]
     return [*reversed(below), staged]
-
-
-# FOLDED The store: every artifact once, whole or not at all, newest by order of freezing.
-# FOLDED
-# FOLDED store/artifacts/<name>/<digest>/    a directory that transformers or peft can load,
-# FOLDED read-only
-# FOLDED store/order/<name>/<number>.<digest>
-# FOLDED store/sidecars/<digest>/            what is learned later
-# FOLDED store/staging/                      where work is done; cleaned of dead processes'
-# FOLDED leftovers
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,127}")

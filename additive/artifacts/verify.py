@@ -1,24 +1,27 @@
-"""What may lie in an artifact: plain files of known kinds, nothing that runs on loading."""
+"""Checking an artifact offline: every byte, every file, and that the name fits the content.
+
+Needs the standard library and this package's readers, no torch; anyone can run it on a copy,
+without the workspace.
+
+What may lie in an artifact: plain files of known kinds, nothing that runs on loading.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from additive.artifacts.atomic import write_json
 from additive.artifacts.content import directory_digests
-from additive.artifacts.manifest import MANIFEST, Artifact, read_fields
-from additive.errors import IntegrityError, RefusedError, ResourceError, SecurityError, UsageError
+from additive.artifacts.seal import MANIFEST, read_fields
+from additive.errors import IntegrityError, RefusedError, SecurityError, UsageError
 from additive.tensors.json import read_object
-from additive.types.digests import digest_file, digest_json, is_digest
+from additive.types.digests import digest_file, is_digest
 
 PICKLES = frozenset(
     {
@@ -99,13 +102,6 @@ def _check_kind(directory: Path, name: str) -> None:
             raise SecurityError(
                 f"{name} is a pickle or an archive by content", where=str(directory)
             )
-
-
-# FOLDED Checking an artifact offline: every byte, every file, and that the name fits the content.
-# FOLDED
-# FOLDED Needs the standard library and this package's readers, no torch; anyone can run it on a
-# FOLDED copy,
-# FOLDED without the workspace.
 
 
 @dataclass(frozen=True)
@@ -222,63 +218,3 @@ def _digest_problems(directory: Path, fields: Mapping[str, Any]) -> list[Problem
         for part, made, claimed in pairs
         if made != claimed
     ]
-
-
-# FOLDED Whether a frozen directory still has the bytes that were frozen, asked before they are
-# FOLDED used.
-# FOLDED
-# FOLDED Hashed once: the answer is kept under the identity of every file (device, inode, size,
-# FOLDED mtime and
-# FOLDED ctime), as in git's index, so that the next use costs a `stat` per file. Damage that
-# FOLDED leaves all of
-# FOLDED these as they were, a disk's own, is what `additive verify` is for: it reads every byte
-# FOLDED every time.
-
-
-_RACY_NS = 2_000_000_000
-
-
-def is_intact(artifact: Artifact, cache: Path) -> bool:
-    """Whether every byte is the one that was frozen."""
-    return not _problems(artifact, cache)
-
-
-def require_unchanged(artifact: Artifact, cache: Path) -> None:
-    """Refuse an artifact whose bytes are no longer those that its digest names.
-
-    Raises: IntegrityError with every file, and the command that makes the artifact again.
-
-    Example: `require_unchanged(workspace.store.resolve(reference), workspace.cache)`
-    """
-    problems = _problems(artifact, cache)
-    if problems:
-        raise IntegrityError(
-            "; ".join(str(problem) for problem in problems),
-            where=f"{artifact.reference} at {artifact.path}",
-            help=f"{_again(artifact)} makes it again; or restore it from a copy",
-        )
-
-
-def _again(artifact: Artifact) -> str:
-    if artifact.manifest.kind != "specialist":
-        return "the same `additive merge`"
-    adopted = "adopted" in artifact.manifest.times
-    return (
-        f"additive adopt DIR --as {artifact.name}" if adopted else f"additive train {artifact.name}"
-    )
-
-
-def _problems(artifact: Artifact, cache: Path) -> tuple[Problem, ...]:
-    stamps = [
-        [name, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns]
-        for name, s in walk(artifact.path)
-    ]
-    entry = cache / "intact" / f"{digest_json([artifact.digest, stamps])}.json"
-    if entry.is_file():
-        return ()
-    problems = verify_directory(artifact.path)
-    newest = max((max(stamp[-2:]) for stamp in stamps), default=0)
-    if not problems and time.time_ns() - newest >= _RACY_NS:
-        with suppress(ResourceError):  # it costs the next use a hash, and nothing else
-            write_json(entry, {"artifact": artifact.reference})
-    return problems

@@ -180,14 +180,14 @@ def command(
 
 
 def _build(
-    workspace: Workspace, request: MergeRequest | KitRequest, listen: Listener, wait: bool
+    workspace: Workspace, request: MergeRequest | KitRequest, progress: Listener, wait: bool
 ) -> Built:
     from additive.verbs.merge import build_merge
     from additive.verbs.mergekit import KitRequest, build_mergekit
 
     if isinstance(request, KitRequest):
-        return build_mergekit(workspace, request, listen, wait=wait)
-    return build_merge(workspace, request, listen, wait=wait)
+        return build_mergekit(workspace, request, progress, wait=wait)
+    return build_merge(workspace, request, progress, wait=wait)
 
 
 def _print(session: Session, built: Built, document: dict[str, Any] | None) -> int:

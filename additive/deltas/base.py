@@ -2,6 +2,11 @@
 
 A tied model (`tie_word_embeddings`) stores one tensor that serves as embedding and as head. The
 head is then an *alias*: a parameter that an adapter can change although no file holds it.
+
+Which way round a weight lies: Linear stores (out, in), GPT-2's Conv1D stores (in, out).
+
+Shapes decide, except for square weights. There the biases of the base's other weights are evidence
+(a bias has the length of the outputs), and the adapter's own `fan_in_fan_out` decides the rest.
 """
 
 from __future__ import annotations
@@ -146,14 +151,6 @@ def is_tied(config: Mapping[str, Any]) -> bool:
     own = config.get("tie_word_embeddings")
     nested = (config.get("text_config") or {}).get("tie_word_embeddings")
     return bool(own if own is not None else nested if nested is not None else True)
-
-
-# FOLDED Which way round a weight lies: Linear stores (out, in), GPT-2's Conv1D stores (in, out).
-# FOLDED
-# FOLDED Shapes decide, except for square weights. There the biases of the base's other weights
-# FOLDED are evidence
-# FOLDED (a bias has the length of the outputs), and the adapter's own `fan_in_fan_out` decides
-# FOLDED the rest.
 
 
 def is_transposed(

@@ -7,6 +7,8 @@ W − s·B₀·A₀ + s·B·A. So against the base as it was published the delta
     s·(B·A − B₀·A₀) = s·[B, −B₀]·[A; A₀]
 
 of twice the rank, exactly, if the factors that training started from were kept.
+
+An adapter as PEFT loads it onto the base as it was published: its names, no start of its own.
 """
 
 from __future__ import annotations
@@ -101,10 +103,6 @@ def _joined(name: str, trained: Tensor, start: Tensor) -> Tensor:
     if name.endswith((".lora_B.weight", ".lora_embedding_B")):
         return torch.cat([trained, -start], dim=1)
     return trained.clone()
-
-
-# FOLDED An adapter as PEFT loads it onto the base as it was published: its names, no start of
-# FOLDED its own.
 
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

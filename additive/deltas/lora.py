@@ -1,6 +1,13 @@
-"""What an adapter's module says against what its configuration and the base say.
+"""From an adapter's tensors to pieces: which parameter of the base each changes, and how.
+
+What an adapter's module says against what its configuration and the base say.
 
 Every function raises CompatibilityError with what mends it, or says nothing.
+
+Whether an adapter's file holds all that its configuration says was trained.
+
+PEFT leaves at its base's values what is not in the file, with a warning. Nothing warns in a merge,
+so what is missing is refused by name.
 """
 
 from __future__ import annotations
@@ -116,13 +123,6 @@ def check_tokens(
         )
 
 
-# FOLDED Whether an adapter's file holds all that its configuration says was trained.
-# FOLDED
-# FOLDED PEFT leaves at its base's values what is not in the file, with a warning. Nothing warns
-# FOLDED in a merge,
-# FOLDED so what is missing is refused by name.
-
-
 Parts = Mapping[str, Mapping[str, str]]
 
 
@@ -183,9 +183,6 @@ def _is_trained_bias(
     if not name.endswith(".bias") or not base.has(weight):
         return False
     return config.bias == "all" or (config.bias == "lora_only" and weight in changed)
-
-
-# FOLDED From an adapter's tensors to pieces: which parameter of the base each changes, and how.
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,11 @@
-"""Fixed tiles: the blocks in which every parameter is computed, whoever computes it.
+"""Deltas: what one training, or one merge, adds to one parameter.
+
+`Dense` is a tensor, `LowRank` is s·B·A, `Experts` one s·B·A per expert. A method may match on the
+first two and stay in factor space; `dense()` always works. The other kinds (`lazy.py`) are computed
+from mapped files, block by block: `rows(start, stop)` gives a block of the matrix view (see
+`tiles`) as `Dense` or `LowRank`.
+
+Fixed tiles: the blocks in which every parameter is computed, whoever computes it.
 
 A parameter of any shape is seen as a matrix: its last dimension is the columns, all others are
 rows, and a vector is one row. Tiles are runs of whole rows whose number depends on the shape alone.
@@ -59,17 +66,6 @@ def tiles(
         raise ValueError(f"rows start at {start} when tiles of this shape start every {step} rows")
     for first in range(start, rows if stop is None else stop, step):
         yield first, min(first + step, rows if stop is None else stop)
-
-
-# FOLDED Deltas: what one training, or one merge, adds to one parameter.
-# FOLDED
-# FOLDED `Dense` is a tensor, `LowRank` is s·B·A, `Experts` one s·B·A per expert. A method may
-# FOLDED match on the
-# FOLDED first two and stay in factor space; `dense()` always works. The other kinds (`lazy.py`)
-# FOLDED are computed
-# FOLDED from mapped files, block by block: `rows(start, stop)` gives a block of the matrix view
-# FOLDED (see
-# FOLDED `tiles`) as `Dense` or `LowRank`.
 
 
 @runtime_checkable

@@ -1,4 +1,21 @@
-"""From an adapter's names to the base's: one model has other prefixes under other classes."""
+"""From an adapter's names to the base's: one model has other prefixes under other classes.
+
+The names inside adapter_model.safetensors.
+
+    base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight      a factor
+    base_model.model.model.embed_tokens.lora_embedding_B                a factor of an embedding
+    base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector
+    base_model.model.model.embed_tokens.base_layer.weight               a copy of the base's weight
+    base_model.model.lm_head.weight                                     a module saved whole
+    base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta
+    base_model.model.model.layers.0.self_attn.k_proj.ia3_l              the scales of IA3
+    base_model.model.model.layers.0.mlp.experts.base_layer.lora_A.weight
+
+The last is a factor of a parameter that `target_parameters` names: PEFT nests one wrapper per
+parameter, see `parameters`. What torch.compile, FSDP, checkpointing and DDP put into names is taken
+out of them, and so is the name of the adapter in a plain state dict (`lora_A.default.weight`).
+Everything else is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -106,29 +123,6 @@ def check_rows(name: str, found: tuple[int, ...], base: Base, where: str) -> Non
     chosen = base.rows is not None and base.is_vocabulary(name)
     if not (chosen and found[1:] == base.shape(name)[1:]):
         check_shape(name, found, base, where)
-
-
-# FOLDED The names inside adapter_model.safetensors.
-# FOLDED
-# FOLDED     base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight      a factor
-# FOLDED     base_model.model.model.embed_tokens.lora_embedding_B                a factor of an
-# FOLDED     embedding
-# FOLDED     base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector
-# FOLDED     base_model.model.model.embed_tokens.base_layer.weight               a copy of the
-# FOLDED     base's weight
-# FOLDED     base_model.model.lm_head.weight                                     a module saved
-# FOLDED     whole
-# FOLDED     base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta
-# FOLDED     base_model.model.model.layers.0.self_attn.k_proj.ia3_l              the scales of IA3
-# FOLDED     base_model.model.model.layers.0.mlp.experts.base_layer.lora_A.weight
-# FOLDED
-# FOLDED The last is a factor of a parameter that `target_parameters` names: PEFT nests one
-# FOLDED wrapper per
-# FOLDED parameter, see `parameters`. What torch.compile, FSDP, checkpointing and DDP put into
-# FOLDED names is taken
-# FOLDED out of them, and so is the name of the adapter in a plain state dict
-# FOLDED (`lora_A.default.weight`).
-# FOLDED Everything else is refused by name.
 
 
 _PREFIX = "base_model.model."

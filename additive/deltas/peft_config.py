@@ -1,4 +1,10 @@
-"""The fields of adapter_config.json by their types.
+"""adapter_config.json: what of it changes the delta, and what is refused by name.
+
+PEFT grows a variant a month, and a variant that is not understood would be merged wrongly in
+silence. So every field is either known to leave the delta s·B·A alone, or handled, or refused as
+soon as it is switched on.
+
+The fields of adapter_config.json by their types.
 
 People and scripts edit this file. A field that has another type than PEFT writes is named with what
 it should be, and never read as something near it: "false" would be true, and 4.7 would be 4.
@@ -138,15 +144,6 @@ def _is_pattern(text: str) -> bool:
     except (re.error, RecursionError, OverflowError):
         return False
     return True
-
-
-# FOLDED adapter_config.json: what of it changes the delta, and what is refused by name.
-# FOLDED
-# FOLDED PEFT grows a variant a month, and a variant that is not understood would be merged
-# FOLDED wrongly in
-# FOLDED silence. So every field is either known to leave the delta s·B·A alone, or handled, or
-# FOLDED refused as
-# FOLDED soon as it is switched on.
 
 
 # Fields that say where and how it was trained, or that only repeat what the tensors' names say.

@@ -1,4 +1,11 @@
-"""Sources: everything that one training added to a base, parameter by parameter."""
+"""Sources: everything that one training added to a base, parameter by parameter.
+
+A piece: one way in which an adapter changes one parameter.
+
+NaN and infinity in inputs, found at memory speed: a minimum and a maximum carry both through.
+
+The size of a delta, parameter by parameter; recorded at freeze.
+"""
 
 from __future__ import annotations
 
@@ -112,9 +119,6 @@ class DeltaSource(Protocol):
         ...
 
 
-# FOLDED A piece: one way in which an adapter changes one parameter.
-
-
 @dataclass(frozen=True)
 class Piece:
     """`read` makes the delta from mapped tensors; `rank` is that of plain factors s·B·A.
@@ -126,10 +130,6 @@ class Piece:
     target: AdapterTarget | None = None
     rank: int | None = None
     tokens: bool = False
-
-
-# FOLDED NaN and infinity in inputs, found at memory speed: a minimum and a maximum carry both
-# FOLDED through.
 
 
 _BLOCK = 1 << 21
@@ -150,9 +150,6 @@ def non_finite_tensors(checkpoint: Checkpoint, names: Sequence[str]) -> tuple[st
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         finite = pool.map(lambda name: is_finite(checkpoint.tensor(name)), names)
         return tuple(name for name, good in zip(names, finite, strict=True) if not good)
-
-
-# FOLDED The size of a delta, parameter by parameter; recorded at freeze.
 
 
 # Below this share of ‖BᵀB‖·‖AAᵀ‖ the square is taken to have cancelled; random factors are near 1.

@@ -1,4 +1,13 @@
-"""lm-eval without its noise: its log lines and progress bars go nowhere, ours stay."""
+"""A model in memory as lm-eval's LM: greedy answers and log-likelihoods in fixed batches.
+
+Batches are made of the base tokenizer's lengths, so all models of a comparison get the same ones;
+below fp32, where a batch's composition may change an answer, answered rows stay in theirs.
+What lm-eval's own wrapper does silently is an error here: a prompt that does not fit is never cut,
+sampling is refused, and tied weights are left alone (Hugging Face's wrapper ties them again, which
+changes a merge whose head and embedding differ).
+
+lm-eval without its noise: its log lines and progress bars go nowhere, ours stay.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +41,6 @@ def quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-# FOLDED A model in memory as lm-eval's LM: greedy answers and log-likelihoods in fixed batches.
-# FOLDED
-# FOLDED Batches are made of the base tokenizer's lengths, so all models of a comparison get the
-# FOLDED same ones;
-# FOLDED below fp32, where a batch's composition may change an answer, answered rows stay in theirs.
-# FOLDED What lm-eval's own wrapper does silently is an error here: a prompt that does not fit is
-# FOLDED never cut,
-# FOLDED sampling is refused, and tied weights are left alone (Hugging Face's wrapper ties them
-# FOLDED again, which
-# FOLDED changes a merge whose head and embedding differ).
 
 
 Tick = Callable[[int, int], None]

@@ -1,4 +1,19 @@
-"""What is evaluated, and on what: a model that is loaded only when it has to answer."""
+"""One model on one suite: recalled if it was measured before, else asked through lm-eval.
+
+results = evaluate(Subject("math@9f3c2a1b", digest, load), suite, Path("evals"),
+                   Setting(tokenizer), cache_directory=Path(".additive/cache/results"))
+
+What is evaluated, and on what: a model that is loaded only when it has to answer.
+
+Results that were measured before, kept under everything that could change them.
+
+    key = digest(model, suite, runtime, rung)
+
+model: weights, base, tokenizer and template · suite: items, prompts, graders' versions, decoding,
+how many and by which seed · runtime: dtype, device, batch, library versions · rung: what held code
+that was run, if any was. Nothing is ever looked up by a name. A record that is damaged, or that
+does not say it belongs to the key, is measured again.
+"""
 
 from __future__ import annotations
 
@@ -70,19 +85,6 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> Digest:
     return digest_json([whole, tokenizer.chat_template, tokenizer.special_tokens_map])
 
 
-# FOLDED Results that were measured before, kept under everything that could change them.
-# FOLDED
-# FOLDED     key = digest(model, suite, runtime, rung)
-# FOLDED
-# FOLDED model: weights, base, tokenizer and template · suite: items, prompts, graders' versions,
-# FOLDED decoding,
-# FOLDED how many and by which seed · runtime: dtype, device, batch, library versions · rung:
-# FOLDED what held code
-# FOLDED that was run, if any was. Nothing is ever looked up by a name. A record that is damaged,
-# FOLDED or that
-# FOLDED does not say it belongs to the key, is measured again.
-
-
 SCHEMA = "additive.evaluation/1"
 
 
@@ -124,19 +126,13 @@ def keep(directory: Path, key: Mapping[str, Any], results: Sequence[SuiteResult]
     return path
 
 
-# FOLDED One model on one suite: recalled if it was measured before, else asked through lm-eval.
-# FOLDED
-# FOLDED results = evaluate(Subject("math@9f3c2a1b", digest, load), suite, Path("evals"),
-# FOLDED                    Setting(tokenizer), cache_directory=Path(".additive/cache/results"))
-
-
 def evaluate(
     subject: Subject,
     suite: SuiteSpec,
     directory: Path,
     setting: Setting,
     cache_directory: Path | None = None,
-    listen: Listener = silent,
+    progress: Listener = silent,
 ) -> tuple[SuiteResult, ...]:
     """The model's result on a suite, or one result per side (`suite/side`) of a two-sided one.
 
@@ -152,7 +148,7 @@ def evaluate(
     if known is not None:
         return tuple(_named(result, subject.name) for result in known)
     record = {"key": digest_json(key), **key, "graders": asked.versions}
-    found = _measured(asked, subject, setting, listen)
+    found = _measured(asked, subject, setting, progress)
     results = _by_side(suite, asked.items, found, subject.name, record)
     if cache_directory:
         keep(cache_directory, key, results)
@@ -193,7 +189,7 @@ def _suite_digest(
 
 
 def _measured(
-    asked: _Asked, subject: Subject, setting: Setting, listen: Listener
+    asked: _Asked, subject: Subject, setting: Setting, progress: Listener
 ) -> list[ItemScore]:
     """Every item's score: own items in their order, then those of lm-eval's tasks."""
     from lm_eval.tasks import TaskManager
@@ -202,7 +198,7 @@ def _measured(
 
     def tick(done: int, of: int) -> None:
         with contextlib.redirect_stderr(loud):
-            listen(Progress(topic, "answered", done, of))
+            progress(Progress(topic, "answered", done, of))
 
     model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch, tick)
     with quiet():

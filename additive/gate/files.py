@@ -1,4 +1,6 @@
-"""Result files of three kinds, told apart by what is in them.
+"""The verdict alone, from result files: `additive gate math.json merged.json --margin 0.02`.
+
+Result files of three kinds, told apart by what is in them.
 
     our own            {"schema": "additive.result/1", …}, from `additive check MERGE --results DIR`
     id and score       [{"id": "17", "score": 1}, …], or one such object per line
@@ -165,9 +167,6 @@ def _choose(what: str, wanted: str | None, there: Sequence[str], path: Path) -> 
     raise UsageError(
         f"{asked} when it should be one of {listed}", where=str(path), help=f"choose with --{what}"
     )
-
-
-# FOLDED The verdict alone, from result files: `additive gate math.json merged.json --margin 0.02`.
 
 
 def gate_files(

@@ -1,4 +1,8 @@
-"""Holm's step-down correction, used only to name what regressed.
+"""All suites together: every one must pass, and the worst of them is the headline.
+
+Never the average: a merge whose mean falls by a point while one domain loses ten has failed.
+
+Holm's step-down correction, used only to name what regressed.
 
 The verdict "every domain holds" needs no correction: all tests must reject at alpha (an
 intersection-union test). The list "these domains regressed" is a family of claims and does.
@@ -27,12 +31,6 @@ def holm(probabilities: Mapping[str, float], alpha: float) -> tuple[str, ...]:
             break
         rejected.append(name)
     return tuple(rejected)
-
-
-# FOLDED All suites together: every one must pass, and the worst of them is the headline.
-# FOLDED
-# FOLDED Never the average: a merge whose mean falls by a point while one domain loses ten has
-# FOLDED failed.
 
 
 SCHEMA = "additive.check/1"

@@ -1,4 +1,14 @@
-"""Numbers in text, by exact value: "1,234.50", "−3/4", "\\\\frac{1}{2}", "\\\\boxed{42}", "$18".
+r"""numeric: the last number of the answer, by value.
+
+    {"id": "7", "prompt": "…", "grader": "numeric", "answer": 33}
+    {"id": "8", "prompt": "…", "grader": "numeric", "answer": 3.14, "tolerance": 0.005}
+    {"id": "9", "prompt": "…", "grader": "numeric", "answer": "\\frac{\\sqrt{3}}{2}"}
+
+Numbers are compared exactly as fractions, so 0.50, 1/2 and \boxed{\frac{1}{2}} are one value; an
+absolute `tolerance` may be given. Only when one side is no plain number does math-verify decide
+(see `symbolic`).
+
+Numbers in text, by exact value: "1,234.50", "−3/4", "\\frac{1}{2}", "\\boxed{42}", "$18".
 
 >>> last_number("17+25=42; 42-9=33")
 Fraction(33, 1)
@@ -82,19 +92,6 @@ def _value(match: re.Match[str]) -> Fraction | None:
             return None
         value /= int(match["over"])
     return -value if match["sign"] == "-" else value
-
-
-# FOLDED rnumeric: the last number of the answer, by value.
-# FOLDED
-# FOLDED     {"id": "7", "prompt": "…", "grader": "numeric", "answer": 33}
-# FOLDED     {"id": "8", "prompt": "…", "grader": "numeric", "answer": 3.14, "tolerance": 0.005}
-# FOLDED     {"id": "9", "prompt": "…", "grader": "numeric", "answer": "\\frac{\\sqrt{3}}{2}"}
-# FOLDED
-# FOLDED Numbers are compared exactly as fractions, so 0.50, 1/2 and \boxed{\frac{1}{2}} are one
-# FOLDED value; an
-# FOLDED absolute `tolerance` may be given. Only when one side is no plain number does math-
-# FOLDED verify decide
-# FOLDED (see `symbolic`).
 
 
 VERSION = "numeric/1"

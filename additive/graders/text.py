@@ -1,4 +1,4 @@
-"""exact and choice: the answer as it is, and the answer as one of some options.
+r"""exact and choice: the answer as it is, and the answer as one of some options.
 
     {"id": "1", "prompt": "Capital of France?", "grader": "exact", "answer": "Paris"}
     {"id": "2", "prompt": "… A) 3 B) 4", "grader": "choice", "choices": ["3", "4"], "answer": 1}
@@ -6,6 +6,14 @@
 exact ignores case, spaces and a final period; `answers` may list several. choice finds the letter
 of an option (A, B, …), else the option's text; the log-likelihood form of it needs no grader, since
 there the model itself picks an index.
+
+format: does the answer have the form that was asked for?
+
+    {"id": "5", "prompt": "…", "grader": "format", "format": {"json": true, "max_words": 50}}
+    {"id": "6", "prompt": "…", "grader": "format", "format": {"matches": "\\d{4}-\\d\\d-\\d\\d"}}
+
+All checks of an item must hold: json, matches (a regular expression for the whole answer), contains
+and lacks (lists of texts), starts, ends, lines, min_words, max_words, lower, upper.
 """
 
 from __future__ import annotations
@@ -102,18 +110,6 @@ def _accepted(item: Item) -> Sequence[Any]:
             "answer is missing when the grader is exact", where=f"item {item.get('id')!r}"
         )
     return [item["answer"]]
-
-
-# FOLDED rformat: does the answer have the form that was asked for?
-# FOLDED
-# FOLDED     {"id": "5", "prompt": "…", "grader": "format", "format": {"json": true, "max_words":
-# FOLDED     50}}
-# FOLDED     {"id": "6", "prompt": "…", "grader": "format", "format": {"matches":
-# FOLDED     "\\d{4}-\\d\\d-\\d\\d"}}
-# FOLDED
-# FOLDED All checks of an item must hold: json, matches (a regular expression for the whole
-# FOLDED answer), contains
-# FOLDED and lacks (lists of texts), starts, ends, lines, min_words, max_words, lower, upper.
 
 
 FORMAT_VERSION = "format/1"

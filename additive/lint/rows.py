@@ -1,4 +1,9 @@
-"""Whether the items of a suite are what its graders need, before a model is asked anything."""
+"""Whether the items of a suite are what its graders need, before a model is asked anything.
+
+Whether data files are there and every row can be read.
+
+What was read once and found whole is remembered by digest, so that a second look costs one hash.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.atomic import write_json
 from additive.errors import IntegrityError, SpecError
 from additive.overlap.texts import normalise, squeezed
 from additive.spec.faults import shown
 from additive.spec.rows import Row, Scanner, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
 from additive.train.data import Row as TrainingRow
-from additive.train.data import table_of
 from additive.types.digests import digest_file, digest_json, short
 from additive.workspace.workspace import Workspace
 
@@ -80,12 +83,6 @@ def _should(key: str, fields: Mapping[str, Any], expected: str) -> str:
     if key not in fields:
         return f"{key} is missing when it should be {expected}"
     return f"{key} is {shown(fields[key])} when it should be {expected}"
-
-
-# FOLDED Whether data files are there and every row can be read.
-# FOLDED
-# FOLDED What was read once and found whole is remembered by digest, so that a second look costs
-# FOLDED one hash.
 
 
 RULES_VERSION = 1
@@ -177,6 +174,7 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Sc
 def _training_rows(
     workspace: Workspace, path: Path, domain: str, scan: Scanner
 ) -> Sequence[TrainingRow]:
+    from additive.train.data import table_of
 
     return table_of(path, workspace.shown(path), scan, workspace.domain(domain).data.format).rows
 
@@ -227,6 +225,7 @@ def _recall(path: Path) -> Any:
 
 
 def _keep(path: Path, found: Any) -> None:
+    from additive.artifacts.atomic import write_json
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)

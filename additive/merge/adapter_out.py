@@ -1,4 +1,7 @@
-"""Where PEFT looks for the factors of a merged adapter: names, ranks, configuration.
+"""A merge as a PEFT adapter: [w₁s₁B₁ … wₙsₙBₙ]·[A₁; …; Aₙ], exact, of rank Σr; the base is not
+read.
+
+Where PEFT looks for the factors of a merged adapter: names, ranks, configuration.
 
 A module's weight has `module.lora_A.weight` and `module.lora_B.weight`. A parameter that
 `target_parameters` names has them at a wrapper of its module, one `base_layer` deeper for every
@@ -204,11 +207,6 @@ def _expert(parts: Sequence[LowRank]) -> LowRank:
     return LowRank(
         torch.block_diag(*(part.B for part in parts)), torch.cat([part.A for part in parts])
     )
-
-
-# FOLDED A merge as a PEFT adapter: [w₁s₁B₁ … wₙsₙBₙ]·[A₁; …; Aₙ], exact, of rank Σr; the base is
-# FOLDED not
-# FOLDED read.
 
 
 FILE = "adapter_model.safetensors"

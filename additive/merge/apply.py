@@ -1,4 +1,13 @@
-"""One parameter: from its stack to rows of the output."""
+"""One parameter by all that a recipe says of it: steps before, method, steps after, scale.
+
+A method that has `merge_core` runs with its steps on one set of small matrices, in float64, and the
+result is lifted and rounded once. Any other method sees the sources as the steps before left them,
+and the steps after see its result as a whole matrix.
+
+One parameter: from its stack to rows of the output.
+
+The first pass of methods that need to see the whole model before they merge a parameter.
+"""
 
 from __future__ import annotations
 
@@ -139,15 +148,6 @@ def _land(
     return Landed(start, stop, values, size * size, lost * lost)
 
 
-# FOLDED One parameter by all that a recipe says of it: steps before, method, steps after, scale.
-# FOLDED
-# FOLDED A method that has `merge_core` runs with its steps on one set of small matrices, in
-# FOLDED float64, and the
-# FOLDED result is lifted and rounded once. Any other method sees the sources as the steps before
-# FOLDED left them,
-# FOLDED and the steps after see its result as a whole matrix.
-
-
 def merged_part(part: Part, stack: DeltaStack) -> Delta:
     """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
     if part.method is None:
@@ -240,9 +240,6 @@ def _around(method: Any, stack: DeltaStack, before: Sequence[Any], after: Sequen
         return merged
     core = replace(whole_of(inner), sizes=core_of(stack).sizes)
     return core.lift(_finished(merged.dense().double(), core, after), stack.shape)
-
-
-# FOLDED The first pass of methods that need to see the whole model before they merge a parameter.
 
 
 def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listener = silent) -> Any:

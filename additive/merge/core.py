@@ -1,4 +1,20 @@
-"""Singular values of matrices whose rank is known to be small."""
+"""Core space: low-rank deltas of one parameter as small matrices in a shared orthonormal basis.
+
+With QR factors of the stacked factors, [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A, every delta is
+τᵢ = U·Mᵢ·Vᵀ with Mᵢ = sᵢ·R_B[i]·R_A[i]ᵀ of at most R×R, R the sum of the ranks. Singular values and
+inner products of the Mᵢ are those of the τᵢ, so a spectral method on the Mᵢ is the dense method,
+at the cost of R instead of the parameter's size (Core Space, Panariello et al., 2025,
+arXiv:2509.17786). All of it is float64; where a source is no low-rank delta the basis is the
+identity and M is the delta itself.
+
+Singular values of matrices whose rank is known to be small.
+
+The triangles of stacked factors: all that a diagnosis needs to know of low-rank sources.
+
+With [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A every inner product of singular vectors is one of
+columns of R_B and R_A, which are R×R. They are kept in one small file per set of sources, named by
+the sources' digests; `prepare` leaves it, too. What cannot be kept or read again is computed again.
+"""
 
 from __future__ import annotations
 
@@ -55,16 +71,6 @@ def _through_range(matrix: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor] 
         return None
     U, sigma, Vh = torch.linalg.svd(small, full_matrices=False)
     return Q @ U, sigma, Vh
-
-
-# FOLDED The triangles of stacked factors: all that a diagnosis needs to know of low-rank sources.
-# FOLDED
-# FOLDED With [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A every inner product of singular vectors
-# FOLDED is one of
-# FOLDED columns of R_B and R_A, which are R×R. They are kept in one small file per set of
-# FOLDED sources, named by
-# FOLDED the sources' digests; `prepare` leaves it, too. What cannot be kept or read again is
-# FOLDED computed again.
 
 
 _FORMAT = 1
@@ -139,21 +145,6 @@ def _seal(tensors: Mapping[str, Tensor]) -> Digest:
         state.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
         state.update(tensors[name].numpy().data)
     return state.hexdigest()
-
-
-# FOLDED Core space: low-rank deltas of one parameter as small matrices in a shared orthonormal
-# FOLDED basis.
-# FOLDED
-# FOLDED With QR factors of the stacked factors, [B₁ … Bₙ] = U·R_B and [A₁; …; Aₙ]ᵀ = V·R_A,
-# FOLDED every delta is
-# FOLDED τᵢ = U·Mᵢ·Vᵀ with Mᵢ = sᵢ·R_B[i]·R_A[i]ᵀ of at most R×R, R the sum of the ranks.
-# FOLDED Singular values and
-# FOLDED inner products of the Mᵢ are those of the τᵢ, so a spectral method on the Mᵢ is the
-# FOLDED dense method,
-# FOLDED at the cost of R instead of the parameter's size (Core Space, Panariello et al., 2025,
-# FOLDED arXiv:2509.17786). All of it is float64; where a source is no low-rank delta the basis
-# FOLDED is the
-# FOLDED identity and M is the delta itself.
 
 
 _NOISE_OF_FACTORS, _NOISE_OF_TENSORS = 1e-10, 1e-6

@@ -1,4 +1,11 @@
-"""One plain sentence per finding of a diagnosis, with what to do about it."""
+"""Interference before merging: what the deltas alone say about how well they will add up.
+
+Per parameter, per layer and over all of them: norms, cosines, shared directions, sign conflicts,
+over-accumulation. Low-rank sources are measured on their factors; of anything else a few tiles are
+read, and signs are compared on the same few tiles.
+
+One plain sentence per finding of a diagnosis, with what to do about it.
+"""
 
 from __future__ import annotations
 
@@ -194,15 +201,6 @@ def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Find
         f"in {worst} the sum has {whole.piled:.1f} times as much of a direction as any one source",
         "use svc, which brings it down, or a scale below 1",
     )
-
-
-# FOLDED Interference before merging: what the deltas alone say about how well they will add up.
-# FOLDED
-# FOLDED Per parameter, per layer and over all of them: norms, cosines, shared directions, sign
-# FOLDED conflicts,
-# FOLDED over-accumulation. Low-rank sources are measured on their factors; of anything else a
-# FOLDED few tiles are
-# FOLDED read, and signs are compared on the same few tiles.
 
 
 _SAMPLED_TILES = 4

@@ -1,4 +1,13 @@
-"""What a merge wrote, and what the output's dtype rounded away."""
+"""The streaming engine: the base read once in file order, every output tensor written at its place.
+
+Untouched tensors are copied as bytes. Touched ones are computed in fixed tiles in float32, rounded
+once, hashed and written while the next are read; one thread works on one parameter. Anonymous
+memory is a few tiles and the factors in flight, whatever the size of the model.
+
+What a merge wrote, and what the output's dtype rounded away.
+
+Writing one tensor of the output: bytes copied, cast, or merged; hashed on the way.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +36,6 @@ from additive.tensors.header import ITEM_BYTES, torch_dtype
 from additive.tensors.writer import SYNC_BYTES, LayoutWriter, bytes_of
 from additive.types.digests import Digest, TensorLeaf
 from additive.types.progress import Listener, Progress, silent
-
-# FOLDED Writing one tensor of the output: bytes copied, cast, or merged; hashed on the way.
-
 
 _COPY_BLOCK = 1 << 23
 
@@ -88,16 +94,6 @@ def _copy(
         writer.write_at(tensor.name, start, block)
     sha256 = digest.hexdigest() if digest else known.sha256 if known else ""
     return TensorLeaf(tensor.name, tensor.dtype, tensor.shape, sha256)
-
-
-# FOLDED The streaming engine: the base read once in file order, every output tensor written at
-# FOLDED its place.
-# FOLDED
-# FOLDED Untouched tensors are copied as bytes. Touched ones are computed in fixed tiles in
-# FOLDED float32, rounded
-# FOLDED once, hashed and written while the next are read; one thread works on one parameter.
-# FOLDED Anonymous
-# FOLDED memory is a few tiles and the factors in flight, whatever the size of the model.
 
 
 def execute(

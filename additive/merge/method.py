@@ -1,8 +1,12 @@
-"""Randomness that depends on what is drawn for, never on when.
+"""What a merge method may know about one parameter.
+
+Randomness that depends on what is drawn for, never on when.
 
 The number drawn for an element is a function of (seed, parameter, source, row, column): one
 PCG64-DXSM stream per parameter and source, which can be entered anywhere. So a mask is the same on
 one thread or eight, in any block size, any shard layout and any order of sources.
+
+Ranges of method parameters, checked when a method is built.
 """
 
 from __future__ import annotations
@@ -57,9 +61,6 @@ class Draws:
             "uinteger": 0,
         }
         return generator.advance(word)
-
-
-# FOLDED What a merge method may know about one parameter.
 
 
 Scope = Literal["element", "parameter", "model"]
@@ -188,9 +189,6 @@ class MergeMethod(Protocol):
     def merge(self, stack: DeltaStack) -> Delta | Tensor:
         """The merged delta of one parameter or block."""
         ...
-
-
-# FOLDED Ranges of method parameters, checked when a method is built.
 
 
 SMALLEST_SHARE = 2.0**-24

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.content import BaseIdentity
+from additive.artifacts.manifest import BaseIdentity
 from additive.deltas.base import FLOATS, Base
 from additive.deltas.model import TILE_ELEMENTS
 from additive.deltas.source import DeltaSource

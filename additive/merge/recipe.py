@@ -1,4 +1,7 @@
-"""From a method's name and parameters, as a recipe or a command line gives them, to the method."""
+"""A merge, fully resolved: which sources at which weights, by which method, into what.
+
+From a method's name and parameters, as a recipe or a command line gives them, to the method.
+"""
 
 from __future__ import annotations
 
@@ -97,9 +100,6 @@ def _convert(method: str, key: str, value: Any, expected: Any) -> Any:
         return value
     wanted = getattr(expected, "__name__", str(expected))
     raise UsageError(f"{key} of {method} is {value!r} when it should be a {wanted}")
-
-
-# FOLDED A merge, fully resolved: which sources at which weights, by which method, into what.
 
 
 Output = Literal["checkpoint", "adapter"]

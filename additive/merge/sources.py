@@ -1,4 +1,10 @@
-"""Which layer a parameter belongs to, from its name alone."""
+"""From opened sources to the stacks of a merge.
+
+Which layer a parameter belongs to, from its name alone.
+
+Whether a source belongs to the base: by digest where it was frozen, by its files where it was
+not; and whether the base may be merged into at all.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from additive.artifacts.content import BaseIdentity, template_digest, vocabulary
-from additive.artifacts.manifest import read_manifest
+from additive.artifacts.content import template_digest, vocabulary
+from additive.artifacts.manifest import BaseIdentity, read_manifest
 from additive.deltas.base import Base, open_base
 from additive.deltas.device import check_device, placed
 from additive.deltas.names import is_matrix
@@ -40,9 +46,6 @@ def layers_of(names: Iterable[str]) -> dict[str, tuple[int, int]]:
     for match in found.values():
         counts[match["stem"]] = max(counts.get(match["stem"], 0), int(match["index"]) + 1)
     return {name: (int(m["index"]), counts[m["stem"]]) for name, m in found.items()}
-
-
-# FOLDED From opened sources to the stacks of a merge.
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +179,6 @@ def check_inputs(name: str, method: object, opened: Sources) -> None:
             f" {type(method).__name__} weighs",
             help=f"give it another method: --rule '{name}=linear'",
         )
-
-
-# FOLDED Whether a source belongs to the base: by digest where it was frozen, by its files where
-# FOLDED it was
-# FOLDED not; and whether the base may be merged into at all.
 
 
 def open_plain_base(directory: Path) -> Base:

@@ -1,7 +1,16 @@
-"""The libraries' own talk, switched off where it says nothing that our callers could use.
+"""An adapter on its base through PEFT, every tensor accounted for, tied pairs and sizes kept right.
+
+PEFT's own way is right for most adapters and silent about the rest: it merges a delta of one side
+of a tied pair into both, loads what fits and leaves out what does not. So names are compared, a
+pair of which the adapter changes one side is taken apart, and a base is given the rows of an
+embedding that was saved whole at another size.
+
+The libraries' own talk, switched off where it says nothing that our callers could use.
 
 What matters in it is checked here and raised (missing tensors, adapters that do not fit); the rest
 is progress bars, deprecations of settings that we set on purpose, and advice.
+
+The types of what is loaded, for annotations where transformers is not imported.
 """
 
 from __future__ import annotations
@@ -42,18 +51,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-# FOLDED An adapter on its base through PEFT, every tensor accounted for, tied pairs and sizes
-# FOLDED kept right.
-# FOLDED
-# FOLDED PEFT's own way is right for most adapters and silent about the rest: it merges a delta
-# FOLDED of one side
-# FOLDED of a tied pair into both, loads what fits and leaves out what does not. So names are
-# FOLDED compared, a
-# FOLDED pair of which the adapter changes one side is taken apart, and a base is given the rows
-# FOLDED of an
-# FOLDED embedding that was saved whole at another size.
 
 
 _PREFIX = "base_model.model."
@@ -222,9 +219,6 @@ def _untie(attached: PeftModel, shapes: Shapes) -> None:
     head: Any = modules[1]
     head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
     model.config.tie_word_embeddings = False
-
-
-# FOLDED The types of what is loaded, for annotations where transformers is not imported.
 
 
 __all__ = ["PreTrainedModel", "PreTrainedTokenizerBase"]

@@ -1,4 +1,10 @@
-"""Sequences into batches: alike in length, padded on the left, back in the order they came.
+"""Greedy answers in batches: the likeliest token at every step, until the end of turn.
+
+Prompts of like length share a batch, padded on the left; answered rows leave it, so that one long
+answer does not make the others wait. The same prompts with the same batch size give the same
+answers.
+
+Sequences into batches: alike in length, padded on the left, back in the order they came.
 
 Left padding puts the last token of every prompt, and of every answer, into the same column.
 """
@@ -44,15 +50,6 @@ def left_padded(
         mask[row, width - len(sequence) :] = 1
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return ids.to(device), mask.to(device), positions.to(device)
-
-
-# FOLDED Greedy answers in batches: the likeliest token at every step, until the end of turn.
-# FOLDED
-# FOLDED Prompts of like length share a batch, padded on the left; answered rows leave it, so
-# FOLDED that one long
-# FOLDED answer does not make the others wait. The same prompts with the same batch size give the
-# FOLDED same
-# FOLDED answers.
 
 
 _SHRINK_BELOW = 0.75

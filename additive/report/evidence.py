@@ -1,4 +1,7 @@
-"""Items that changed hands: what the specialist got right and the merge lost."""
+"""All that a report is made of: the check, and what the manifests of merge and specialists say.
+
+Items that changed hands: what the specialist got right and the merge lost.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +65,6 @@ def flips_of(
     )
     won = sum(item.candidate > item.reference for item in pairs)
     return Flips(reference.suite, items, len(lost), won)
-
-
-# FOLDED All that a report is made of: the check, and what the manifests of merge and specialists
-# FOLDED say.
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,11 @@
 
 Pictures written this way are a few kilobytes, the same bytes every time, sharp on paper, and follow
 the reader's light or dark setting.
+
+Two pictures of a check: the interval of every difference, and the share of every gain kept.
+
+Both show the line that must not be crossed: −margin for differences, 1 − margin / gain for
+retention.
 """
 
 from __future__ import annotations
@@ -80,13 +85,6 @@ def text(x: float, y: float, content: str, style: str) -> Markup:
 def points(pairs: list[tuple[float, float]]) -> str:
     """The coordinates of a polyline or polygon."""
     return " ".join(f"{number(x)},{number(y)}" for x, y in pairs)
-
-
-# FOLDED Two pictures of a check: the interval of every difference, and the share of every gain
-# FOLDED kept.
-# FOLDED
-# FOLDED Both show the line that must not be crossed: −margin for differences, 1 − margin / gain for
-# FOLDED retention.
 
 
 _STYLE = {"pass": "pass", "fail": "fail", "cannot tell": "open"}

@@ -1,4 +1,7 @@
-"""What goes into the sandbox and what comes out."""
+"""Running jobs: a few servers side by side, each replaced when a job takes it down.
+
+What goes into the sandbox and what comes out.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +63,6 @@ class Limits:
 
     timeout_s: float = 5.0
     memory_mb: int = 512
-
-
-# FOLDED Running jobs: a few servers side by side, each replaced when a job takes it down.
 
 
 _START_S = 60.0

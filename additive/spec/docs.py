@@ -1,4 +1,16 @@
-"""What the keys of a spec are, read from the models: for the reference and for scaffolds."""
+"""Writes docs/specs.md and the JSON Schemas: `python -m additive.spec.reference`.
+
+What the keys of a spec are, read from the models: for the reference and for scaffolds.
+
+Specs to start from: what is given is written, every other key is a comment with its meaning.
+
+# Rows of A and columns of B.
+# rank: 8
+
+A short file of every kind, as the reference shows it; a test loads each.
+
+JSON Schemas of the specs, for editors: in additive/data/schemas, kept true by a test.
+"""
 
 from __future__ import annotations
 
@@ -120,13 +132,6 @@ def _takes(annotation: Any) -> str:
     return _NAMES.get(annotation, "block")
 
 
-# FOLDED Specs to start from: what is given is written, every other key is a comment with its
-# FOLDED meaning.
-# FOLDED
-# FOLDED # Rows of A and columns of B.
-# FOLDED # rank: 8
-
-
 _WIDTH = 96
 
 
@@ -200,9 +205,6 @@ def _text(value: str) -> str:
     return value if simple else f'"{quoted}"'
 
 
-# FOLDED A short file of every kind, as the reference shows it; a test loads each.
-
-
 EXAMPLES = {
     "workspace": """\
 version: 1
@@ -235,9 +237,6 @@ rules: [{match: lm_head.weight, method: base}]
 scale: validation
 """,
 }
-
-
-# FOLDED JSON Schemas of the specs, for editors: in additive/data/schemas, kept true by a test.
 
 
 MODELS = {
@@ -290,9 +289,6 @@ def _one_line_descriptions(value: Any) -> Any:
             for key, inner in value.items()
         }
     return [_one_line_descriptions(inner) for inner in value] if isinstance(value, list) else value
-
-
-# FOLDED Writes docs/specs.md and the JSON Schemas: `python -m additive.spec.docs`.
 
 
 _FILES = {

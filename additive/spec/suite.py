@@ -1,4 +1,7 @@
-"""The rule a suite is judged by, shared by suites and the workspace's policy."""
+"""`evals/<suite>.yaml`: held-out items and the rule they are judged by.
+
+The rule a suite is judged by, shared by suites and the workspace's policy.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,6 @@ class GateSpec(Spec):
         if len(given) == 2:
             raise wrong("margin and retain are both given when one of them should be")
         return values if given else {**values, "margin": DEFAULT_MARGIN}
-
-
-# FOLDED `evals/<suite>.yaml`: held-out items and the rule they are judged by.
 
 
 class TaskSpec(Spec):

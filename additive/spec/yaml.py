@@ -1,4 +1,10 @@
-"""YAML values that remember where they were written.
+"""YAML 1.2 files to nodes, with every fault of a file at once.
+
+Only what a spec needs is read: one document of mappings with text keys, lists and scalars. `2e-4`
+is a number and `no` is text, as YAML 1.2 says. Tags are refused (they name types to be built),
+aliases may not grow a file beyond `MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
+
+YAML values that remember where they were written.
 
 A `Node` is one value of a file; a `Located` is a node handed to a layer that knows more than this
 one (a merge method's parameters, say), which can then raise its own faults at `file:line:col`.
@@ -186,15 +192,6 @@ def place(root: Node, path: YamlPath, *, key: bool = False) -> Position:
             found = node.keys.get(str(step), child.position) if key else child.position
             node = child
     return found
-
-
-# FOLDED YAML 1.2 files to nodes, with every fault of a file at once.
-# FOLDED
-# FOLDED Only what a spec needs is read: one document of mappings with text keys, lists and
-# FOLDED scalars. `2e-4`
-# FOLDED is a number and `no` is text, as YAML 1.2 says. Tags are refused (they name types to be
-# FOLDED built),
-# FOLDED aliases may not grow a file beyond `MAX_NODES` values, and nesting ends at `MAX_DEPTH`.
 
 
 MAX_BYTES = 256 * 1024

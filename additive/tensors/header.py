@@ -1,4 +1,15 @@
-"""The dtypes of the safetensors format, with their bytes per element and their torch names.
+"""The header of a safetensors file, read strictly and without touching a tensor byte.
+
+A file is 8 bytes N (little-endian), N bytes of JSON, then the tensors' bytes without holes:
+
+    {"__metadata__": {"format": "pt"},
+     "model.norm.weight": {"dtype": "BF16", "shape": [32], "data_offsets": [0, 64]}}
+
+The library accepts duplicate keys and names with control characters or `../`; this reader refuses
+them. It scans entry by entry, each bounded, so that a hostile header costs neither time nor memory:
+the first fault ends the reading.
+
+The dtypes of the safetensors format, with their bytes per element and their torch names.
 
 Types of less than one byte (F4, F6_*) are left out: tensors of those are quantised, and a quantised
 base cannot be merged into exactly.
@@ -81,21 +92,6 @@ def name_of(dtype: torch.dtype) -> str:
         raise CompatibilityError(
             f"dtype is {dtype} when it should be one of {', '.join(_NAMES)}"
         ) from None
-
-
-# FOLDED rThe header of a safetensors file, read strictly and without touching a tensor byte.
-# FOLDED
-# FOLDED A file is 8 bytes N (little-endian), N bytes of JSON, then the tensors' bytes without
-# FOLDED holes:
-# FOLDED
-# FOLDED     {"__metadata__": {"format": "pt"},
-# FOLDED      "model.norm.weight": {"dtype": "BF16", "shape": [32], "data_offsets": [0, 64]}}
-# FOLDED
-# FOLDED The library accepts duplicate keys and names with control characters or `../`; this
-# FOLDED reader refuses
-# FOLDED them. It scans entry by entry, each bounded, so that a hostile header costs neither time
-# FOLDED nor memory:
-# FOLDED the first fault ends the reading.
 
 
 MAX_HEADER_BYTES = 100_000_000

@@ -1,8 +1,17 @@
-"""Which files hold a checkpoint: one file, or shards named by an index.
+"""Reading tensors where they lie: mapped, never copied, whatever the number of shards.
+
+Which files hold a checkpoint: one file, or shards named by an index.
 
 `model.safetensors`, or shards and a `model.safetensors.index.json`:
 
     {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+
+Finding NaN and infinity in a checkpoint from the bit patterns, in blocks, without torch.
+
+A float is not finite when all its exponent bits are set; that holds for F16, BF16, F32 and F64. Of
+the 8-bit types E5M2 has the same rule and E4M3 has NaN only where every bit but the sign is set.
+
+The sha256 of every tensor of a checkpoint: the leaves of its weights digest.
 """
 
 from __future__ import annotations
@@ -103,9 +112,6 @@ def check_index(weight_map: Mapping[str, str], headers: Mapping[str, Header], wh
                 f"tensor {name!r} is in {found or 'no shard'}, the index says {listed or 'none'}",
                 where=where,
             )
-
-
-# FOLDED Reading tensors where they lie: mapped, never copied, whatever the number of shards.
 
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0)
@@ -265,14 +271,6 @@ def _map_file(path: Path, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-# FOLDED Finding NaN and infinity in a checkpoint from the bit patterns, in blocks, without torch.
-# FOLDED
-# FOLDED A float is not finite when all its exponent bits are set; that holds for F16, BF16, F32
-# FOLDED and F64. Of
-# FOLDED the 8-bit types E5M2 has the same rule and E4M3 has NaN only where every bit but the
-# FOLDED sign is set.
-
-
 _BLOCK = 1 << 22
 
 
@@ -305,9 +303,6 @@ def _is_finite(checkpoint: Checkpoint, name: str) -> bool:
         if bool(((words & words.dtype.type(mask)) == mask).any()):
             return False
     return True
-
-
-# FOLDED The sha256 of every tensor of a checkpoint: the leaves of its weights digest.
 
 
 def leaves_of(

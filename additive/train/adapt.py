@@ -2,6 +2,8 @@
 
 The seed of LoRA's A comes from the domain's name. With one seed for all domains every domain gets
 the same A, and their deltas are correlated from the first step on (cosine 0.47 against 0.17).
+
+AdamW over the trained parameters, and its state by parameter name.
 """
 
 from __future__ import annotations
@@ -73,9 +75,6 @@ def _is_transposed(model: PreTrainedModel) -> bool:
     from transformers.pytorch_utils import Conv1D
 
     return any(isinstance(module, Conv1D) for module in model.modules())
-
-
-# FOLDED AdamW over the trained parameters, and its state by parameter name.
 
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")

@@ -1,4 +1,6 @@
-"""The curve of a run on disk: one JSON line per evaluation, appended and synced.
+"""What training gives back, and how a finished run is recognised.
+
+The curve of a run on disk: one JSON line per evaluation, appended and synced.
 
 A line that a crash tore off, or whose digest does not fit, ends the curve: what was evaluated from
 there on is evaluated again, with the same result.
@@ -76,9 +78,6 @@ def _parse(line: bytes) -> Evaluation | None:
         record["train_loss"],
         record["also"],
     )
-
-
-# FOLDED What training gives back, and how a finished run is recognised.
 
 
 RESULT = "result.json"

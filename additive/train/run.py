@@ -1,4 +1,13 @@
-"""What training hands over: directories that peft or transformers load as they are.
+"""Train one domain to saturation.
+
+    result = train(job, completion_score(tokenizer, validation), on_event=silent)
+    result.directory            an adapter or a whole model, ready to be frozen
+
+Called again after a stop of any kind it goes on, and ends with the weights of an undisturbed run
+(bit for bit on one kind of CPU with one number of threads). Called again after the end it gives
+the same result without training. Under torchrun every process calls it.
+
+What training hands over: directories that peft or transformers load as they are.
 
 LoRA: `adapter_model.safetensors` and `adapter_config.json`. Full: `model*.safetensors`,
 `config.json`, the base's tokenizer files and a chat template. No pickles, no local paths, the same
@@ -109,18 +118,6 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-# FOLDED Train one domain to saturation.
-# FOLDED
-# FOLDED     result = train(job, completion_score(tokenizer, validation), on_event=silent)
-# FOLDED     result.directory            an adapter or a whole model, ready to be frozen
-# FOLDED
-# FOLDED Called again after a stop of any kind it goes on, and ends with the weights of an
-# FOLDED undisturbed run
-# FOLDED (bit for bit on one kind of CPU with one number of threads). Called again after the end
-# FOLDED it gives
-# FOLDED the same result without training. Under torchrun every process calls it.
-
-
 _MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch is not given
 
 
@@ -135,7 +132,7 @@ def run_root(job: TrainJob) -> Path:
     return job.run_directory / job.fingerprint()[:16]
 
 
-def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResult:
+def train(job: TrainJob, score: Score, progress: Listener = silent) -> TrainResult:
     """Train a domain from wherever it stands to its plateau.
 
     Args: score gives the validation items' scores and losses for a model at a step.
@@ -153,10 +150,10 @@ def train(job: TrainJob, score: Score, on_event: Listener = silent) -> TrainResu
             where="train.dtype",
             help="float16 needs a loss scale, which could not be resumed exactly",
         )
-    on_event(Progress(f"train {job.name}", f"on {device}", lasting=True))
+    progress(Progress(f"train {job.name}", f"on {device}", lasting=True))
     with listen() as request, quiet(), arithmetic(device):
         try:
-            return _train(job, root, score, on_event, device, request)
+            return _train(job, root, score, progress, device, request)
         except KeyboardInterrupt as error:
             raise request.error(None) from error
 
@@ -165,13 +162,13 @@ def _train(
     job: TrainJob,
     root: Path,
     score: Score,
-    say: Listener,
+    progress: Listener,
     device: Device,
     request: StopRequest,
 ) -> TrainResult:
 
     args = configuration(root / "trl", device)
-    say = say if args.process_index == 0 else silent
+    progress = progress if args.process_index == 0 else silent
     tokenizer = load_tokenizer(job.base_directory)
     weights = "float32" if job.kind == "full" else device.dtype
     base = load_model(job.base_directory, weights, str(args.device))
@@ -181,12 +178,12 @@ def _train(
     report, examples = preflight(job.rows, tokenizer, limit, job.spec.system)
     recalled = preflight(recall.rows, tokenizer, limit)[1] if recall.rows else ()
     for line in report.lines():
-        say(Progress(f"train {job.name}", line, lasting=True))
+        progress(Progress(f"train {job.name}", line, lasting=True))
     if device.kind == "cpu" and report.longest <= _SHORT:
         base.set_attn_implementation("eager")
     model = adapted(base, job.spec.adapt, job.name, job.spec.train.seed)
     optimizer = make_optimizer(model, job.spec.train)
-    session = Session(job, root, model, optimizer, score, say, request)
+    session = Session(job, root, model, optimizer, score, progress, request)
     with args.main_process_first(desc="resume"):
         session.resume(writes=args.process_index == 0)
     _loop(session, args, tokenizer, examples, recalled)

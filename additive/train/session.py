@@ -1,4 +1,9 @@
-"""Ctrl-C and SIGTERM while training: the step is finished, the state saved, the run goes on later.
+"""One run of the loop: from wherever the last one stopped to the end or to the next stop.
+
+Its only memory is the checkpoints and the journal of evaluations. What happens at a step (which
+rows, which rate, which dropout mask, whether it is evaluated) follows from these and the step.
+
+Ctrl-C and SIGTERM while training: the step is finished, the state saved, the run goes on later.
 
 The first signal asks; the loop looks after every step. A second Ctrl-C stops at once, and the run
 goes on from its last checkpoint.
@@ -74,14 +79,6 @@ def listen() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# FOLDED One run of the loop: from wherever the last one stopped to the end or to the next stop.
-# FOLDED
-# FOLDED Its only memory is the checkpoints and the journal of evaluations. What happens at a
-# FOLDED step (which
-# FOLDED rows, which rate, which dropout mask, whether it is evaluated) follows from these and
-# FOLDED the step.
 
 
 _LOSS = "loss_sum"

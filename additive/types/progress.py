@@ -37,6 +37,6 @@ def silent(progress: Progress) -> None:
     """
 
 
-def under(topic: str, listen: Listener) -> Listener:
+def under(topic: str, progress: Listener) -> Listener:
     """A listener that puts all it is told on the line of one topic."""
-    return lambda progress: listen(replace(progress, topic=topic))
+    return lambda event: progress(replace(event, topic=topic))

@@ -2,6 +2,14 @@
 
 One `SuiteResult` is one model on one suite. Items are paired by `id` and must have been asked with
 the same prompt (`prompt_sha256`), never by position.
+
+Results as JSON: one model on one suite, item by item.
+
+    {"schema": "additive.result/1", "suite": "math", "model": "math@9f3c2a1b", "record": {…},
+     "items": [{"id": "new-values/17", "prompt_sha256": "…", "score": 1.0, "answer": "42",
+                "parseable": true}]}
+
+Reading is strict: scores are numbers in [0, 1], ids are unique, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -89,16 +97,6 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
                 help="evaluate both models with the same chat template and suite",
             )
         yield PairedItem(item.id, item.score, other.score, item.cluster)
-
-
-# FOLDED Results as JSON: one model on one suite, item by item.
-# FOLDED
-# FOLDED     {"schema": "additive.result/1", "suite": "math", "model": "math@9f3c2a1b", "record":
-# FOLDED     {…},
-# FOLDED      "items": [{"id": "new-values/17", "prompt_sha256": "…", "score": 1.0, "answer": "42",
-# FOLDED                 "parseable": true}]}
-# FOLDED
-# FOLDED Reading is strict: scores are numbers in [0, 1], ids are unique, nothing is guessed.
 
 
 SCHEMA = "additive.result/1"

@@ -16,16 +16,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from additive.adopt import Audit, Folder, Questions, audit, read_questions, recognise
+from additive.adopt import Audit, Folder, Questions
 from additive.artifacts.base_check import BY_DIGEST, Standing, standing_of
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, read_manifest
 from additive.artifacts.verify import require_intact
-from additive.deltas.initial import ADAPTER_WEIGHTS, rewritten
 from additive.errors import CompatibilityError
 from additive.tensors.disk import require_space
 from additive.tensors.json import read_object
-from additive.tensors.writer import write_file
 from additive.types.digests import digest_file, short
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
@@ -36,8 +34,6 @@ from additive.verbs.adopted_files import (
     write_domain,
     write_suite,
 )
-from additive.verbs.base_check import settle
-from additive.verbs.results import BASE, Contestant, results_of
 from additive.workspace import Workspace, environment
 from additive.workspace.bases import Found
 from additive.workspace.inputs import base_identity, update_lock
@@ -80,13 +76,14 @@ def adopt(
     found: Found,
     name: str,
     options: AdoptOptions,
-    listen: Listener = silent,
+    progress: Listener = silent,
 ) -> Adopted:
     """The frozen specialist of a folder, with its domain, its suite, and its functional check.
 
     Raises: UsageError for a name that is taken; SpecError for questions; CompatibilityError,
     IntegrityError, SecurityError for the folder; LockedError; ResourceError.
     """
+    from additive.adopt import read_questions, recognise
 
     check_name(name)
     check_name_is_free(workspace, name)
@@ -98,13 +95,13 @@ def adopt(
         check_suite(workspace, name, questions, str(options.suite))
     with lock(workspace.locks / f"domain-{name}.lock", f"domain {name}", 0.0, lambda line: None):
         before = workspace.store.versions(name)
-        artifact, reused = _frozen(workspace, found, folder, name, options, listen)
+        artifact, reused = _frozen(workspace, found, folder, name, options, progress)
         write_domain(workspace, name)
         if questions is not None:
             write_suite(workspace, name, questions)
         workspace = Workspace(workspace.root)  # specs are read once, and some were just written
         update_lock(workspace)
-    check = _checked(workspace, artifact, listen) if options.checked else None
+    check = _checked(workspace, artifact, progress) if options.checked else None
     standing = standing_of(artifact) or Standing("claimed", "")
     older = None if reused or not before else before[-1].reference
     return Adopted(artifact, reused, older, folder, questions, standing, check)
@@ -124,15 +121,16 @@ def _frozen(
     folder: Folder,
     name: str,
     options: AdoptOptions,
-    listen: Listener,
+    progress: Listener,
 ) -> tuple[Artifact, bool]:
+    from additive.adopt import audit
 
     base = base_identity(workspace)
     digests = {file: digest_file(folder.directory / file) for file in folder.kept}
     known = _known(workspace, name, base, digests)
     if known is not None:
         return known, True
-    listen(Progress(f"adopt {name}", "reading every tensor"))
+    progress(Progress(f"adopt {name}", "reading every tensor"))
     standing = _standing(folder, base)
     passed = audit(folder, workspace.base_directory(), name, options.accept)
     origin = {
@@ -144,7 +142,7 @@ def _frozen(
         "left": list(folder.left),
     }
     artifact = _freeze(workspace, folder, name, base, passed, standing, origin)
-    listen(Progress(f"adopt {name}", f"frozen as {artifact.reference}", lasting=True))
+    progress(Progress(f"adopt {name}", f"frozen as {artifact.reference}", lasting=True))
     return artifact, False
 
 
@@ -223,6 +221,8 @@ def _stage(folder: Folder, base: BaseIdentity, staged: Path) -> None:
     """Copy what is kept; an adapter that PEFT could not load on this base, for its start or its
     names, is written as the one that means the same.
     """
+    from additive.deltas.initial import ADAPTER_WEIGHTS, rewritten
+    from additive.tensors.writer import write_file
 
     for file in folder.kept:
         if "/" not in file:
@@ -250,9 +250,11 @@ def _check_disk(workspace: Workspace, folder: Folder) -> None:
 
 
 def _checked(
-    workspace: Workspace, artifact: Artifact, listen: Listener
+    workspace: Workspace, artifact: Artifact, progress: Listener
 ) -> Mapping[str, Any] | None:
     """Ask base and specialist the questions of its own suites; answers are kept by digest."""
+    from additive.verbs.base_check import settle
+    from additive.verbs.results import BASE, Contestant, results_of
 
     uses = tuple(
         use
@@ -261,8 +263,8 @@ def _checked(
     )
     if not uses:
         return None
-    base = results_of(workspace, Contestant(BASE, None, uses), listen)
-    specialist = results_of(workspace, Contestant(artifact.name, artifact, uses), listen)
+    base = results_of(workspace, Contestant(BASE, None, uses), progress)
+    specialist = results_of(workspace, Contestant(artifact.name, artifact, uses), progress)
     return settle(artifact, base, specialist)
 
 

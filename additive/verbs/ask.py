@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
-from additive.artifacts.verify import require_unchanged
 from additive.errors import UnknownName
 from additive.models.attach import PreTrainedModel
-from additive.models.generate import generate
-from additive.models.loading import load_model, load_specialist, load_tokenizer
 from additive.types.references import parse_reference
 from additive.workspace import Workspace
 
@@ -64,6 +62,8 @@ def _answer(
     max_tokens: int,
     system: str | None,
 ) -> Answer:
+    from additive.models.generate import generate
+    from additive.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(workspace.base_directory())
     snapshot = parse_reference(name).snapshot if artifact else None
@@ -79,6 +79,7 @@ def load_named(
 
     Raises: IntegrityError, SecurityError, CompatibilityError.
     """
+    from additive.models.loading import load_model, load_specialist
 
     base = workspace.base_directory()
     if artifact is None:

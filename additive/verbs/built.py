@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from additive.artifacts.intact import is_intact
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import Artifact
-from additive.artifacts.verify import is_intact
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, Progress
 from additive.workspace import Workspace
@@ -77,7 +77,7 @@ def build_once(
     workspace: Workspace,
     request: Asked,
     freeze: Callable[[], Artifact],
-    listen: Listener,
+    progress: Listener,
     *,
     wait: bool,
 ) -> Built:
@@ -92,11 +92,11 @@ def build_once(
         return Built(found, reused=True)
     topic = f"merge {request.name}"
     path = workspace.locks / f"merge-{digest_json(request.name)[:16]}.lock"
-    with lock(path, topic, None if wait else 0.0, lambda line: listen(Progress(topic, line))):
+    with lock(path, topic, None if wait else 0.0, lambda line: progress(Progress(topic, line))):
         found = find_merge(workspace, request)
         if found is not None:
             return Built(found, reused=True)
         workspace.store.reclaim()
         artifact = freeze()
-    listen(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
+    progress(Progress(topic, f"frozen as {artifact.reference}", lasting=True))
     return Built(artifact, reused=False)

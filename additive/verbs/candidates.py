@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from additive.merge.candidates import Prepared, prepare
-from additive.merge.recipe import SourceSpec
+from additive.merge.candidates import Prepared
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import silent
 from additive.verbs.gram_matrices import ensure_grams, gram_files
@@ -34,6 +33,8 @@ def candidates(workspace: Workspace, names: Sequence[str], *, grams: bool = Fals
         with candidates(find_workspace(Path.cwd()), ["math", "code"]) as prepared:
             deltas = prepared.apply("tsv_m", {"code": 0.7}, scale=0.8)
     """
+    from additive.merge.candidates import prepare
+    from additive.merge.recipe import SourceSpec
 
     seen = _grams(workspace, names) if grams else {}
     found = [resolve_specialist(workspace, name) for name in names]

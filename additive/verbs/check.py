@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from additive.artifacts.atomic import write_json
+from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
-from additive.artifacts.verify import require_unchanged
 from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
 from additive.gate.verdict import overall
 from additive.report.evidence import Flips
@@ -38,7 +38,7 @@ from additive.workspace.inputs import lock_suites
 
 
 def check_merge(
-    workspace: Workspace, artifact: Artifact, listen: Listener = silent
+    workspace: Workspace, artifact: Artifact, progress: Listener = silent
 ) -> dict[str, Any]:
     """The check document of a merge, with its pages written.
 
@@ -58,17 +58,17 @@ def check_merge(
             return known
         return _keep(workspace, artifact, known, flips_between(workspace, artifact, known))
     for name in workspace.unwritten_suites(domains):
-        listen(Progress(f"check {artifact.name}", f"{name} left out: no items", lasting=True))
+        progress(Progress(f"check {artifact.name}", f"{name} left out: no items", lasting=True))
     contestants = contestants_of(workspace, artifact, uses)
     results = {
-        contestant.role: results_of(workspace, contestant, listen) for contestant in contestants
+        contestant.role: results_of(workspace, contestant, progress) for contestant in contestants
     }
     _settle_claims(contestants, results)
     verdicts = [line for use in uses for line in judged(use, results)]
     document = overall(verdicts).document(artifact.name, artifact.digest)
     document["key"] = key
     flips = _flips(workspace, uses, results)
-    listen(Progress(f"check {artifact.name}", document["verdict"], lasting=True))
+    progress(Progress(f"check {artifact.name}", document["verdict"], lasting=True))
     return _keep(workspace, artifact, document, flips)
 
 

@@ -10,25 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from additive.deltas.base import open_base
-from additive.deltas.open import open_deltas
-from additive.deltas.source import delta_norms
 from additive.errors import UsageError
-from additive.merge.default_rules import default_rules
 from additive.merge.method import MergeMethod
-from additive.merge.methods import METHODS
-from additive.merge.plan import plan
 from additive.merge.planned import Plan
 from additive.merge.recipe import Recipe, Rule
-from additive.merge.steps import AFTER, BEFORE, STEPS
-from additive.merge.steps.balance import total_norm
-from additive.spec.loader import build
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RuleSpec
 from additive.verbs.gram_matrices import gram_files
 from additive.verbs.requests import MergeRequest, RequestedSource, requested_sources
 from additive.workspace import Workspace
-from additive.workspace.inputs import base_identity
 
 KEEP = "base"
 
@@ -38,6 +28,8 @@ def build_method(spec: MethodSpec) -> MergeMethod:
 
     Raises: UnknownName, SpecError.
     """
+    from additive.merge.methods import METHODS
+    from additive.spec.loader import build
 
     method = METHODS.get(spec.name)
     if spec.name.startswith("mergekit/"):
@@ -58,6 +50,8 @@ def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Any, ...]:
 
     Raises: UnknownName, SpecError; UsageError for a step that belongs to the other place.
     """
+    from additive.merge.steps import AFTER, BEFORE, STEPS
+    from additive.spec.loader import build
 
     wrong = AFTER if place == "before" else BEFORE
     other = "after" if place == "before" else "before"
@@ -76,6 +70,7 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> R
     Raises: UnknownName, UsageError, SpecError; what opening a source refuses where norms have to be
     computed.
     """
+    from additive.merge.recipe import Recipe
 
     method, before = build_method(request.method), build_steps(request.before, "before")
     recipe = Recipe(
@@ -101,12 +96,14 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> R
 
 def build_rules(request: MergeRequest, method: MergeMethod) -> tuple[Rule, ...]:
     """The request's rules, then the default ones where the method calls for them."""
+    from additive.merge.default_rules import default_rules
 
     own = tuple(_rule(spec) for spec in request.rules)
     return (*own, *default_rules(method)) if request.default_rules else own
 
 
 def _rule(spec: RuleSpec) -> Rule:
+    from additive.merge.recipe import Rule
 
     if spec.method.name != KEEP:
         return Rule(spec.match, build_method(spec.method), spec.scale)
@@ -129,6 +126,10 @@ def _balanced(workspace: Workspace, request: MergeRequest, recipe: Recipe, step:
 
 def _length(workspace: Workspace, source: RequestedSource) -> float:
     """‖τ‖ of a whole source: from its manifest, or computed where that has no norms of it."""
+    from additive.deltas.base import open_base
+    from additive.deltas.open import open_deltas
+    from additive.deltas.source import delta_norms
+    from additive.merge.steps.balance import total_norm
 
     known = source.artifact.manifest.norms
     if known and source.snapshot is None:
@@ -144,6 +145,8 @@ def _length(workspace: Workspace, source: RequestedSource) -> float:
 
 def planned(workspace: Workspace, recipe: Recipe) -> Plan:
     """The engine's plan; every refusal that headers can give comes from here."""
+    from additive.merge.plan import plan
+    from additive.workspace.inputs import base_identity
 
     root = workspace.store.root
     root.mkdir(parents=True, exist_ok=True)

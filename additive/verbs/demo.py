@@ -57,17 +57,17 @@ class Demo:
         }
 
 
-def run_demo(root: Path, listen: Listener = silent, *, broken: bool = False) -> Demo:
+def run_demo(root: Path, progress: Listener = silent, *, broken: bool = False) -> Demo:
     """Make (or continue) the demo's workspace and do the main job in it.
 
     Raises: UsageError when the directory is there and is no workspace; whatever the verbs raise.
     """
     workspace = _workspace(root)
-    trained = tuple(train_domain(workspace, name, listen) for name in DOMAINS)
+    trained = tuple(train_domain(workspace, name, progress) for name in DOMAINS)
     options = BROKEN if broken else MergeOptions()
     request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
-    built = build_merge(workspace, request, listen)
-    document = check_merge(workspace, built.artifact, listen)
+    built = build_merge(workspace, request, progress)
+    document = check_merge(workspace, built.artifact, progress)
     return Demo(workspace, trained, built, document)
 
 

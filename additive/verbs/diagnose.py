@@ -15,16 +15,12 @@ from typing import Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.manifest import Manifest
-from additive.deltas.base import open_base
 from additive.errors import RefusedError, ResourceError
-from additive.merge.diagnose import Diagnosis, diagnose
+from additive.merge.diagnose import Diagnosis
 from additive.merge.measures import Measures
-from additive.merge.plan import plan
-from additive.merge.sources import open_sources
 from additive.tensors.json import read_object
 from additive.types.digests import Digest, digest_json, short
 from additive.verbs.candidates import decompositions
-from additive.verbs.composing import build_recipe
 from additive.verbs.requests import MergeOptions, MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
@@ -41,6 +37,11 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     Raises: UnknownName, UsageError; CompatibilityError, IntegrityError, SecurityError for the
     sources, as a merge of them would.
     """
+    from additive.deltas.base import open_base
+    from additive.merge.diagnose import diagnose
+    from additive.merge.plan import plan
+    from additive.merge.sources import open_sources
+    from additive.verbs.composing import build_recipe
 
     options = MergeOptions(scale=1.0, method="task_arithmetic")
     request = request_merge(workspace, names, options, base_identity(workspace))

@@ -18,7 +18,6 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from additive.errors import AdditiveError
-from additive.sandbox import available_rung
 from additive.workspace.bases import resolve_base
 from additive.workspace.environment import Environment
 from additive.workspace.workspace import Workspace
@@ -203,6 +202,7 @@ def _disk(directory: Path) -> Check:
 
 def _sandbox() -> Check:
     """On what generated code would run."""
+    from additive.sandbox import available_rung
 
     rung = available_rung()
     if rung is None or str(rung) in ("none", "refused"):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from additive.errors import UsageError
-from additive.merge.mergekit.export import check_exportable, to_mergekit
 from additive.verbs.built import find_merge
 from additive.verbs.composing import build_recipe
-from additive.verbs.mergekit import mergekit_name
 from additive.verbs.requests import MergeOptions, MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
@@ -18,6 +16,8 @@ def export_mergekit(workspace: Workspace, name: str) -> str:
     Raises: UnknownName, SpecError; UsageError for what mergekit computes differently, and for a
     scale that is still to be chosen.
     """
+    from additive.merge.mergekit.export import check_exportable, to_mergekit
+    from additive.verbs.mergekit import mergekit_name
 
     if mergekit_name(workspace, [name]) is not None:
         raise UsageError(

@@ -13,18 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from additive.artifacts.atomic import write_tensors
-from additive.deltas.base import open_base
-from additive.deltas.model import LowRank
-from additive.merge.methods.arithmetic import TaskArithmetic
-from additive.merge.recipe import Recipe
-from additive.merge.sources import Sources, open_sources
-from additive.models.gram_matrices import input_grams
-from additive.models.loading import load_specialist, load_tokenizer
-from additive.models.template import encode
-from additive.train.data import read_rows
+from additive.merge.sources import Sources
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress
-from additive.verbs.requests import MergeRequest, RequestedSource, requested_sources
+from additive.verbs.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,7 +39,7 @@ def gram_files(workspace: Workspace, request: MergeRequest) -> dict[Digest, Path
     }
 
 
-def ensure_grams(workspace: Workspace, request: MergeRequest, listen: Listener) -> None:
+def ensure_grams(workspace: Workspace, request: MergeRequest, progress: Listener) -> None:
     """Compute the Grams that are not there yet; nothing for a method that needs none.
 
     Raises: UsageError for a source without training rows; what opening sources and models refuses.
@@ -56,13 +48,18 @@ def ensure_grams(workspace: Workspace, request: MergeRequest, listen: Listener) 
     missing = [s for s in request.sources if not _is_there(files, s)]
     if not missing:
         return
+    from additive.deltas.base import open_base
+    from additive.merge.methods.arithmetic import TaskArithmetic
+    from additive.merge.recipe import Recipe
+    from additive.merge.sources import open_sources
+    from additive.verbs.requests import requested_sources
 
     recipe = Recipe(requested_sources(request), TaskArithmetic())
     opened = open_sources(recipe, open_base(workspace.base_directory()))
     try:
         for source in missing:
             said = f"reading what {source.artifact.name} sees on its training prompts"
-            listen(Progress(f"merge {request.name}", said))
+            progress(Progress(f"merge {request.name}", said))
             _write(workspace, opened, source, files[source.artifact.digest])
     finally:
         opened.close()
@@ -74,6 +71,8 @@ def _is_there(files: Mapping[Digest, Path], source: RequestedSource) -> bool:
 
 
 def _write(workspace: Workspace, opened: Sources, source: RequestedSource, path: Path) -> None:
+    from additive.models.gram_matrices import input_grams
+    from additive.models.loading import load_specialist
 
     directions = input_directions(opened)
     model = load_specialist(workspace.base_directory(), source.directory)
@@ -92,6 +91,8 @@ def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:
     """
     import torch
 
+    from additive.deltas.model import LowRank
+
     found = {}
     for name in opened.parameters():
         first = opened.touching(name)[0]
@@ -106,6 +107,9 @@ def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:
 
 
 def _sequences(workspace: Workspace, name: str) -> list[tuple[int, ...]]:
+    from additive.models.loading import load_tokenizer
+    from additive.models.template import encode
+    from additive.train.data import read_rows
 
     spec = workspace.domain(name)
     files = workspace.data_files(name, "train")

@@ -7,16 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.content import cached_leaves
 from additive.artifacts.manifest import Artifact, ManifestDraft, Parent
-from additive.merge.engine import execute
 from additive.merge.planned import Plan
 from additive.types.progress import Listener, silent, under
 from additive.verbs.built import Built, build_once
 from additive.verbs.composing import build_recipe, planned
 from additive.verbs.gram_matrices import ensure_grams
 from additive.verbs.requests import MergeRequest
-from additive.verbs.scale import choose_scale
 from additive.workspace import Workspace, environment
 from additive.workspace.inputs import lock_rows
 
@@ -24,7 +21,7 @@ ROUNDED_AWAY_MUCH = 0.2
 
 
 def build_merge(
-    workspace: Workspace, request: MergeRequest, listen: Listener = silent, *, wait: bool = False
+    workspace: Workspace, request: MergeRequest, progress: Listener = silent, *, wait: bool = False
 ) -> Built:
     """The merge that a request describes.
 
@@ -32,15 +29,15 @@ def build_merge(
     CompatibilityError, IntegrityError, SecurityError for the sources; ResourceError.
     """
 
-    told = under(f"merge {request.name}", listen)
+    told = under(f"merge {request.name}", progress)
 
     def freeze() -> Artifact:
-        ensure_grams(workspace, request, listen)
-        scale, tried = chosen_scale(workspace, request, listen)
+        ensure_grams(workspace, request, progress)
+        scale, tried = chosen_scale(workspace, request, progress)
         made = planned(workspace, build_recipe(workspace, request, scale))
         return _execute(workspace, request, made, tried, told)
 
-    built = build_once(workspace, request, freeze, listen, wait=wait)
+    built = build_once(workspace, request, freeze, progress, wait=wait)
     lock_rows(workspace, _rows_read(workspace, request))
     return built
 
@@ -54,13 +51,14 @@ def _rows_read(workspace: Workspace, request: MergeRequest) -> Iterator[Path]:
 
 
 def chosen_scale(
-    workspace: Workspace, request: MergeRequest, listen: Listener
+    workspace: Workspace, request: MergeRequest, progress: Listener
 ) -> tuple[float, Mapping[str, Any]]:
     """The request's scale; "validation" is resolved by trying a few on validation rows."""
     if isinstance(request.scale, int | float):
         return float(request.scale), {}
+    from additive.verbs.scale import choose_scale
 
-    choice = choose_scale(workspace, request, listen)
+    choice = choose_scale(workspace, request, progress)
     return choice.scale, asdict(choice)
 
 
@@ -69,13 +67,15 @@ def _execute(
     request: MergeRequest,
     made: Plan,
     tried: Mapping[str, Any],
-    listen: Listener,
+    progress: Listener,
 ) -> Artifact:
+    from additive.artifacts.content import cached_leaves
+    from additive.merge.engine import execute
 
     started = environment.now()
     leaves = cached_leaves(workspace.base_directory(), "model", workspace.cache)
     with workspace.store.staging("merge", request.name) as staged:
-        report = execute(made, staged, listen, leaves)
+        report = execute(made, staged, progress, leaves)
         draft = ManifestDraft(
             kind="merge",
             name=request.name,

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.content import directory_digests
-from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, Parent, read_manifest
+from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, Parent
 from additive.errors import AdditiveError, CompatibilityError, UsageError
-from additive.merge.mergekit.engine import execute_kit
-from additive.merge.mergekit.plan import KitPlan, KitRecipe, plan_kit
+from additive.merge.mergekit.plan import KitPlan, KitRecipe
 from additive.merge.recipe import SourceSpec
 from additive.spec.mergekit import MergekitSpec
 from additive.spec.yaml import Located
@@ -63,6 +61,7 @@ def request_mergekit(
     Raises: UsageError for options that the file itself answers; SpecError; CompatibilityError when
     its base is not the workspace's.
     """
+    from additive.merge.mergekit.plan import KitRecipe
 
     _check_options(options)
     spec, file = workspace.mergekit(name)
@@ -81,6 +80,7 @@ def request_mergekit(
 
 def plan_mergekit(workspace: Workspace, request: KitRequest) -> KitPlan:
     """The plan; every refusal that headers can give comes from here."""
+    from additive.merge.mergekit.plan import plan_kit
 
     root = workspace.store.root
     root.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def plan_document(workspace: Workspace, request: KitRequest) -> dict[str, Any]:
 
 
 def build_mergekit(
-    workspace: Workspace, request: KitRequest, listen: Listener = silent, *, wait: bool = False
+    workspace: Workspace, request: KitRequest, progress: Listener = silent, *, wait: bool = False
 ) -> Built:
     """The merge that a mergekit file describes, built or found again.
 
@@ -130,21 +130,22 @@ def build_mergekit(
     sources; ResourceError.
     """
 
-    told = under(f"merge {request.name}", listen)
+    told = under(f"merge {request.name}", progress)
 
     def freeze() -> Artifact:
         return _execute(workspace, request, plan_mergekit(workspace, request), told)
 
-    return build_once(workspace, request, freeze, listen, wait=wait)
+    return build_once(workspace, request, freeze, progress, wait=wait)
 
 
 def _execute(
-    workspace: Workspace, request: KitRequest, made: KitPlan, listen: Listener
+    workspace: Workspace, request: KitRequest, made: KitPlan, progress: Listener
 ) -> Artifact:
+    from additive.merge.mergekit.engine import execute_kit
 
     started = environment.now()
     with workspace.store.staging("merge", request.name) as staged:
-        report = execute_kit(made, staged, listen)
+        report = execute_kit(made, staged, progress)
         times = {"started": started, "frozen": environment.now()}
         draft = ManifestDraft(
             kind="merge",
@@ -219,6 +220,7 @@ def _find(
 
 
 def _specialist(workspace: Workspace, text: str) -> _Found | None:
+    from additive.merge.recipe import SourceSpec
 
     name = text.partition("@")[0].partition("#")[0]
     if name not in workspace.store.names():
@@ -231,6 +233,9 @@ def _specialist(workspace: Workspace, text: str) -> _Found | None:
 
 def _files(workspace: Workspace, text: str, base: BaseIdentity) -> _Found:
     """Files that nobody froze here go by the digest of their content; frozen ones by their own."""
+    from additive.artifacts.content import directory_digests
+    from additive.artifacts.manifest import read_manifest
+    from additive.merge.recipe import SourceSpec
 
     found = find_model(workspace, text)
     if found.base is not None and not is_base(workspace, found.base):

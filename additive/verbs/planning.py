@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.manifest import Artifact
-from additive.gate import visible_drop
-from additive.merge.recipe import Recipe, Rule, method_name
+from additive.merge.recipe import Recipe, Rule
 from additive.spec.method import MethodSpec
-from additive.spec.suite import DEFAULT_MARGIN
 from additive.types.units import size_text
 from additive.verbs.built import find_merge
 from additive.verbs.composing import build_recipe, planned
@@ -120,6 +118,7 @@ def described_rules(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _ruling(rule: Rule) -> str:
+    from additive.merge.recipe import method_name
 
     if rule.method is None:
         return "the base's values"
@@ -156,6 +155,8 @@ class CheckPlan:
 
 def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
     """What a check would evaluate and could see, taking a tenth of the items to change hands."""
+    from additive.gate import visible_drop
+    from additive.spec.suite import DEFAULT_MARGIN
 
     domains = [parent.name for parent in artifact.manifest.parents]
     suites = []

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from additive.artifacts.manifest import Artifact
 from additive.errors import UsageError
-from additive.merge.methods import METHODS
-from additive.merge.methods.catalogue import about
 from additive.types.digests import digest_file
 from additive.workspace import Workspace
 
@@ -37,6 +35,8 @@ def training_prompts(
 
 def _needs_prompts(method: str) -> bool:
     """Whether a method has `needs_grams`; known of the built-ins without importing torch."""
+    from additive.merge.methods import METHODS
+    from additive.merge.methods.catalogue import about
 
     if method in METHODS.builtins:
         return "prompts" in about(method).needs

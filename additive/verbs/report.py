@@ -10,12 +10,11 @@ from additive.artifacts.manifest import Artifact
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.report.document import read_check
 from additive.report.evidence import Evidence, Flips
-from additive.report.write import Pages, render_json, write_report
+from additive.report.write import Pages
 from additive.tensors.json import read_object
 from additive.types.digests import short
 from additive.types.references import parse_reference
 from additive.verbs.diagnose import known_diagnosis
-from additive.verbs.results import flips_between
 from additive.workspace import Workspace
 
 
@@ -44,6 +43,7 @@ def write_pages(
     workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
 ) -> Pages:
     """Write `reports/<merge>.{html,md,json}`. Raises: ResourceError."""
+    from additive.report.write import write_report
 
     workspace.reports.mkdir(parents=True, exist_ok=True)
     return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
@@ -55,6 +55,7 @@ def pages_stand(workspace: Workspace, document: Mapping[str, Any]) -> bool:
     They may have been removed, left behind when the workspace was moved, or written over by a check
     of another merge of the same name.
     """
+    from additive.report.write import render_json
 
     page = workspace.reports / f"{document['name']}.html"
     if document.get("report") != str(page) or not page.is_file():
@@ -86,6 +87,7 @@ def report_merge(workspace: Workspace, name: str) -> Pages:
             f"{artifact.reference} was never checked when a report needs its check",
             help=f"additive check {artifact.name}",
         )
+    from additive.verbs.results import flips_between
 
     return write_pages(workspace, document, flips_between(workspace, artifact, document))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.base_check import is_adopted
+from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact, BaseIdentity
-from additive.artifacts.verify import require_unchanged
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.merge.recipe import SourceSpec
 from additive.spec.method import MethodSpec
@@ -302,6 +302,7 @@ def requested_sources(
     request: MergeRequest, grams: Mapping[Digest, Path] | None = None
 ) -> tuple[SourceSpec, ...]:
     """The engine's sources, with their files of Grams where there are any."""
+    from additive.merge.recipe import SourceSpec
 
     return tuple(
         SourceSpec(

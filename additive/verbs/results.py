@@ -19,18 +19,16 @@ from additive.errors import UnknownName
 from additive.evaluate import Setting, Subject, evaluate
 from additive.evaluate.items import read_items
 from additive.models.attach import PreTrainedModel
-from additive.models.loading import load_tokenizer
 from additive.report.evidence import Flips, flips_of
 from additive.types.digests import Digest, digest_json, short
 from additive.types.progress import Listener, Progress, silent
 from additive.types.results import SuiteResult, result_document
-from additive.verbs.ask import load_named
 from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
 
 
 def write_results(
-    workspace: Workspace, artifact: Artifact, directory: Path, listen: Listener = silent
+    workspace: Workspace, artifact: Artifact, directory: Path, progress: Listener = silent
 ) -> tuple[Path, ...]:
     """Write what each model of a merge's check scored: `additive.result/1`, a file per suite.
 
@@ -45,7 +43,7 @@ def write_results(
     written = []
     for contestant in contestants_of(workspace, artifact, uses):
         name = contestant.artifact.name if contestant.artifact else BASE
-        for suite, result in results_of(workspace, contestant, listen).items():
+        for suite, result in results_of(workspace, contestant, progress).items():
             path = directory / name / f"{suite}.json"
             write_json(path, result_document(result))
             written.append(path)
@@ -89,9 +87,11 @@ def contestants_of(
 
 
 def results_of(
-    workspace: Workspace, contestant: Contestant, listen: Listener
+    workspace: Workspace, contestant: Contestant, progress: Listener
 ) -> Mapping[str, SuiteResult]:
     """A model's results by suite (or suite/side); it is loaded once, when it has to answer."""
+    from additive.models.loading import load_tokenizer
+    from additive.verbs.ask import load_named
 
     @cache
     def load() -> PreTrainedModel:
@@ -101,11 +101,11 @@ def results_of(
     subject = Subject(_name(workspace, contestant), _digest(workspace, contestant), load)
     found: dict[str, SuiteResult] = {}
     for use in contestant.uses:
-        listen(Progress(f"check {contestant.role}", use.name))
+        progress(Progress(f"check {contestant.role}", use.name))
         directory = workspace.cache / "results"
-        for result in evaluate(subject, use.spec, use.directory, setting, directory, listen):
+        for result in evaluate(subject, use.spec, use.directory, setting, directory, progress):
             found[result.suite] = result
-    listen(Progress(f"check {contestant.role}", _said(found), lasting=True))
+    progress(Progress(f"check {contestant.role}", _said(found), lasting=True))
     return found
 
 

@@ -15,15 +15,10 @@ from dataclasses import dataclass
 
 from additive.artifacts.base_check import is_adopted
 from additive.errors import UsageError
-from additive.merge.resident import resident
-from additive.models.attach import PreTrainedModel, give_rows
-from additive.models.loading import load_model, load_tokenizer
-from additive.train.validation import Score, completion_score
+from additive.models.attach import PreTrainedModel
+from additive.train.validation import Score
 from additive.types.progress import Listener, Progress
-from additive.verbs.ask import load_named
-from additive.verbs.composing import build_recipe, planned
 from additive.verbs.requests import MergeRequest, RequestedSource
-from additive.verbs.scoring import validation_rows
 from additive.workspace import Workspace
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
@@ -57,11 +52,15 @@ class ScaleChoice:
     trials: tuple[Trial, ...]
 
 
-def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) -> ScaleChoice:
+def choose_scale(workspace: Workspace, request: MergeRequest, progress: Listener) -> ScaleChoice:
     """Try scales of a request and take the best.
 
     Raises: UsageError when no source has validation rows; what the engine refuses.
     """
+    from additive.merge.resident import resident
+    from additive.models.attach import give_rows
+    from additive.models.loading import load_model
+    from additive.verbs.composing import build_recipe, planned
 
     scored = {s.artifact.name: s for s in request.sources if _has_validation(workspace, s)}
     if not scored:
@@ -86,11 +85,11 @@ def choose_scale(workspace: Workspace, request: MergeRequest, listen: Listener) 
             switch(scale)
             found = trial(model, scale, scores, references)
             said = ", ".join(f"{name} {score:.3f}" for name, score in found.scores.items())
-            listen(Progress(f"merge {request.name}", f"scale {scale:g} on validation: {said}"))
+            progress(Progress(f"merge {request.name}", f"scale {scale:g} on validation: {said}"))
             return found
 
         choice = search(attempt)
-    listen(
+    progress(
         Progress(
             f"merge {request.name}",
             f"scale {choice.scale:g} chosen on validation rows",
@@ -118,6 +117,7 @@ def _reference(workspace: Workspace, source: RequestedSource, score: Score) -> f
     """What a specialist scores on its validation rows: known from its training, or asked now."""
     if not is_adopted(source.artifact.manifest):
         return reference_score(source)
+    from additive.verbs.ask import load_named
 
     return score(load_named(workspace, source.artifact), 0).score
 
@@ -169,6 +169,9 @@ def trial(
 
 
 def _score(workspace: Workspace, name: str) -> Score:
+    from additive.models.loading import load_tokenizer
+    from additive.train.validation import completion_score
+    from additive.verbs.scoring import validation_rows
 
     tokenizer = load_tokenizer(workspace.base_directory())
     rows = validation_rows(workspace, name)

@@ -13,13 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from additive.graders import KINDS, Asked, grade_all
 from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
-from additive.models.generate import generate
-from additive.models.loading import load_tokenizer
 from additive.train.data import Row, read_rows
 from additive.train.saturation import Evaluation
-from additive.train.validation import Score, completion_score
+from additive.train.validation import Score
 from additive.workspace import Workspace
 
 GENERATE_EVERY = 4
@@ -40,6 +37,8 @@ def validation_rows(workspace: Workspace, name: str) -> tuple[Row, ...]:
 
 def validation_score(workspace: Workspace, name: str) -> Score:
     """The score of a domain's training: every row teacher-forced, some really answered at times."""
+    from additive.models.loading import load_tokenizer
+    from additive.train.validation import completion_score
 
     spec = workspace.domain(name)
     tokenizer = load_tokenizer(workspace.base_directory())
@@ -68,6 +67,7 @@ def _graded_items(
     workspace: Workspace, name: str, rows: Sequence[Row]
 ) -> tuple[tuple[Row, Mapping[str, Any]], ...]:
     """Rows that say how they are graded, evenly drawn; code is left to the held-out suites."""
+    from additive.graders import KINDS
 
     items = [
         (row, item)
@@ -93,6 +93,8 @@ def _answered(
     items: Sequence[tuple[Row, Mapping[str, Any]]],
     system: str | None,
 ) -> float:
+    from additive.graders import Asked, grade_all
+    from additive.models.generate import generate
 
     training = model.training
     model.eval()

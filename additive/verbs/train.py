@@ -1,4 +1,13 @@
-"""A domain's rows against every held-out item of the workspace, whoever's it is."""
+"""Train one domain and freeze it: what is asked for, whether it is there, the run, the artifact.
+
+A domain's request is everything that decides its specialist (spec, data, recall, base) by digest. A
+frozen specialist with the same request is the answer; otherwise the run in `.additive/runs` is
+started or continued.
+
+A domain's rows against every held-out item of the workspace, whoever's it is.
+
+`additive train --plan`: what training would take, from headers and rows; nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from additive.artifacts.intact import is_intact
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import (
     Artifact,
@@ -17,27 +27,16 @@ from additive.artifacts.manifest import (
     ManifestDraft,
     Snapshot,
 )
-from additive.artifacts.verify import is_intact
-from additive.deltas.base import open_base
-from additive.deltas.open import open_deltas
-from additive.deltas.source import delta_norms
 from additive.errors import LeakError, UsageError
-from additive.models.loading import load_tokenizer
-from additive.models.template import encode
 from additive.overlap.check import DataFile, FileLeak, leaks_between
 from additive.spec.domain import DomainSpec
-from additive.train.checkpoint import resumable
-from additive.train.data import read_rows, rows_digest
-from additive.train.device import choose_device
 from additive.train.job import TrainJob
-from additive.train.plan import TrainPlan, estimate, read_shape
+from additive.train.plan import TrainPlan
 from additive.train.result import TrainResult
-from additive.train.run import run_root, train
 from additive.types.digests import digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
 from additive.types.units import size_text, time_text
-from additive.verbs.scoring import validation_score
 from additive.workspace import Workspace, environment
 from additive.workspace.inputs import base_identity, update_lock
 
@@ -60,16 +59,6 @@ def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
         if path.is_file() and path.stat().st_size
     ]
     return leaks_between(rows, items, workspace.cache)
-
-
-# FOLDED Train one domain and freeze it: what is asked for, whether it is there, the run, the
-# FOLDED artifact.
-# FOLDED
-# FOLDED A domain's request is everything that decides its specialist (spec, data, recall, base)
-# FOLDED by digest. A
-# FOLDED frozen specialist with the same request is the answer; otherwise the run in
-# FOLDED `.additive/runs` is
-# FOLDED started or continued.
 
 
 GENERATED = "generated"
@@ -108,7 +97,7 @@ class Trained:
 
 
 def train_domain(
-    workspace: Workspace, name: str, listen: Listener = silent, *, wait: bool = False
+    workspace: Workspace, name: str, progress: Listener = silent, *, wait: bool = False
 ) -> Trained:
     """The specialist of a domain as its files are now, trained if need be.
 
@@ -126,7 +115,7 @@ def train_domain(
     what = f"domain {name}"
     path = workspace.locks / f"domain-{name}.lock"
     with lock(
-        path, what, None if wait else 0.0, lambda line: listen(Progress(f"train {name}", line))
+        path, what, None if wait else 0.0, lambda line: progress(Progress(f"train {name}", line))
     ):
         found = find_trained(workspace, name, base, request)
         if found is not None:
@@ -135,9 +124,9 @@ def train_domain(
         workspace.store.reclaim()
         job = training_job(workspace, name, base)
         started = environment.now()
-        result = _run(workspace, job, listen)
+        result = _run(workspace, job, progress)
         artifact = _freeze(workspace, job, result, base, request, started)
-    listen(
+    progress(
         Progress(f"train {name}", f"{spec.adapt.kind} frozen as {artifact.reference}", lasting=True)
     )
     _clean(job)
@@ -184,6 +173,7 @@ def refuse_leaks(workspace: Workspace, name: str) -> None:
 
     Raises: LeakError naming row, suite and item.
     """
+    from additive.verbs.train import leaks_of
 
     found = leaks_of(workspace, name)
     if found:
@@ -198,6 +188,8 @@ def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJo
     Raises: SpecError for rows that cannot be read; UsageError for an adopted domain.
     """
     _check_trained_here(workspace, name)
+    from additive.train.data import read_rows, rows_digest
+    from additive.train.job import TrainJob
 
     spec = workspace.domain(name)
     read = {
@@ -232,9 +224,11 @@ def _check_trained_here(workspace: Workspace, name: str) -> None:
         )
 
 
-def _run(workspace: Workspace, job: TrainJob, listen: Listener) -> TrainResult:
+def _run(workspace: Workspace, job: TrainJob, progress: Listener) -> TrainResult:
+    from additive.train.run import train
+    from additive.verbs.scoring import validation_score
 
-    return train(job, validation_score(workspace, job.name), listen)
+    return train(job, validation_score(workspace, job.name), progress)
 
 
 def _freeze(
@@ -299,6 +293,9 @@ def _count_rows(path: Path) -> int:
 
 
 def _norms(job: TrainJob, directory: Path) -> dict[str, float]:
+    from additive.deltas.base import open_base
+    from additive.deltas.open import open_deltas
+    from additive.deltas.source import delta_norms
 
     base = open_base(job.base_directory)
     source = open_deltas(directory, base, job.name, digest_json(job.name))
@@ -311,12 +308,9 @@ def _norms(job: TrainJob, directory: Path) -> dict[str, float]:
 
 def _clean(job: TrainJob) -> None:
     """A frozen domain needs its run no more; its curve is in the manifest."""
+    from additive.train.run import run_root
 
     shutil.rmtree(run_root(job), ignore_errors=True)
-
-
-# FOLDED `additive train --plan`: what training would take, from headers and rows; nothing is
-# FOLDED written.
 
 
 @dataclass(frozen=True)
@@ -389,6 +383,12 @@ def plan_training(workspace: Workspace, name: str) -> TrainingPlan:
 
     Raises: UnknownName, SpecError.
     """
+    from additive.models.loading import load_tokenizer
+    from additive.models.template import encode
+    from additive.train.device import choose_device
+    from additive.train.plan import estimate, read_shape
+    from additive.verbs.train import find_trained, training_job, training_request
+    from additive.workspace.inputs import base_identity
 
     base = base_identity(workspace)
     job = training_job(workspace, name, base)
@@ -411,6 +411,8 @@ def plan_training(workspace: Workspace, name: str) -> TrainingPlan:
 
 
 def _started(job: TrainJob) -> int:
+    from additive.train.checkpoint import resumable
+    from additive.train.run import run_root
 
     newest = next(resumable(run_root(job) / "checkpoints"), None)
     return newest.step if newest else 0

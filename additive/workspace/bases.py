@@ -2,6 +2,8 @@
 
 From the Hub come weights in safetensors, JSON, tokenizer and template files only: never pickles,
 never code. A base that is in the cache as a whole is not asked for again.
+
+A folder that a person names: a directory, or a model of the hub that lies in its local cache.
 """
 
 from __future__ import annotations
@@ -194,10 +196,6 @@ def _snapshot(model: str, revision: str | None, *, local: bool) -> Path:
             local_files_only=local,
         )
     )
-
-
-# FOLDED A folder that a person names: a directory, or a model of the hub that lies in its local
-# FOLDED cache.
 
 
 _CONFIGS = ("adapter_config.json", "config.json")

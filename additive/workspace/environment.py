@@ -1,4 +1,7 @@
-"""What the environment variables say; nothing else reads them."""
+"""What the environment variables say; nothing else reads them.
+
+What is recorded beside an artifact but is no part of its identity.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,6 @@ class Environment:
             no_color=bool(found.get("NO_COLOR")) or found.get("TERM") == "dumb",
             offline=found.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"),
         )
-
-
-# FOLDED What is recorded beside an artifact but is no part of its identity.
 
 
 _RECORDED = ("torch", "transformers", "peft", "trl", "safetensors", "lm-eval")

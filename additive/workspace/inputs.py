@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from additive.artifacts.content import identify_base
 from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
 from additive.artifacts.manifest import BaseIdentity
 from additive.errors import CompatibilityError
@@ -83,6 +82,7 @@ def base_identity(workspace: Workspace) -> BaseIdentity:
 
     Raises: what `Workspace.base` raises; CompatibilityError when additive.lock pins another base.
     """
+    from additive.artifacts.manifest import identify_base
 
     base = workspace.base
     found = identify_base(base.directory, base.id, base.revision, workspace.cache)

@@ -1,4 +1,7 @@
-"""Which recipe a word of the command line means, and what a merge may be called."""
+"""Which recipe a word of the command line means, and what a merge may be called.
+
+Models that another tool's file names: directories, Hub ids in the local cache, base+adapter.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,6 @@ def _outside(text: str, path: Path) -> UsageError:
         " lower-case letters, digits, '-' and '_'",
         help=f"cp {shlex.quote(text)} merges/{name}.yaml, then additive merge merges/{name}.yaml",
     )
-
-
-# FOLDED Models that another tool's file names: directories, Hub ids in the local cache,
-# FOLDED base+adapter.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,10 @@
-"""Where the demo workspace is that ships with additive."""
+"""Names to files: the workspace's root, its directories, and its specs.
+
+additive.yaml  additive.lock  domains/<name>/domain.yaml  evals/<suite>.yaml  merges/<name>.yaml
+.additive/{store,runs,locks,cache}/  reports/
+
+Where the demo workspace is that ships with additive.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +15,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from additive.artifacts.lockfile import read_lockfile
 from additive.artifacts.store import Store
 from additive.errors import ResourceError, UnknownName, UsageError
 from additive.spec.domain import DomainSpec
-from additive.spec.loader import from_node, load
-from additive.spec.mergekit import MergekitSpec, is_mergekit
+from additive.spec.mergekit import MergekitSpec
 from additive.spec.recipe import RecipeSpec
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
-from additive.spec.yaml import Located, Node, read_yaml
+from additive.spec.yaml import Located, Node
 from additive.types.references import NAME
-from additive.workspace.bases import ResolvedBase, resolve_base
-from additive.workspace.environment import Environment
+from additive.workspace.bases import ResolvedBase
 
 
 def demo_source() -> Path:
@@ -38,13 +41,6 @@ def demo_source() -> Path:
         where=str(package),
         help="install additive-merge again",
     )
-
-
-# FOLDED Names to files: the workspace's root, its directories, and its specs.
-# FOLDED
-# FOLDED additive.yaml  additive.lock  domains/<name>/domain.yaml  evals/<suite>.yaml
-# FOLDED merges/<name>.yaml
-# FOLDED .additive/{store,runs,locks,cache}/  reports/
 
 
 MARKER = "additive.yaml"
@@ -92,12 +88,15 @@ class Workspace:
     @cached_property
     def spec(self) -> WorkspaceSpec:
         """additive.yaml. Raises: SpecError."""
+        from additive.spec.loader import load
+        from additive.spec.workspace import WorkspaceSpec
 
         return load(self.root / MARKER, WorkspaceSpec, shown=MARKER)
 
     @cached_property
     def store(self) -> Store:
         """The frozen artifacts."""
+        from additive.artifacts.store import Store
 
         return Store(self.state / "store")
 
@@ -154,6 +153,8 @@ class Workspace:
 
     def domain(self, name: str) -> DomainSpec:
         """A domain's spec. Raises: UnknownName, SpecError."""
+        from additive.spec.domain import DomainSpec
+        from additive.spec.loader import load
 
         if name not in self._domains:
             _known("domain", name, self.domain_names())
@@ -172,6 +173,8 @@ class Workspace:
 
         Raises: UnknownName, SpecError.
         """
+        from additive.spec.loader import load
+        from additive.spec.suite import SuiteSpec
 
         if name not in self._suites:
             _known("suite", name, self.suite_names())
@@ -214,6 +217,8 @@ class Workspace:
 
     def recipe(self, name: str) -> RecipeSpec:
         """A recipe. Raises: UnknownName, SpecError."""
+        from additive.spec.loader import load
+        from additive.spec.recipe import RecipeSpec
 
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
@@ -221,6 +226,7 @@ class Workspace:
 
     def is_mergekit(self, name: str) -> bool:
         """Whether a recipe is a mergekit file. Raises: UnknownName, SpecError."""
+        from additive.spec.mergekit import is_mergekit
 
         return is_mergekit(self._recipe_node(name))
 
@@ -229,11 +235,15 @@ class Workspace:
 
         Raises: UnknownName, SpecError.
         """
+        from additive.spec.loader import from_node
+        from additive.spec.mergekit import MergekitSpec
+        from additive.spec.yaml import Located
 
         root = self._recipe_node(name)
         return from_node(root, MergekitSpec), Located(root)
 
     def _recipe_node(self, name: str) -> Node:
+        from additive.spec.yaml import read_yaml
 
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
@@ -246,6 +256,8 @@ class Workspace:
         Raises: UsageError when there is no such base; ResourceError when the network is needed and
         not there.
         """
+        from additive.workspace.bases import resolve_base
+        from additive.workspace.environment import Environment
 
         wanted = self.spec.base
         revision = wanted.revision or self.pinned_revision()
@@ -257,6 +269,7 @@ class Workspace:
 
     def pinned_revision(self) -> str | None:
         """The Hub revision that additive.lock pins for this base, if any."""
+        from additive.artifacts.lockfile import read_lockfile
 
         pinned = read_lockfile(self.lockfile).get("base", {})
         return pinned.get("revision") if pinned.get("id") == self.spec.base.model else None

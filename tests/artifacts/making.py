@@ -16,8 +16,8 @@ from additive.artifacts.manifest import (
     ManifestDraft,
     Parent,
     Snapshot,
-    base_digest,
 )
+from additive.artifacts.seal import base_digest
 from additive.artifacts.store import Store
 from additive.tensors.writer import write_file
 

@@ -10,11 +10,10 @@ import torch
 from additive.artifacts.content import (
     cached_leaves,
     config_digest,
-    identify_base,
     template_digest,
     tokenizer_digest,
 )
-from additive.artifacts.manifest import Manifest, Parent, read_manifest
+from additive.artifacts.manifest import Manifest, Parent, identify_base, read_manifest
 from additive.artifacts.store import Store
 from additive.errors import IntegrityError
 from additive.tensors.writer import write_file

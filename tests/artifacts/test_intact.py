@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from additive.artifacts import verify
+from additive.artifacts import intact
+from additive.artifacts.intact import is_intact, require_unchanged
 from additive.artifacts.store import Store
-from additive.artifacts.verify import is_intact, require_unchanged
 from additive.errors import IntegrityError
 from tests.artifacts.making import freeze_one
 
@@ -21,7 +21,7 @@ def frozen(tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """No file counts as too fresh to be remembered."""
-    monkeypatch.setattr(verify, "_RACY_NS", 0)
+    monkeypatch.setattr(intact, "_RACY_NS", 0)
 
 
 def change(path):
@@ -55,7 +55,7 @@ def test_missing_and_extra_files_are_found(frozen, tmp_path, settled):
 
 def test_what_was_hashed_is_not_hashed_again(frozen, tmp_path, settled, monkeypatch):
     assert is_intact(frozen, tmp_path / "cache")
-    monkeypatch.setattr(verify, "verify_directory", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr(intact, "verify_directory", lambda path: pytest.fail("hashed again"))
     assert is_intact(frozen, tmp_path / "cache")
 
 

@@ -9,8 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from additive.artifacts.content import identify_base
-from additive.artifacts.manifest import ManifestDraft, Snapshot
+from additive.artifacts.manifest import ManifestDraft, Snapshot, identify_base
 from additive.artifacts.store import Store
 from additive.artifacts.verify import verify_directory
 

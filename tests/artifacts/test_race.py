@@ -23,7 +23,6 @@ from tests.artifacts.making import write_adapter
 HOLD = """
 import sys, time
 from pathlib import Path
-from additive.artifacts import order
 from additive.artifacts.locks import lock
 with lock(Path(sys.argv[1]), "domain math"):
     print("held", flush=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from additive.artifacts.atomic import render_json
-from additive.artifacts.manifest import identity, read_manifest, seal_of
+from additive.artifacts.manifest import read_manifest
+from additive.artifacts.seal import identity, seal_of
 from additive.artifacts.store import Store
 from additive.artifacts.verify import require_intact, verify_directory
 from additive.errors import IntegrityError, UsageError

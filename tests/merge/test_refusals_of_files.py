@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from additive.artifacts.content import identify_base
+from additive.artifacts.manifest import identify_base
 from additive.errors import CompatibilityError, IntegrityError, ResourceError, SecurityError
 from additive.merge.engine import execute
 from additive.merge.plan import plan

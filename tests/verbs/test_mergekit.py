@@ -8,8 +8,7 @@ import shutil
 import pytest
 import torch
 
-from additive.artifacts.content import identify_base
-from additive.artifacts.manifest import ManifestDraft
+from additive.artifacts.manifest import ManifestDraft, identify_base
 from additive.cli.main import run
 from additive.errors import CompatibilityError, SpecError, UsageError
 from additive.merge.mergekit.export import to_mergekit

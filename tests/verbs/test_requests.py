@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from additive.artifacts.content import identify_base
 from additive.artifacts.manifest import (
     BaseIdentity,
     DataEntry,
     ManifestDraft,
     Snapshot,
-    base_digest,
+    identify_base,
 )
+from additive.artifacts.seal import base_digest
 from additive.artifacts.store import Store
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.verbs.built import find_merge

@@ -1,4 +1,18 @@
-"""Random numbers drawn from torch's global generator by libraries, made a function of a seed."""
+"""`mergekit/<name>`: every method of mergekit's registry, on our stream and over our sources.
+
+The method runs on the float32 tensors that it would see in mergekit (the base and base + delta of
+every source), and what it returns is the merged parameter. It keeps mergekit's behaviour, defaults
+included: density is 1.0 unless set, DARE rescales by L1 norms, DELLA divides by one factor
+(docs/merging.md lists where ours differ). A source that did not train a parameter joins with the
+base's values. `weight` is the source's weight in the recipe, mergekit's `lambda` is the recipe's
+scale.
+
+Attributes of this module are made when they are asked for, from mergekit's own declarations:
+`additive.merge.methods.mergekit_bridge:slerp` is a frozen dataclass with slerp's parameters as
+fields.
+
+Random numbers drawn from torch's global generator by libraries, made a function of a seed.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +42,6 @@ def drawing_from(seed: int) -> Iterator[None]:
     with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-# FOLDED `mergekit/<name>`: every method of mergekit's registry, on our stream and over our sources.
-# FOLDED
-# FOLDED The method runs on the float32 tensors that it would see in mergekit (the base and base
-# FOLDED + delta of
-# FOLDED every source), and what it returns is the merged parameter. It keeps mergekit's
-# FOLDED behaviour, defaults
-# FOLDED included: density is 1.0 unless set, DARE rescales by L1 norms, DELLA divides by one factor
-# FOLDED (docs/merging.md lists where ours differ). A source that did not train a parameter joins
-# FOLDED with the
-# FOLDED base's values. `weight` is the source's weight in the recipe, mergekit's `lambda` is the
-# FOLDED recipe's
-# FOLDED scale.
-# FOLDED
-# FOLDED Attributes of this module are made when they are asked for, from mergekit's own
-# FOLDED declarations:
-# FOLDED `additive.merge.mergekit.bridge:slerp` is a frozen dataclass with slerp's parameters as
-# FOLDED fields.
 
 
 _OURS = ("weight", "lambda")

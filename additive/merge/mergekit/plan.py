@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from additive.artifacts.content import BaseIdentity
+from additive.artifacts.manifest import BaseIdentity
 from additive.deltas.base import FLOATS, Base
 from additive.deltas.open import open_deltas
 from additive.errors import SpecError

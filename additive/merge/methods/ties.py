@@ -1,4 +1,7 @@
-"""Sign election and disjoint mean: the second half of TIES, shared with DARE."""
+"""TIES: trim, elect sign, disjoint mean.
+
+Sign election and disjoint mean: the second half of TIES, shared with DARE.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,6 @@ def disjoint_mean(deltas: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         size.add_(agreed, alpha=abs(weight))
         mass.add_(agreed.sign_(), alpha=abs(weight))
     return size.div_(mass.clamp_(min=torch.finfo(mass.dtype).tiny)).mul_(elected)
-
-
-# FOLDED TIES: trim, elect sign, disjoint mean.
 
 
 @dataclass(frozen=True)
