@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from additive.verbs.candidates import candidates
     from additive.verbs.check import check_merge
     from additive.verbs.merge import build_merge
-    from additive.verbs.requests import MergeOptions, request_merge
+    from additive.verbs.requests import request_merge
     from additive.verbs.train import train_domain
     from additive.workspace import Workspace, find_workspace
 
@@ -25,7 +25,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdditiveError": "additive.errors",
-    "MergeOptions": "additive.verbs.requests",
     "Workspace": "additive.workspace",
     "build_merge": "additive.verbs.merge",
     "candidates": "additive.verbs.candidates",
@@ -38,7 +37,6 @@ _HOMES = {
 
 __all__ = [
     "AdditiveError",
-    "MergeOptions",
     "Workspace",
     "build_merge",
     "candidates",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from additive.cli.check import exit_code, report_check
-from additive.cli.options import parse_rule, parse_steps, parse_value
+from additive.cli.options import options_of, parse_value, recipe_options
 from additive.cli.progress import show_progress
 from additive.cli.session import Session
-from additive.errors import UsageError, did_you_mean
+from additive.errors import UsageError
 from additive.types.progress import Listener
 from additive.workspace import Workspace
 
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 SCHEMA = "additive.merge/1"
 
 
-_SCALES = ("validation",)
-
-
 @click.command("merge")
 @click.argument("sources", nargs=-1, required=True, metavar="DOMAIN... | RECIPE")
-@click.option("--method", metavar="NAME", help="A merge method; see `additive list methods`.")
 @click.option(
     "--weight",
     "weights",
@@ -38,67 +34,13 @@ _SCALES = ("validation",)
     help="Weight of one source (repeatable).",
 )
 @click.option(
-    "--scale", metavar="S|validation", help="λ, or `validation` to choose it on validation rows."
-)
-@click.option(
     "--set",
     "parameters",
     multiple=True,
     metavar="KEY=VALUE",
     help="A parameter of the method (repeatable).",
 )
-@click.option(
-    "--output",
-    type=click.Choice(["checkpoint", "adapter"]),
-    help="A whole model, or a PEFT adapter.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    help="Numbers of the output.",
-)
-@click.option(
-    "--rank",
-    type=click.IntRange(min=1),
-    help="Rank of an adapter as output: the best approximation, for any method.",
-)
-@click.option(
-    "--vocabulary",
-    type=click.Choice(["same", "trim", "extend"]),
-    help="Embeddings of other sizes: refuse (same), leave the fewest rows, take the most.",
-)
-@click.option(
-    "--before",
-    multiple=True,
-    metavar="STEP",
-    help="A step on the sources: balance, pico (repeatable; none for none).",
-)
-@click.option(
-    "--after",
-    multiple=True,
-    metavar="STEP",
-    help="A step on the result: svc, lines:first=0.5 (repeatable; none for none).",
-)
-@click.option(
-    "--rule",
-    "rules",
-    multiple=True,
-    metavar="PATTERN=METHOD",
-    help="Another method for some parameters; base keeps the base's (repeatable).",
-)
-@click.option(
-    "--default-rules/--no-default-rules",
-    default=None,
-    help="Average or sum embeddings, norms and heads under a method that is no sum (default).",
-)
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of methods that draw at random.")
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="Where the arithmetic is done.",
-)
+@recipe_options
 @click.option("--name", metavar="NAME", help="Name of the merge.")
 @click.option(
     "--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default)."
@@ -111,24 +53,12 @@ _SCALES = ("validation",)
 def command(
     session: Session,
     sources: tuple[str, ...],
-    method: str | None,
     weights: tuple[str, ...],
-    scale: str | None,
     parameters: tuple[str, ...],
-    output: str | None,
-    dtype: str | None,
-    rank: int | None,
-    vocabulary: str | None,
-    before: tuple[str, ...],
-    after: tuple[str, ...],
-    rules: tuple[str, ...],
-    default_rules: bool | None,
-    seed: int | None,
-    device: str,
-    name: str | None,
     checked: bool,
     plan: bool,
     wait: bool,
+    **given: Any,
 ) -> int:
     """Add frozen specialists to the base, exactly, then check that nothing was lost.
 
@@ -138,26 +68,14 @@ def command(
       additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64
       additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
     """
-    from additive.verbs.requests import MergeOptions, request_merge
+    from additive.verbs.requests import request_merge
     from additive.workspace.inputs import base_identity
 
-    options = MergeOptions(
-        method=method,
-        parameters={key: parse_value(text) for key, text in _pairs(parameters, "--set")},
-        weights={key: _number(text, "--weight") for key, text in _pairs(weights, "--weight")},
-        scale=_scale(scale),
-        output=output,
-        dtype=dtype,
-        seed=seed,
-        name=name,
-        before=parse_steps(before, "--before"),
-        after=parse_steps(after, "--after"),
-        rules=tuple(parse_rule(text) for text in rules),
-        default_rules=default_rules,
-        rank=rank,
-        vocabulary=vocabulary,
-        device=device,
-    )
+    options = {
+        **options_of(given),
+        "parameters": {key: parse_value(text) for key, text in _pairs(parameters, "--set")},
+        "weights": {key: _number(text, "--weight") for key, text in _pairs(weights, "--weight")},
+    }
     from additive.verbs.mergekit import mergekit_name, request_mergekit
 
     workspace = session.workspace
@@ -236,15 +154,3 @@ def _number(text: str, option: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"{option} is {text!r} when it should be a number") from None
-
-
-def _scale(text: str | None) -> float | str | None:
-    if text is None or text in _SCALES:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        known = did_you_mean(text, _SCALES)
-        raise UsageError(
-            f"--scale is {text!r} when it should be a number or validation{known}"
-        ) from None

@@ -1,4 +1,7 @@
-"""Steps and rules as the command line writes them.
+"""The options of a merge, made from the fields of its recipe; steps and rules as text.
+
+Every field of `additive.spec.recipe.MergeSpec` is an option: its name, its values and the first
+sentence of its documentation are the option's. To add an option, add a field.
 
 pico                            a step
 lines:first=0.3,last=1.2        a step, or a method, with parameters
@@ -10,14 +13,96 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
 
-from additive.errors import UsageError
+import click
+from pydantic.fields import FieldInfo
+
+from additive.errors import UsageError, did_you_mean
 from additive.spec.method import MethodSpec
-from additive.spec.recipe import RuleSpec
+from additive.spec.recipe import MergeSpec, RuleSpec, option_name
 
 NONE = "none"
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option for each field of a recipe; a click decorator.
+
+    The command receives them by the fields' names; `options_of` makes values of the texts.
+    """
+    for name, field in reversed(MergeSpec.model_fields.items()):
+        command = _option(name, field)(command)
+    return command
+
+
+def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line gave, as values of the recipe's fields; None where it gave nothing.
+
+    Raises: UsageError.
+    """
+    values = dict(given)
+    for name, field in MergeSpec.model_fields.items():
+        if _repeats(field) and _item_of(field) is RuleSpec:
+            values[name] = tuple(parse_rule(text) for text in given[name])
+        elif _repeats(field):
+            values[name] = parse_steps(given[name], option_name(name))
+    return {**values, "scale": _merge_scale(given["scale"])}
+
+
+def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
+    summary = f"{(field.description or '').split('. ')[0].rstrip('.')}."
+    summary = " ".join(summary.split())
+    option = option_name(name)
+    if _repeats(field):
+        item = "PATTERN=METHOD" if _item_of(field) is RuleSpec else "STEP"
+        return click.option(option, name, multiple=True, metavar=item, help=summary)
+    kind, bounds = _type_of(field), _bounds(field)
+    if kind is bool:
+        both = f"{option}/--no-{option[2:]}"
+        return click.option(both, name, default=None, help=summary)
+    if get_origin(kind) is Literal:
+        return click.option(option, name, type=click.Choice(get_args(kind)), help=summary)
+    if kind is int:
+        return click.option(option, name, type=click.IntRange(**bounds), help=summary)
+    metavar = "S|validation" if name == "scale" else name.upper()
+    return click.option(option, name, metavar=metavar, help=summary)
+
+
+def _type_of(field: FieldInfo) -> Any:
+    """The annotation without `None`."""
+    annotation = field.annotation
+    if get_origin(annotation) in (types.UnionType, Union):
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def _bounds(field: FieldInfo) -> dict[str, Any]:
+    annotated = [kind for kind in get_args(field.annotation) if hasattr(kind, "__metadata__")]
+    inner = [item for kind in annotated for known in kind.__metadata__ for item in known.metadata]
+    least = [item.ge for item in (*field.metadata, *inner) if hasattr(item, "ge")]
+    return {"min": least[0]} if least else {}
+
+
+def _repeats(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
+
+
+def _item_of(field: FieldInfo) -> Any:
+    return get_args(field.annotation)[0]
+
+
+def _merge_scale(text: str | None) -> float | str | None:
+    if text is None or text == "validation":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        known = did_you_mean(text, ("validation",))
+        raise UsageError(
+            f"--scale is {text!r} when it should be a number or validation{known}"
+        ) from None
 
 
 def parse_steps(given: Sequence[str], option: str) -> tuple[MethodSpec, ...] | None:

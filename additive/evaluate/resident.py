@@ -11,10 +11,7 @@ lm-eval without its noise: its log lines and progress bars go nowhere, ours stay
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -25,23 +22,6 @@ from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
 from additive.models.generate import generate_ids, length_sorted_batches
 from additive.models.score import score_encoded
 from additive.models.template import Encoded, pad_id, stop_ids, tokenize
-
-_LOGGERS = ("lm_eval", "datasets")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Run a block without lm-eval's warnings and tqdm bars; errors are raised as ever."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-
 
 Tick = Callable[[int, int], None]
 

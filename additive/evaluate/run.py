@@ -18,9 +18,11 @@ does not say it belongs to the key, is measured again.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +33,6 @@ from additive.errors import IntegrityError
 from additive.evaluate.foreign import drawn, foreign_digest, foreign_scores, load_foreign
 from additive.evaluate.grading import find_verifiers, grader_versions, needed_rung, scores
 from additive.evaluate.items import Item, read_items
-from additive.evaluate.resident import ResidentLM, quiet
 from additive.evaluate.tasks import configuration, task_name
 from additive.graders import Verifier
 from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
@@ -200,6 +201,8 @@ def _measured(
         with contextlib.redirect_stderr(loud):
             progress(Progress(topic, "answered", done, of))
 
+    from additive.evaluate.resident import ResidentLM  # loads torch; what is cached needs none
+
     model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch, tick)
     with quiet():
         own = _own_samples(asked, setting, model, TaskManager(include_defaults=False))
@@ -293,3 +296,20 @@ def _by_side(
 def _named(result: SuiteResult, model: str) -> SuiteResult:
     """A recalled result under the name that the model is asked for by now."""
     return SuiteResult(result.suite, model, result.items, result.record)
+
+
+_LOGGERS = ("lm_eval", "datasets")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Run a block without lm-eval's warnings and tqdm bars; errors are raised as ever."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -28,7 +28,7 @@ from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.merge.apply import merged_part, stack_of, survey_model
 from additive.merge.compress import Compressed, compress, energy_kept
 from additive.merge.planned import DTYPES, MergeReport, Plan
-from additive.merge.recipe import Recipe, method_name
+from additive.merge.recipe import BuiltRecipe, method_name
 from additive.merge.side_files import write_json
 from additive.merge.sources import Sources
 from additive.merge.threads import each
@@ -212,7 +212,7 @@ def _expert(parts: Sequence[LowRank]) -> LowRank:
 FILE = "adapter_model.safetensors"
 
 
-def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
+def check_adapter_output(recipe: BuiltRecipe, opened: Sources) -> None:
     """Refuse a merge that no adapter can hold: exactly, or at the recipe's rank where one is given.
 
     Raises: UsageError for a method that leaves factor space, CompatibilityError for a parameter
@@ -227,14 +227,14 @@ def check_adapter_output(recipe: Recipe, opened: Sources) -> None:
         method = recipe.part(name).method
         if method is None:
             continue
-        if recipe.rank is None and not getattr(method, "keeps_factors", False):
+        if recipe.settings.rank is None and not getattr(method, "keeps_factors", False):
             raise UsageError(
                 f"output is adapter when {method_name(method)} leaves the adapters' factors",
                 help="use --output checkpoint, add --rank K, or take swudi, task_arithmetic,"
                 " linear, tsv_m, svc, pico, iso_c, ctm or core/ties",
             )
         for position in opened.touching(name):
-            _check_source(name, opened.sources[position], recipe.rank)
+            _check_source(name, opened.sources[position], recipe.settings.rank)
     check_places(opened, _merged(recipe, opened))
 
 
@@ -249,15 +249,15 @@ def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
         )
 
 
-def adapter_bytes(recipe: Recipe, opened: Sources, touched: Iterable[str]) -> int:
+def adapter_bytes(recipe: BuiltRecipe, opened: Sources, touched: Iterable[str]) -> int:
     """Bytes of the factors of a merge: those of the recipe's rank, or of all sources' side by
     side.
     """
-    item, numbers = ITEM_BYTES[DTYPES[recipe.dtype] or "F32"], 0
+    item, numbers = ITEM_BYTES[DTYPES[recipe.settings.dtype] or "F32"], 0
     for name in touched:
         *experts, rows, columns = opened.base.shape(name)
         summed = sum(rank or 0 for rank in opened.ranks(name))
-        rank = min(recipe.rank, rows, columns) if recipe.rank else summed
+        rank = min(recipe.settings.rank, rows, columns) if recipe.settings.rank else summed
         numbers += math.prod(experts) * (rows + columns) * rank
     return item * numbers
 
@@ -281,14 +281,14 @@ def write_adapter(
     leaves = _write(out / FILE, tensors, workers, sync_bytes)
     write_json(out / "adapter_config.json", adapter_config(placed, plan.base_id))
     size = sum(tensor.nbytes for tensor in tensors.values())
-    return _report(leaves, modules, opened.layers, size, recipe.rank)
+    return _report(leaves, modules, opened.layers, size, recipe.settings.rank)
 
 
-def _dtype(recipe: Recipe) -> torch.dtype:
-    return torch_dtype(DTYPES[recipe.dtype] or "F32")
+def _dtype(recipe: BuiltRecipe) -> torch.dtype:
+    return torch_dtype(DTYPES[recipe.settings.dtype] or "F32")
 
 
-def _merged(recipe: Recipe, opened: Sources) -> list[str]:
+def _merged(recipe: BuiltRecipe, opened: Sources) -> list[str]:
     return [name for name in opened.parameters() if recipe.part(name).method is not None]
 
 
@@ -348,9 +348,13 @@ def _report(
     )
 
 
-def _module(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> _Module:
+def _module(recipe: BuiltRecipe, opened: Sources, name: str, conclusion: Any) -> _Module:
     delta = merged_part(recipe.part(name), stack_of(recipe, opened, name, conclusion))
-    cut = _factors(delta, name) if recipe.rank is None else compress(delta, recipe.rank)
+    cut = (
+        _factors(delta, name)
+        if recipe.settings.rank is None
+        else compress(delta, recipe.settings.rank)
+    )
     unscaled, dtype = _unscaled(cut.delta), _dtype(recipe)
     norm, lost = delta_norm(unscaled), _lost(unscaled, dtype)
     if not math.isfinite(norm + lost):

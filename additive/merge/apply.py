@@ -32,7 +32,7 @@ from additive.deltas.model import (
 from additive.errors import IntegrityError, UsageError
 from additive.merge.core import Core, core_of, whole_of
 from additive.merge.method import DeltaStack, MergeMethod
-from additive.merge.recipe import Part, Recipe
+from additive.merge.recipe import BuiltRecipe, Part
 from additive.merge.sources import Sources
 from additive.merge.threads import each
 from additive.types.progress import Listener, Progress, silent
@@ -242,7 +242,9 @@ def _around(method: Any, stack: DeltaStack, before: Sequence[Any], after: Sequen
     return core.lift(_finished(merged.dense().double(), core, after), stack.shape)
 
 
-def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listener = silent) -> Any:
+def survey_model(
+    recipe: BuiltRecipe, opened: Sources, workers: int, progress: Listener = silent
+) -> Any:
     """One survey per parameter in the base's order, then what the method concludes from them.
 
     None for methods of any other scope than `model`.
@@ -254,17 +256,19 @@ def survey_model(recipe: Recipe, opened: Sources, workers: int, progress: Listen
     names = [name for name in opened.parameters() if not recipe.part(name).ruled]
 
     def survey(name: str) -> Any:
-        return method.survey(calibrated(recipe.part(name), opened.stack(name, recipe.seed)))
+        return method.survey(
+            calibrated(recipe.part(name), opened.stack(name, recipe.settings.seed))
+        )
 
     surveys = each(survey, names, workers)
     return method.conclude(dict(zip(names, surveys, strict=True)))
 
 
-def stack_of(recipe: Recipe, opened: Sources, name: str, conclusion: Any) -> DeltaStack:
+def stack_of(recipe: BuiltRecipe, opened: Sources, name: str, conclusion: Any) -> DeltaStack:
     """One parameter's stack with what the first pass concluded, where the recipe's own method
     merges it.
     """
-    stack = opened.stack(name, recipe.seed)
+    stack = opened.stack(name, recipe.settings.seed)
     if conclusion is None or recipe.part(name).ruled:
         return stack
     return replace(stack, survey=conclusion)

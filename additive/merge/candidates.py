@@ -33,9 +33,10 @@ from additive.merge.core import (
 from additive.merge.method import DeltaStack, MergeMethod
 from additive.merge.methods.arithmetic import TaskArithmetic
 from additive.merge.planned import ENGINE
-from additive.merge.recipe import Part, Recipe, Rule, SourceSpec, build_method, check_sources
+from additive.merge.recipe import BuiltRecipe, Part, Rule, SourceSpec, build_method, check_sources
 from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
+from additive.spec.recipe import MergeSpec
 from additive.tensors.reader import open_file
 from additive.types.digests import Digest, digest_json
 
@@ -84,7 +85,7 @@ class Prepared:
             check_weights = getattr(one, "check_weights", None)
             if check_weights is not None:
                 check_weights(tuple(chosen.values()))
-        recipe = Recipe((), method, scale, rules=tuple(rules))
+        recipe = BuiltRecipe((), method, MergeSpec(scale=scale), rules=tuple(rules))
         names = [n for n in self.opened.parameters() if chosen.keys() & self.opened.touching(n)]
         survey = self._survey(recipe, chosen, names)
 
@@ -129,7 +130,9 @@ class Prepared:
                 help="prepare these sources by themselves",
             )
 
-    def _survey(self, recipe: Recipe, chosen: Mapping[int, float], names: Sequence[str]) -> Any:
+    def _survey(
+        self, recipe: BuiltRecipe, chosen: Mapping[int, float], names: Sequence[str]
+    ) -> Any:
         """What a method of scope `model` concludes from all parameters that no rule decides."""
         method: Any = recipe.method
         if method.scope != "model":
@@ -190,7 +193,7 @@ def prepare(
     """
 
     check_sources(sources)
-    opened = open_sources(Recipe(tuple(sources), TaskArithmetic()), open_base(base_directory))
+    opened = open_sources(BuiltRecipe(tuple(sources), TaskArithmetic()), open_base(base_directory))
     stacks = {
         name: stack for name in opened.parameters() if _is_low_rank(stack := opened.stack(name, 0))
     }

@@ -17,7 +17,7 @@ from additive.deltas.base import Base
 from additive.errors import UsageError
 from additive.merge.method import MergeMethod
 from additive.merge.methods.arithmetic import Linear, TaskArithmetic
-from additive.merge.recipe import Recipe, Rule, method_name
+from additive.merge.recipe import BuiltRecipe, Rule, method_name
 from additive.merge.sources import Sources
 
 EMBEDDINGS = ("*embed*.weight", "*wte.weight", "*wpe.weight")
@@ -44,7 +44,7 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     return tuple(Rule(pattern, Linear()) for pattern in patterns)
 
 
-def check_rules(recipe: Recipe) -> None:
+def check_rules(recipe: BuiltRecipe) -> None:
     """Refuse a rule whose method no rule can have, and a scale that is no number.
 
     Raises: UsageError.
@@ -59,7 +59,7 @@ def check_rules(recipe: Recipe) -> None:
             raise UsageError(f"scale of rule {rule.pattern!r} is {rule.scale}")
 
 
-def check_patterns(recipe: Recipe, base: Base) -> None:
+def check_patterns(recipe: BuiltRecipe, base: Base) -> None:
     """Refuse a rule whose pattern matches no parameter of the base: it would decide nothing, in
     silence. Default rules are for any model.
 
@@ -75,7 +75,7 @@ def check_patterns(recipe: Recipe, base: Base) -> None:
             )
 
 
-def beside_notes(recipe: Recipe, opened: Sources) -> Iterable[str]:
+def beside_notes(recipe: BuiltRecipe, opened: Sources) -> Iterable[str]:
     """What is done where the recipe's method, made of spectra, meets no matrix and no rule decides:
     with vectors, and with fused parameters unless every source has factors of each expert.
     """

@@ -28,7 +28,7 @@ from additive.merge.adapter_out import write_adapter
 from additive.merge.apply import landed, merged_part, stack_of, survey_model
 from additive.merge.method import DeltaStack
 from additive.merge.planned import MergeReport, Plan, PlannedTensor, Written, summarise
-from additive.merge.recipe import Recipe
+from additive.merge.recipe import BuiltRecipe
 from additive.merge.side_files import write_index, write_side_files
 from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
@@ -41,7 +41,7 @@ _COPY_BLOCK = 1 << 23
 
 
 def write_tensor(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     base: Base,
     tensor: PlannedTensor,
     stack: DeltaStack | None,
@@ -118,7 +118,7 @@ def execute(
     opened = open_sources(plan.recipe, open_base(plan.base_directory))
     try:
         check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
-        if plan.recipe.output == "adapter":
+        if plan.recipe.settings.output == "adapter":
             return write_adapter(plan, opened, out, workers, sync_bytes)
         return _Run(plan, opened, out, progress, base_leaves, workers, sync_bytes).checkpoint()
     finally:

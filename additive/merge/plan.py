@@ -16,7 +16,7 @@ from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.merge.adapter_out import adapter_bytes, check_adapter_output
 from additive.merge.default_rules import beside_notes, check_patterns, check_rules
 from additive.merge.planned import DTYPES, ENGINE, Plan, PlannedTensor
-from additive.merge.recipe import Recipe, check_sources
+from additive.merge.recipe import BuiltRecipe, check_sources
 from additive.merge.sources import (
     Sources,
     check_inputs,
@@ -32,7 +32,7 @@ from additive.types.digests import Digest, digest_json
 
 
 def plan(
-    recipe: Recipe,
+    recipe: BuiltRecipe,
     base_directory: Path,
     base_identity: BaseIdentity | None = None,
     disk: Path | None = None,
@@ -59,7 +59,7 @@ def plan(
 
 
 def _plan(
-    recipe: Recipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
+    recipe: BuiltRecipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
 ) -> Plan:
     base = opened.base
     check_patterns(recipe, base)
@@ -67,7 +67,7 @@ def _plan(
     _check_touched(touched, base, opened.sources)
     _check_methods(recipe, opened)
     tensors = tuple(_tensors(recipe, opened, touched))
-    adapter = recipe.output == "adapter"
+    adapter = recipe.settings.output == "adapter"
     written = sum(tensor.nbytes for tensor in tensors)
     if adapter:
         check_adapter_output(recipe, opened)
@@ -95,14 +95,14 @@ def _plan(
     )
 
 
-def _check_recipe(recipe: Recipe) -> None:
+def _check_recipe(recipe: BuiltRecipe) -> None:
     check_sources(recipe.sources)
-    if recipe.dtype not in DTYPES:
-        raise UnknownName("dtype", recipe.dtype, DTYPES)
-    if recipe.output not in ("checkpoint", "adapter"):
-        raise UnknownName("output", recipe.output, ("checkpoint", "adapter"))
-    if recipe.vocabulary not in CHOICES:
-        raise UnknownName("vocabulary", recipe.vocabulary, CHOICES)
+    if recipe.settings.dtype not in DTYPES:
+        raise UnknownName("dtype", recipe.settings.dtype, DTYPES)
+    if recipe.settings.output not in ("checkpoint", "adapter"):
+        raise UnknownName("output", recipe.settings.output, ("checkpoint", "adapter"))
+    if recipe.settings.vocabulary not in CHOICES:
+        raise UnknownName("vocabulary", recipe.settings.vocabulary, CHOICES)
     _check_rank(recipe)
     check_rules(recipe)
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
@@ -111,15 +111,15 @@ def _check_recipe(recipe: Recipe) -> None:
             raise UsageError(f"{what} is {number} when it should be a finite number")
 
 
-def _check_rank(recipe: Recipe) -> None:
-    if recipe.rank is None:
+def _check_rank(recipe: BuiltRecipe) -> None:
+    if recipe.settings.rank is None:
         return
-    if recipe.output != "adapter":
+    if recipe.settings.output != "adapter":
         raise UsageError(
             "rank is given when the output is a checkpoint", help="add --output adapter"
         )
-    if recipe.rank < 1:
-        raise UsageError(f"rank is {recipe.rank} when it should be at least 1")
+    if recipe.settings.rank < 1:
+        raise UsageError(f"rank is {recipe.settings.rank} when it should be at least 1")
 
 
 def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:
@@ -142,7 +142,7 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
         )
 
 
-def _check_methods(recipe: Recipe, opened: Sources) -> None:
+def _check_methods(recipe: BuiltRecipe, opened: Sources) -> None:
     """What the methods themselves refuse: of weights, each where it is used at all; of ranks."""
     weights = tuple(source.weight for source in recipe.ordered())
     used: dict[str, Any] = {name: recipe.part(name).method for name in opened.parameters()}
@@ -156,8 +156,8 @@ def _check_methods(recipe: Recipe, opened: Sources) -> None:
         check_inputs(name, method, opened)
 
 
-def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:
-    base, wanted = opened.base, DTYPES[recipe.dtype]
+def _tensors(recipe: BuiltRecipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:
+    base, wanted = opened.base, DTYPES[recipe.settings.dtype]
     names = [n for n in base.names() if n in opened.untied or n not in base.aliases]
     for name in names:
         dtype = base.dtype(name)
@@ -174,7 +174,7 @@ def _tensors(recipe: Recipe, opened: Sources, touched: set[str]) -> Iterable[Pla
         )
 
 
-def _digest(recipe: Recipe, base: Base, identity: BaseIdentity | None) -> Digest:
+def _digest(recipe: BuiltRecipe, base: Base, identity: BaseIdentity | None) -> Digest:
     headers = [
         [name, info.dtype, list(info.shape)]
         for header in base.checkpoint.headers.values()
@@ -193,18 +193,18 @@ def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:
     return workers * (4 * tile * (8 + 3 * len(opened.sources))) + min(4 * factors, 1 << 28)
 
 
-def _held(recipe: Recipe, written: int) -> int:
+def _held(recipe: BuiltRecipe, written: int) -> int:
     """All factors of an adapter are held in float32, and beside them as they are written."""
-    item = ITEM_BYTES[DTYPES[recipe.dtype] or "F32"]
+    item = ITEM_BYTES[DTYPES[recipe.settings.dtype] or "F32"]
     return written if item == 4 else written * 4 // item + written
 
 
-def _ruled(recipe: Recipe, opened: Sources) -> tuple[int, ...]:
+def _ruled(recipe: BuiltRecipe, opened: Sources) -> tuple[int, ...]:
     decided = [recipe.rule(name) for name in opened.parameters()]
     return tuple(sum(one is rule for one in decided) for rule in recipe.rules)
 
 
-def _notes(recipe: Recipe, opened: Sources) -> Iterable[str]:
+def _notes(recipe: BuiltRecipe, opened: Sources) -> Iterable[str]:
     yield from resized_notes(opened.base)
     for alias in opened.untied:
         yield (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from additive.merge.recipe import Recipe
+from additive.merge.recipe import BuiltRecipe
 from additive.tensors.header import ITEM_BYTES
 from additive.types.digests import Digest, TensorLeaf, weights_digest
 
@@ -103,7 +103,7 @@ class Plan:
     read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
     """
 
-    recipe: Recipe
+    recipe: BuiltRecipe
     base_directory: Path
     base_id: str
     digest: Digest

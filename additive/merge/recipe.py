@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from additive.errors import UnknownName, UsageError
 from additive.merge.method import MergeMethod
 from additive.merge.methods import METHODS
 from additive.merge.steps import STEPS
 from additive.registry import Registry
+from additive.spec.recipe import MergeSpec
 from additive.types.digests import Digest, short
 
 
@@ -102,9 +103,6 @@ def _convert(method: str, key: str, value: Any, expected: Any) -> Any:
     raise UsageError(f"{key} of {method} is {value!r} when it should be a {wanted}")
 
 
-Output = Literal["checkpoint", "adapter"]
-
-
 @dataclass(frozen=True)
 class SourceSpec:
     """One specialist in a merge.
@@ -171,37 +169,38 @@ class Part:
     after: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the bytes of a merge, but for the base.
+UNSCALED = MergeSpec(scale=1.0)
 
-    sources  in any order: they are summed in the order of their digests
-    scale    λ, multiplies the merged delta
-    dtype    of the output: `auto` (the base's own), `float32`, `bfloat16` or `float16`
-    output   `checkpoint`: a whole model; `adapter`: a PEFT adapter, for linear methods over LoRA
-    seed     of methods that draw at random
-    rank     of an adapter as output: the best approximation of that rank; None keeps Σr, exactly
-    rules    for single parameters, by name; the first that matches replaces method, scale and steps
-    before   steps on the sources' deltas, in this order; see `additive.merge.steps`
-    after    steps on the merged delta, in this order
-    vocabulary  what to do where embeddings have another number of rows: refuse (`same`), `trim`,
-             `extend`
-    device   where the arithmetic is done, `cpu` or `cuda`; it decides how sums are rounded
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """A recipe whose sources are at hand and whose method and steps are objects: everything that
+    decides the bytes of a merge, but for the base.
+
+    sources   in any order: they are summed in the order of their digests
+    method    combines the deltas of one parameter
+    settings  the recipe itself, with every option; its scale is a number here
+    rules     for single parameters, by name; the first that matches replaces method, scale and
+              steps; the default rules are among them
+    before    steps on the sources' deltas, in this order; see `additive.merge.steps`
+    after     steps on the merged delta, in this order
     """
 
     sources: tuple[SourceSpec, ...]
     method: MergeMethod
-    scale: float = 1.0
-    dtype: str = "auto"
-    output: Output = "checkpoint"
-    seed: int = 0
-    name: str = ""
-    rank: int | None = None
+    settings: MergeSpec = UNSCALED
     rules: tuple[Rule, ...] = ()
     before: tuple[Any, ...] = ()
     after: tuple[Any, ...] = ()
-    vocabulary: str = "same"
-    device: str = "cpu"
+
+    @property
+    def scale(self) -> float:
+        """λ, multiplies the merged delta. Raises: UsageError where it is still to be chosen."""
+        if isinstance(self.settings.scale, str):
+            raise UsageError(
+                "scale is not chosen yet", help="give a number, for example --scale 1.0"
+            )
+        return self.settings.scale
 
     def part(self, parameter: str) -> Part:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe
@@ -225,29 +224,20 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """The recipe as JSON values with all defaults filled in; no paths, no names of folders."""
         fields = {
+            **self.settings.resolved(),
             "sources": [{"digest": s.digest, "weight": s.weight} for s in self.ordered()],
             "method": named_method(self.method),
-            "scale": self.scale,
-            "dtype": self.dtype,
-            "output": self.output,
-            "seed": self.seed,
         }
         grams = [source.grams.name for source in self.ordered() if source.grams]
         if grams:
             fields["grams"] = grams
-        if self.rank is not None:
-            fields["rank"] = self.rank
-        if self.vocabulary != "same":
-            fields["vocabulary"] = self.vocabulary
-        if self.device != "cpu":
-            fields["device"] = self.device
         for key, steps in (("before", self.before), ("after", self.after)):
             if steps:
                 fields[key] = [named_step(step) for step in steps]
         if self.rules:
             fields["rules"] = [
                 {
-                    "pattern": r.pattern,
+                    "match": r.pattern,
                     "method": r.method and named_method(r.method),
                     "scale": r.scale,
                 }

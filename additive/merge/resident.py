@@ -22,7 +22,7 @@ from additive.errors import CompatibilityError, UsageError
 from additive.merge.apply import landed, merged_part, stack_of, survey_model
 from additive.merge.candidates import Prepared
 from additive.merge.planned import DTYPES
-from additive.merge.recipe import Recipe
+from additive.merge.recipe import BuiltRecipe
 from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
 from additive.tensors.header import torch_dtype
@@ -54,7 +54,7 @@ class _Slot:
 
 @contextmanager
 def resident(
-    model: nn.Module, base_directory: Path, recipe: Recipe
+    model: nn.Module, base_directory: Path, recipe: BuiltRecipe
 ) -> Iterator[Callable[[float], None]]:
     """Hold a loaded base model ready for every scale of a recipe; its bits are back afterwards.
 
@@ -136,14 +136,14 @@ def _all(slots: list[_Slot], action: Callable[[_Slot], None]) -> None:
             pass
 
 
-def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: Recipe) -> list[_Slot]:
+def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: BuiltRecipe) -> list[_Slot]:
     conclusion = survey_model(recipe, opened, worker_count())
     slots = []
     for name in opened.parameters():
         part, stack = recipe.part(name), stack_of(recipe, opened, name, conclusion)
         _check_loaded(name, parameters, stack.base, opened.base.directory)
         delta = merged_part(part if part.fixed else replace(part, scale=1.0), stack)
-        dtype = torch_dtype(DTYPES[recipe.dtype] or opened.base.dtype(name))
+        dtype = torch_dtype(DTYPES[recipe.settings.dtype] or opened.base.dtype(name))
         slots.append(_Slot(name, parameters[name], stack.base, dtype, delta, part.fixed))
     return slots
 

@@ -25,7 +25,7 @@ from additive.deltas.source import DeltaSource
 from additive.deltas.vocabulary import with_vocabulary
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.method import DeltaStack, Draws
-from additive.merge.recipe import Recipe, SourceSpec
+from additive.merge.recipe import BuiltRecipe, SourceSpec
 from additive.models.config import check_configs
 from additive.tensors.reader import Checkpoint, open_file
 from additive.types.digests import Digest, digest_json, short
@@ -272,15 +272,15 @@ def _name(digest: Digest | None) -> str:
     return short(digest) if digest else "none"
 
 
-def open_sources(recipe: Recipe, base: Base) -> Sources:
+def open_sources(recipe: BuiltRecipe, base: Base) -> Sources:
     """Open a recipe's sources against a base, in summing order.
 
     Raises: CompatibilityError, IntegrityError, SecurityError (see `open_deltas`); ResourceError.
     """
-    check_device(recipe.device)
+    check_device(recipe.settings.device)
     specs = recipe.ordered()
-    base = with_vocabulary(base, recipe.vocabulary, [spec.directory for spec in specs])
+    base = with_vocabulary(base, recipe.settings.vocabulary, [spec.directory for spec in specs])
     sources = [open_deltas(s.directory, base, s.name, s.digest) for s in specs]
     grams = {spec.digest: spec.grams for spec in specs if spec.grams and spec.grams.exists()}
     whole = grams if len(grams) == len(specs) else None
-    return gather(base, sources, [spec.weight for spec in specs], whole, recipe.device)
+    return gather(base, sources, [spec.weight for spec in specs], whole, recipe.settings.device)

@@ -243,7 +243,7 @@ MODELS = {
     "workspace": "additive.spec.workspace:WorkspaceSpec",
     "domain": "additive.spec.domain:DomainSpec",
     "suite": "additive.spec.suite:SuiteSpec",
-    "recipe": "additive.spec.recipe:RecipeSpec",
+    "recipe": "additive.spec.recipe:Recipe",
 }
 
 

@@ -104,6 +104,7 @@ OutputKind = Literal["checkpoint", "adapter"]
 
 
 Vocabulary = Literal["same", "trim", "extend"]
+Device = Literal["cpu", "cuda"]
 
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from additive.spec.fields import (
     Count,
+    Device,
     Dtype,
     OutputKind,
     Scale,
@@ -23,9 +24,21 @@ from additive.spec.fields import (
 from additive.spec.method import MethodSpec
 
 DEFAULT_METHOD = "auto"
+_LABELS = ("version", "name", "description", "sources")
+_ALWAYS = ("method", "scale", "output", "dtype", "seed")
 
 
-class SourceSpec(Spec):
+def option_name(field: str) -> str:
+    """How the command line calls a field of a recipe, or one of the two beside it.
+
+    >>> option_name("rules"), option_name("max_shard_size")
+    ('--rule', '--max-shard-size')
+    """
+    singular = {"rules": "rule", "weights": "weight", "parameters": "set"}
+    return "--" + singular.get(field, field).replace("_", "-")
+
+
+class RecipeSource(Spec):
     """One specialist of a merge; `math` alone means `{domain: math}`."""
 
     domain: Text
@@ -38,7 +51,7 @@ class SourceSpec(Spec):
     def _bare_name(cls, values: Any) -> Any:
         if isinstance(values, str):
             return {"domain": str(values)}
-        if not isinstance(values, Mapping | SourceSpec):
+        if not isinstance(values, Mapping | RecipeSource):
             raise should("a specialist's name or a mapping with domain and weight")
         return values
 
@@ -56,7 +69,9 @@ class RuleSpec(Spec):
 
 
 class MergeSpec(Spec):
-    """How deltas are added up when nothing else is said."""
+    """How deltas are combined: the options of `additive merge`, the keys of a recipe, and the
+    defaults in additive.yaml are these fields, each documented here once.
+    """
 
     method: MethodSpec = MethodSpec.of(DEFAULT_METHOD)
     """A merge method by name, or a mapping with its name and parameters; see `additive list
@@ -84,10 +99,27 @@ class MergeSpec(Spec):
     vocabulary: Vocabulary = "same"
     """Where embeddings have other numbers of rows: `same` refuses, `trim` leaves the fewest,
     `extend` takes the most."""
+    seed: Seed = 0
+    """Seed of methods that draw at random."""
+    device: Device = "cpu"
+    """Where the arithmetic is done; it decides how sums are rounded."""
+
+    def options(self) -> dict[str, Any]:
+        """Every option with its value, as JSON."""
+        return self.model_dump(mode="json", exclude=set(_LABELS))
+
+    def resolved(self) -> dict[str, Any]:
+        """What decides the bytes, as JSON values; sources and names are identified elsewhere.
+
+        A field that stands at its default is left out, so that a new option changes no identity.
+        """
+        chosen = self.model_dump(mode="json", exclude=set(_LABELS), exclude_defaults=True)
+        always = self.model_dump(mode="json", include=set(_ALWAYS))
+        return {**always, **chosen}
 
 
-class RecipeSpec(MergeSpec):
-    """A named merge."""
+class Recipe(MergeSpec):
+    """A merge: its sources and how they are combined."""
 
     version: Version
     """Version of this file's format."""
@@ -95,14 +127,12 @@ class RecipeSpec(MergeSpec):
     """The file's name without .yaml; need not be given."""
     description: str = ""
     """What the merge is for, in a sentence."""
-    sources: Annotated[tuple[SourceSpec, ...], Field(min_length=1)]
+    sources: Annotated[tuple[RecipeSource, ...], Field(min_length=1)]
     """The specialists; their order does not matter."""
-    seed: Seed = 0
-    """Seed of methods that draw at random."""
 
     @field_validator("sources")
     @classmethod
-    def _each_once(cls, sources: tuple[SourceSpec, ...]) -> tuple[SourceSpec, ...]:
+    def _each_once(cls, sources: tuple[RecipeSource, ...]) -> tuple[RecipeSource, ...]:
         names = [source.domain for source in sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

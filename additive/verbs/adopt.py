@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from additive.adopt import Audit, Folder, Questions
 from additive.artifacts.base_check import BY_DIGEST, Standing, standing_of
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, read_manifest
@@ -37,6 +36,9 @@ from additive.verbs.adopted_files import (
 from additive.workspace import Workspace, environment
 from additive.workspace.bases import Found
 from additive.workspace.inputs import base_identity, update_lock
+
+if TYPE_CHECKING:
+    from additive.adopt import Audit, Folder, Questions
 
 UNSEEN_DATA = (
     "its training data is not here, so nobody can check that it has not seen the held-out questions"

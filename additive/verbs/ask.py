@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
 from additive.errors import UnknownName
-from additive.models.attach import PreTrainedModel
 from additive.types.references import parse_reference
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.models.attach import PreTrainedModel
+
 
 BASE = "base"
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from additive.merge.candidates import Prepared
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import silent
 from additive.verbs.gram_matrices import ensure_grams, gram_files
-from additive.verbs.requests import MergeOptions, request_merge, resolve_specialist
+from additive.verbs.requests import request_merge, resolve_specialist
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+
+if TYPE_CHECKING:
+    from additive.merge.candidates import Prepared
 
 
 def candidates(workspace: Workspace, names: Sequence[str], *, grams: bool = False) -> Prepared:
@@ -52,7 +55,7 @@ def candidates(workspace: Workspace, names: Sequence[str], *, grams: bool = Fals
 
 def _grams(workspace: Workspace, names: Sequence[str]) -> dict[Digest, Path]:
     """The files of Grams by specialist, made where they are not there."""
-    options = MergeOptions(scale=1.0, method="regmean")
+    options = {"scale": 1.0, "method": "regmean"}
     request = request_merge(workspace, names, options, base_identity(workspace))
     ensure_grams(workspace, request, silent)
     return gram_files(workspace, request)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.errors import UsageError
-from additive.merge.method import MergeMethod
-from additive.merge.planned import Plan
-from additive.merge.recipe import Recipe, Rule
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RuleSpec
 from additive.verbs.gram_matrices import gram_files
 from additive.verbs.requests import MergeRequest, RequestedSource, requested_sources
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.merge.method import MergeMethod
+    from additive.merge.planned import Plan
+    from additive.merge.recipe import BuiltRecipe, Rule
+
 
 KEEP = "base"
 
@@ -64,29 +67,25 @@ def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Any, ...]:
     return tuple(build(spec.parameters, STEPS.get(spec.name)) for spec in specs)
 
 
-def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> Recipe:
+def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> BuiltRecipe:
     """The engine's recipe of a request, weights balanced where a step says so.
 
     Raises: UnknownName, UsageError, SpecError; what opening a source refuses where norms have to be
     computed.
     """
-    from additive.merge.recipe import Recipe
+    from additive.merge.recipe import BuiltRecipe
 
-    method, before = build_method(request.method), build_steps(request.before, "before")
-    recipe = Recipe(
+    method, before = (
+        build_method(request.recipe.method),
+        build_steps(request.recipe.before, "before"),
+    )
+    recipe = BuiltRecipe(
         sources=requested_sources(request, gram_files(workspace, request)),
         method=method,
-        scale=scale,
-        dtype=request.dtype,
-        output="adapter" if request.output == "adapter" else "checkpoint",
-        seed=request.seed,
-        name=request.name,
-        rank=request.rank,
-        vocabulary=request.vocabulary,
-        device=request.device,
+        settings=request.recipe.model_copy(update={"scale": scale}),
         rules=build_rules(request, method),
         before=tuple(step for step in before if not hasattr(step, "balance")),
-        after=build_steps(request.after, "after"),
+        after=build_steps(request.recipe.after, "after"),
     )
     for step in before:
         if hasattr(step, "balance"):
@@ -98,8 +97,8 @@ def build_rules(request: MergeRequest, method: MergeMethod) -> tuple[Rule, ...]:
     """The request's rules, then the default ones where the method calls for them."""
     from additive.merge.default_rules import default_rules
 
-    own = tuple(_rule(spec) for spec in request.rules)
-    return (*own, *default_rules(method)) if request.default_rules else own
+    own = tuple(_rule(spec) for spec in request.recipe.rules)
+    return (*own, *default_rules(method)) if request.recipe.default_rules else own
 
 
 def _rule(spec: RuleSpec) -> Rule:
@@ -115,7 +114,9 @@ def _rule(spec: RuleSpec) -> Rule:
     return Rule(spec.match, None, spec.scale)
 
 
-def _balanced(workspace: Workspace, request: MergeRequest, recipe: Recipe, step: Any) -> Recipe:
+def _balanced(
+    workspace: Workspace, request: MergeRequest, recipe: BuiltRecipe, step: Any
+) -> BuiltRecipe:
     factors = step.balance([_length(workspace, source) for source in request.sources])
     sources = tuple(
         replace(source, weight=source.weight * factor)
@@ -143,7 +144,7 @@ def _length(workspace: Workspace, source: RequestedSource) -> float:
         base.close()
 
 
-def planned(workspace: Workspace, recipe: Recipe) -> Plan:
+def planned(workspace: Workspace, recipe: BuiltRecipe) -> Plan:
     """The engine's plan; every refusal that headers can give comes from here."""
     from additive.merge.plan import plan
     from additive.workspace.inputs import base_identity

@@ -17,7 +17,7 @@ from additive.verbs.built import Built
 from additive.verbs.check import check_merge
 from additive.verbs.init import make_workspace
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.verbs.train import Trained, train_domain
 from additive.workspace import MARKER, Workspace
 from additive.workspace.inputs import base_identity
@@ -31,7 +31,7 @@ DOMAINS = ("math", "code", "safety")
 BROKEN_NAME = "broken"
 
 
-BROKEN = MergeOptions(method="peft_linear", scale=0.95, name=BROKEN_NAME)
+BROKEN = {"method": "peft_linear", "scale": 0.95, "name": BROKEN_NAME}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run_demo(root: Path, progress: Listener = silent, *, broken: bool = False) -
     """
     workspace = _workspace(root)
     trained = tuple(train_domain(workspace, name, progress) for name in DOMAINS)
-    options = BROKEN if broken else MergeOptions()
+    options = BROKEN if broken else {}
     request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
     built = build_merge(workspace, request, progress)
     document = check_merge(workspace, built.artifact, progress)

@@ -11,19 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.manifest import Manifest
 from additive.errors import RefusedError, ResourceError
-from additive.merge.diagnose import Diagnosis
-from additive.merge.measures import Measures
 from additive.tensors.json import read_object
 from additive.types.digests import Digest, digest_json, short
 from additive.verbs.candidates import decompositions
-from additive.verbs.requests import MergeOptions, MergeRequest, request_merge
+from additive.verbs.requests import MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+
+if TYPE_CHECKING:
+    from additive.merge.diagnose import Diagnosis
+    from additive.merge.measures import Measures
+
 
 SCHEMA = "additive.diagnose/1"
 
@@ -43,7 +46,7 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     from additive.merge.sources import open_sources
     from additive.verbs.composing import build_recipe
 
-    options = MergeOptions(scale=1.0, method="task_arithmetic")
+    options = {"scale": 1.0, "method": "task_arithmetic"}
     request = request_merge(workspace, names, options, base_identity(workspace))
     recipe = build_recipe(workspace, request, 1.0)
     plan(recipe, workspace.base_directory(), request.base)  # what a merge would refuse, but no disk

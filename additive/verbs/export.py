@@ -5,7 +5,7 @@ from __future__ import annotations
 from additive.errors import UsageError
 from additive.verbs.built import find_merge
 from additive.verbs.composing import build_recipe
-from additive.verbs.requests import MergeOptions, MergeRequest, request_merge
+from additive.verbs.requests import MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 
@@ -23,7 +23,7 @@ def export_mergekit(workspace: Workspace, name: str) -> str:
         raise UsageError(
             f"{name} is a mergekit file already", help="mergekit-yaml runs it as it is"
         )
-    request = request_merge(workspace, [name], MergeOptions(), base_identity(workspace))
+    request = request_merge(workspace, [name], {}, base_identity(workspace))
     check_exportable(build_recipe(workspace, request, 1.0))
     recipe = build_recipe(workspace, request, _scale(workspace, request))
     return to_mergekit(recipe, workspace.base_directory())
@@ -31,8 +31,8 @@ def export_mergekit(workspace: Workspace, name: str) -> str:
 
 def _scale(workspace: Workspace, request: MergeRequest) -> float:
     """The recipe's scale; where validation rows choose it, that of the newest build."""
-    if isinstance(request.scale, int | float):
-        return float(request.scale)
+    if isinstance(request.recipe.scale, int | float):
+        return float(request.recipe.scale)
     built = find_merge(workspace, request)
     if built is None:
         raise UsageError(

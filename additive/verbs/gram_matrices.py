@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from additive.artifacts.atomic import write_tensors
-from additive.merge.sources import Sources
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress
 from additive.verbs.requests import MergeRequest, RequestedSource
@@ -21,6 +20,8 @@ from additive.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from additive.merge.sources import Sources
 
 
 ROWS = 256
@@ -50,11 +51,11 @@ def ensure_grams(workspace: Workspace, request: MergeRequest, progress: Listener
         return
     from additive.deltas.base import open_base
     from additive.merge.methods.arithmetic import TaskArithmetic
-    from additive.merge.recipe import Recipe
+    from additive.merge.recipe import BuiltRecipe
     from additive.merge.sources import open_sources
     from additive.verbs.requests import requested_sources
 
-    recipe = Recipe(requested_sources(request), TaskArithmetic())
+    recipe = BuiltRecipe(requested_sources(request), TaskArithmetic())
     opened = open_sources(recipe, open_base(workspace.base_directory()))
     try:
         for source in missing:

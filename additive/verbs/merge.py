@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.manifest import Artifact, ManifestDraft, Parent
-from additive.merge.planned import Plan
 from additive.types.progress import Listener, silent, under
 from additive.verbs.built import Built, build_once
 from additive.verbs.composing import build_recipe, planned
@@ -16,6 +15,10 @@ from additive.verbs.gram_matrices import ensure_grams
 from additive.verbs.requests import MergeRequest
 from additive.workspace import Workspace, environment
 from additive.workspace.inputs import lock_rows
+
+if TYPE_CHECKING:
+    from additive.merge.planned import Plan
+
 
 ROUNDED_AWAY_MUCH = 0.2
 
@@ -54,8 +57,8 @@ def chosen_scale(
     workspace: Workspace, request: MergeRequest, progress: Listener
 ) -> tuple[float, Mapping[str, Any]]:
     """The request's scale; "validation" is resolved by trying a few on validation rows."""
-    if isinstance(request.scale, int | float):
-        return float(request.scale), {}
+    if isinstance(request.recipe.scale, int | float):
+        return float(request.recipe.scale), {}
     from additive.verbs.scale import choose_scale
 
     choice = choose_scale(workspace, request, progress)
@@ -82,7 +85,7 @@ def _execute(
             base=request.base,
             parents=_parents(request),
             spec={**made.recipe.resolved(), "request": request.record()},
-            seed=request.seed,
+            seed=request.recipe.seed,
             norms=report.norms,
             notes=(
                 *request.notes,
@@ -92,7 +95,7 @@ def _execute(
                 *rounding_advice(report.rounded_away),
             ),
             versions=environment.versions(),
-            hardware=environment.hardware(request.device),
+            hardware=environment.hardware(request.recipe.device),
             times={
                 "started": started,
                 "frozen": environment.now(),

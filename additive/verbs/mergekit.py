@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, Parent
 from additive.errors import AdditiveError, CompatibilityError, UsageError
-from additive.merge.mergekit.plan import KitPlan, KitRecipe
-from additive.merge.recipe import SourceSpec
 from additive.spec.mergekit import MergekitSpec
+from additive.spec.recipe import option_name
 from additive.spec.yaml import Located
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, silent, under
 from additive.verbs.built import Built, build_once, find_merge
 from additive.verbs.merge import rounding_advice
-from additive.verbs.requests import MergeOptions, resolve_specialist
+from additive.verbs.requests import resolve_specialist
 from additive.workspace import Workspace, environment
 from additive.workspace.recipes import find_model, is_base, name_of_merge, recipe_meant
+
+if TYPE_CHECKING:
+    from additive.merge.mergekit.plan import KitPlan, KitRecipe
+    from additive.merge.recipe import SourceSpec
+
 
 SCHEMA = "additive.plan/1"
 
@@ -54,7 +58,7 @@ def mergekit_name(workspace: Workspace, names: Sequence[str]) -> str | None:
 
 
 def request_mergekit(
-    workspace: Workspace, name: str, options: MergeOptions, base: BaseIdentity
+    workspace: Workspace, name: str, options: Mapping[str, Any], base: BaseIdentity
 ) -> KitRequest:
     """Find the models of a mergekit file.
 
@@ -69,11 +73,11 @@ def request_mergekit(
     found = {text: _find(workspace, text, file, path, base) for text, path in spec.mentions()}
     models = {text: one.source for text, one in found.items()}
     parents = {one.parent.digest: one.parent for one in found.values() if one.parent is not None}
-    asked = name_of_merge(workspace, name if options.name is None else options.name)
+    asked = name_of_merge(workspace, name if options.get("name") is None else options["name"])
     return KitRequest(
         name=asked,
         base=base,
-        recipe=KitRecipe(spec, file, models, asked, options.seed or 0),
+        recipe=KitRecipe(spec, file, models, asked, options.get("seed") or 0),
         parents=tuple(parents[digest] for digest in sorted(parents)),
     )
 
@@ -163,31 +167,17 @@ def _execute(
         return workspace.store.freeze(Path(staged), draft)
 
 
-def _check_options(options: MergeOptions) -> None:
-    said: Mapping[str, Any] = {
-        "--method": options.method,
-        "--weight": options.weights,
-        "--scale": options.scale,
-        "--set": options.parameters,
-        "--output": options.output,
-        "--dtype": options.dtype,
-        "--rank": options.rank,
-        "--vocabulary": options.vocabulary,
-        "--before": options.before,
-        "--after": options.after,
-        "--rule": options.rules,
-        "--default-rules or --no-default-rules": options.default_rules,
-    }
-    if options.device != "cpu":
+def _check_options(options: Mapping[str, Any]) -> None:
+    if options.get("device") not in (None, "cpu"):
         raise UsageError(
-            f"--device is {options.device} when mergekit's methods run on the processor here",
+            f"--device is {options['device']}; mergekit's methods run on the CPU here",
             help="leave --device out",
         )
-    given = next((option for option, value in said.items() if value not in (None, (), {})), None)
-    if given is not None:
-        raise UsageError(
-            f"{given} is given when a mergekit file says that itself", help="change the file"
-        )
+    for key, value in options.items():
+        if key not in ("seed", "name", "device") and value not in (None, (), {}):
+            raise UsageError(
+                f"{option_name(key)} cannot be used with a mergekit file", help="change the file"
+            )
 
 
 def _check_base(workspace: Workspace, spec: MergekitSpec, file: Located) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.manifest import Artifact
-from additive.merge.recipe import Recipe, Rule
 from additive.spec.method import MethodSpec
 from additive.types.units import size_text
 from additive.verbs.built import find_merge
@@ -16,6 +15,10 @@ from additive.verbs.composing import build_recipe, planned
 from additive.verbs.gram_matrices import ROWS, gram_files
 from additive.verbs.requests import MergeRequest
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.merge.recipe import BuiltRecipe, Rule
+
 
 SCHEMA = "additive.plan/1"
 
@@ -48,16 +51,8 @@ class MergePlan:
                 {"name": s.artifact.reference, "snapshot": s.snapshot, "weight": s.weight}
                 for s in self.request.sources
             ],
-            "method": self.request.method.resolved(),
-            "scale": self.request.scale,
-            "before": [step.resolved() for step in self.request.before],
-            "after": [step.resolved() for step in self.request.after],
+            **self.request.recipe.options(),
             "rules": [{"rule": rule, "parameters": count} for rule, count in self.rules],
-            "rank": self.request.rank,
-            "vocabulary": self.request.vocabulary,
-            "output": self.request.output,
-            "dtype": self.request.dtype,
-            "device": self.request.device,
             "tensors": {"copied": self.copied, "merged": self.merged},
             "bytes": {"read": self.read, "written": self.written, "memory": self.memory},
             "notes": list(self.notes),
@@ -66,20 +61,21 @@ class MergePlan:
     def text(self) -> str:
         """The plan for people."""
         sources = ", ".join(f"{s.artifact.reference} × {s.weight:g}" for s in self.request.sources)
-        scale = self.request.scale
+        recipe = self.request.recipe
+        scale = recipe.scale
         said = f"{scale:g}" if isinstance(scale, float | int) else "chosen on validation rows"
         lines = [
             f"merge    {self.request.name}",
             f"sources  {sources}",
-            f"method   {self.request.method.name}, scale {said}",
-            *_steps("before", self.request.before),
-            *_steps("after", self.request.after),
+            f"method   {recipe.method.name}, scale {said}",
+            *_steps("before", recipe.before),
+            *_steps("after", recipe.after),
             *(f"rule     {rule} ({count} parameters)" for rule, count in self.rules),
             f"tensors  {self.merged} merged, {self.copied} copied as bytes",
             f"reads    {size_text(self.read)}",
-            f"writes   {size_text(self.written)} ({self.request.output}{_rank(self.request.rank)})",
+            f"writes   {size_text(self.written)} ({recipe.output}{_rank(recipe.rank)})",
             f"memory   {size_text(self.memory)} over the imports, at most",
-            f"device   {self.request.device}",
+            f"device   {recipe.device}",
         ]
         lines += [f"note     {note}" for note in self.notes]
         reuse = (
@@ -90,7 +86,7 @@ class MergePlan:
 
 def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
     """The plan of a merge. Raises: everything that the merge itself would refuse from headers."""
-    scale = float(request.scale) if isinstance(request.scale, int | float) else 1.0
+    scale = float(request.recipe.scale) if isinstance(request.recipe.scale, int | float) else 1.0
     made = planned(workspace, build_recipe(workspace, request, scale))
     return MergePlan(
         request=request,
@@ -112,7 +108,7 @@ def _gram_notes(workspace: Workspace, request: MergeRequest) -> list[str]:
     return [f"{len(missing)} sources would read up to {ROWS} of their training prompts first"]
 
 
-def described_rules(recipe: Recipe) -> tuple[str, ...]:
+def described_rules(recipe: BuiltRecipe) -> tuple[str, ...]:
     """Each rule in words: `*embed*.weight: linear, scale 1`."""
     return tuple(f"{rule.pattern}: {_ruling(rule)}" for rule in recipe.rules)
 

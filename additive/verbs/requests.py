@@ -1,7 +1,7 @@
 """What a merge is asked to be: a recipe file or a command line, resolved to frozen specialists.
 
-    request_merge(workspace, ["math", "code"], MergeOptions())       -> MergeRequest
-    request_merge(workspace, ["merges/release.yaml"], MergeOptions())
+    request_merge(workspace, ["math", "code"], {}, base)       -> MergeRequest
+    request_merge(workspace, ["merges/release.yaml"], {}, base)
 
 Reads manifests only. A request's `record` decides the merge: equal records, equal merges.
 """
@@ -9,17 +9,17 @@ Reads manifests only. A request's `record` decides the merge: equal records, equ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from additive.artifacts.base_check import is_adopted
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact, BaseIdentity
 from additive.errors import CompatibilityError, UnknownName, UsageError
-from additive.merge.recipe import SourceSpec
-from additive.spec.method import MethodSpec
-from additive.spec.recipe import RecipeSpec, RuleSpec
+from additive.spec.recipe import Recipe
 from additive.types.digests import Digest, digest_file, short
 from additive.types.references import each_once, merge_name, parse_reference
 from additive.verbs.methods import requested_method
@@ -27,34 +27,17 @@ from additive.verbs.prompts import training_prompts
 from additive.workspace import Workspace
 from additive.workspace.recipes import name_of_merge, recipe_meant
 
-REQUEST_VERSION = 1
+if TYPE_CHECKING:
+    from additive.merge.recipe import SourceSpec
+
+
+REQUEST_VERSION = 2
 
 
 NO_ROWS = (
     "scale 1: no source has validation rows to choose it on"
     " (--scale, or data.validation in its domain.yaml)"
 )
-
-
-@dataclass(frozen=True)
-class MergeOptions:
-    """What the command line says; None leaves it to the recipe or the workspace."""
-
-    method: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    scale: float | str | None = None
-    output: str | None = None
-    dtype: str | None = None
-    seed: int | None = None
-    name: str | None = None
-    before: tuple[MethodSpec, ...] | None = None
-    after: tuple[MethodSpec, ...] | None = None
-    rules: tuple[RuleSpec, ...] = ()
-    default_rules: bool | None = None
-    rank: int | None = None
-    vocabulary: str | None = None
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -81,105 +64,88 @@ class RequestedSource:
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """A merge before its scale is known; `scale` is a number or "validation"."""
+    """A recipe with its sources found: all that decides a merge, before its scale is known.
 
-    name: str
+    recipe      with the method that `auto` stands for and the merge's name filled in
+    base        what every source was trained on
+    sources     in the order of their digests
+    validation  digests of the files that choose the scale; empty where it is a number
+    prompts     digests of the training files that weigh the sources, for methods that need them
+    notes       what the user should know about a choice that was made for them
+    """
+
+    recipe: Recipe
     base: BaseIdentity
     sources: tuple[RequestedSource, ...]
-    method: MethodSpec
-    scale: float | str
-    output: str
-    dtype: str
-    seed: int
     validation: Mapping[str, str]
+    prompts: Mapping[str, str]
     notes: tuple[str, ...] = ()
-    before: tuple[MethodSpec, ...] = ()
-    after: tuple[MethodSpec, ...] = ()
-    rules: tuple[RuleSpec, ...] = ()
-    default_rules: bool = True
-    rank: int | None = None
-    vocabulary: str = "same"
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """The merge's name."""
+        return self.recipe.name
 
     def record(self) -> dict[str, Any]:
         """All that decides the merge, in an order that does not depend on the command line."""
+        inputs = {"validation": dict(self.validation), "prompts": dict(self.prompts)}
         return {
             "version": REQUEST_VERSION,
             "base": self.base.digest,
-            "sources": sorted(
-                (source.record() for source in self.sources), key=lambda s: s["digest"]
-            ),
-            "method": self.method.resolved(),
-            "scale": self.scale,
-            "output": self.output,
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "validation": dict(self.validation),
-            **self._composition(),
+            "sources": [source.record() for source in self.sources],
+            **self.recipe.resolved(),
+            **{key: files for key, files in inputs.items() if files},
         }
-
-    def _composition(self) -> dict[str, Any]:
-        """What goes beyond one method, as far as it is there."""
-        said = {
-            "before": [step.resolved() for step in self.before],
-            "after": [step.resolved() for step in self.after],
-            "rules": [rule.resolved() for rule in self.rules],
-            "default_rules": None if self.default_rules else False,
-            "rank": self.rank,
-            "vocabulary": None if self.vocabulary == "same" else self.vocabulary,
-            "prompts": dict(self.prompts),
-            "device": None if self.device == "cpu" else self.device,
-        }
-        return {key: value for key, value in said.items() if value not in (None, [], {})}
 
 
 def request_merge(
-    workspace: Workspace, names: Sequence[str], options: MergeOptions, base: BaseIdentity
+    workspace: Workspace, names: Sequence[str], options: Mapping[str, Any], base: BaseIdentity
 ) -> MergeRequest:
     """Resolve the names and options of `additive merge`.
 
+    names    domains, or one recipe
+    options  fields of `Recipe` by name, over those of the recipe or of additive.yaml; beside them
+             `weights` (name of a source → weight) and `parameters` (of the method); None leaves it
+
     Raises: UsageError, UnknownName, SpecError; CompatibilityError for a specialist of another base.
+
+    Example: `request_merge(workspace, ["math", "code"], {"method": "ties", "scale": 0.8}, base)`
     """
+    given = {key: value for key, value in options.items() if value is not None}
+    weights, parameters = given.pop("weights", {}), given.pop("parameters", {})
     recipe = _recipe(workspace, names)
-    sources = _sources(workspace, recipe, options.weights)
+    sources = _sources(workspace, recipe, weights)
     for source in sources:
         _check_base(source.artifact, base)
     ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
     places = {source.artifact.name: source.directory for source in ordered}
-    method, notes = requested_method(recipe.method, options.method, options.parameters, places)
-    rules = (*options.rules, *recipe.rules)
-    scale = recipe.scale if options.scale is None else options.scale
-    if _nobody_chose(workspace, names, options) and not _validation(workspace, ordered):
-        scale, notes = 1.0, (*notes, NO_ROWS)
-    return MergeRequest(
-        name=_name(workspace, recipe, sources, options.name),
-        base=base,
-        sources=ordered,
-        method=method,
-        scale=scale,
-        output=options.output or recipe.output,
-        dtype=options.dtype or recipe.dtype,
-        seed=recipe.seed if options.seed is None else options.seed,
-        validation=_validation(workspace, ordered) if scale == "validation" else {},
-        notes=notes,
-        before=recipe.before if options.before is None else options.before,
-        after=recipe.after if options.after is None else options.after,
-        rules=rules,
-        default_rules=_default(options.default_rules, recipe.default_rules),
-        rank=recipe.rank if options.rank is None else options.rank,
-        vocabulary=options.vocabulary or recipe.vocabulary,
-        device=options.device,
-        prompts=training_prompts(
-            workspace,
-            [source.artifact for source in ordered],
-            [method.name, *(rule.method.name for rule in rules)],
-        ),
+    asked = given.pop("method", None)
+    method, notes = requested_method(recipe.method, asked, parameters, places)
+    rules = (*given.pop("rules", ()), *recipe.rules)
+    validation = _validation(workspace, ordered)
+    if "scale" not in given and _scale_is_default(workspace, names) and not validation:
+        given["scale"], notes = 1.0, (*notes, NO_ROWS)
+    name = _name(workspace, recipe, sources, given.pop("name", None))
+    recipe = _with_options(recipe, {**given, "method": method, "rules": rules, "name": name})
+    prompts = training_prompts(
+        workspace,
+        [source.artifact for source in ordered],
+        [method.name, *(rule.method.name for rule in rules)],
     )
+    chosen = validation if recipe.scale == "validation" else {}
+    return MergeRequest(recipe, base, ordered, chosen, prompts, notes)
 
 
-def _default(said: bool | None, otherwise: bool) -> bool:
-    return otherwise if said is None else said
+def _with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    for key in options:
+        if key not in Recipe.model_fields:
+            raise UnknownName("option of a merge", key, sorted(Recipe.model_fields))
+    try:
+        return Recipe.model_validate({**dict(recipe), **options})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise UsageError(f"{where} is {fault['input']!r}: {fault['msg']}") from None
 
 
 def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float | None]:
@@ -218,31 +184,16 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
     return UnknownName("specialist", name, {*domains, *store.names()} - merges)
 
 
-def _recipe(workspace: Workspace, names: Sequence[str]) -> RecipeSpec:
+def _recipe(workspace: Workspace, names: Sequence[str]) -> Recipe:
     named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
     if named is not None:
         return workspace.recipe(named)
-    defaults = workspace.spec.merge
-    return RecipeSpec.model_validate(
-        {
-            "version": 1,
-            "sources": tuple({"domain": name} for name in each_once(names)),
-            "method": defaults.method,
-            "scale": defaults.scale,
-            "output": defaults.output,
-            "dtype": defaults.dtype,
-            "before": defaults.before,
-            "after": defaults.after,
-            "rules": defaults.rules,
-            "default_rules": defaults.default_rules,
-            "rank": defaults.rank,
-            "vocabulary": defaults.vocabulary,
-        }
-    )
+    sources = tuple({"domain": name} for name in each_once(names))
+    return Recipe.model_validate({"version": 1, "sources": sources, **dict(workspace.spec.merge)})
 
 
 def _sources(
-    workspace: Workspace, recipe: RecipeSpec, weights: Mapping[str, float]
+    workspace: Workspace, recipe: Recipe, weights: Mapping[str, float]
 ) -> list[RequestedSource]:
     sources, known = [], []
     for spec in recipe.sources:
@@ -257,7 +208,7 @@ def _sources(
 
 
 def _name(
-    workspace: Workspace, recipe: RecipeSpec, sources: Sequence[RequestedSource], asked: str | None
+    workspace: Workspace, recipe: Recipe, sources: Sequence[RequestedSource], asked: str | None
 ) -> str:
     said = recipe.name if asked is None else asked
     if said or asked is not None:
@@ -281,11 +232,10 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
         )
 
 
-def _nobody_chose(workspace: Workspace, names: Sequence[str], options: MergeOptions) -> bool:
-    """Whether the scale is the built-in default: no option, recipe or additive.yaml says it."""
-    said = "scale" in workspace.spec.merge.model_fields_set
+def _scale_is_default(workspace: Workspace, names: Sequence[str]) -> bool:
+    """Whether neither a recipe nor additive.yaml sets the scale."""
     named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
-    return options.scale is None and not said and named is None
+    return named is None and "scale" not in workspace.spec.merge.model_fields_set
 
 
 def _validation(workspace: Workspace, sources: Sequence[RequestedSource]) -> dict[str, str]:

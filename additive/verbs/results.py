@@ -11,20 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.manifest import Artifact
 from additive.errors import UnknownName
 from additive.evaluate import Setting, Subject, evaluate
 from additive.evaluate.items import read_items
-from additive.models.attach import PreTrainedModel
 from additive.report.evidence import Flips, flips_of
 from additive.types.digests import Digest, digest_json, short
 from additive.types.progress import Listener, Progress, silent
 from additive.types.results import SuiteResult, result_document
 from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
+
+if TYPE_CHECKING:
+    from additive.models.attach import PreTrainedModel
 
 
 def write_results(

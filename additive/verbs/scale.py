@@ -12,14 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from additive.artifacts.base_check import is_adopted
 from additive.errors import UsageError
-from additive.models.attach import PreTrainedModel
-from additive.train.validation import Score
 from additive.types.progress import Listener, Progress
 from additive.verbs.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.models.attach import PreTrainedModel
+    from additive.train.validation import Score
+
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
 

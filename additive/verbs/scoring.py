@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
 from additive.train.data import Row, read_rows
 from additive.train.saturation import Evaluation
-from additive.train.validation import Score
 from additive.workspace import Workspace
+
+if TYPE_CHECKING:
+    from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
+    from additive.train.validation import Score
+
 
 GENERATE_EVERY = 4
 

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.intact import is_intact
 from additive.artifacts.locks import lock
@@ -30,15 +30,17 @@ from additive.artifacts.manifest import (
 from additive.errors import LeakError, UsageError
 from additive.overlap.check import DataFile, FileLeak, leaks_between
 from additive.spec.domain import DomainSpec
-from additive.train.job import TrainJob
-from additive.train.plan import TrainPlan
-from additive.train.result import TrainResult
 from additive.types.digests import digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
 from additive.types.units import size_text, time_text
 from additive.workspace import Workspace, environment
 from additive.workspace.inputs import base_identity, update_lock
+
+if TYPE_CHECKING:
+    from additive.train.job import TrainJob
+    from additive.train.plan import TrainPlan
+    from additive.train.result import TrainResult
 
 
 def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:

@@ -19,7 +19,7 @@ from additive.artifacts.store import Store
 from additive.errors import ResourceError, UnknownName, UsageError
 from additive.spec.domain import DomainSpec
 from additive.spec.mergekit import MergekitSpec
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import Recipe
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
 from additive.spec.yaml import Located, Node
@@ -215,14 +215,14 @@ class Workspace:
             if self.suite(name).domain not in (None, *domains) and self._is_empty(name)
         )
 
-    def recipe(self, name: str) -> RecipeSpec:
+    def recipe(self, name: str) -> Recipe:
         """A recipe. Raises: UnknownName, SpecError."""
         from additive.spec.loader import load
-        from additive.spec.recipe import RecipeSpec
+        from additive.spec.recipe import Recipe
 
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
-        return load(path, RecipeSpec, name=name, shown=self.shown(path))
+        return load(path, Recipe, name=name, shown=self.shown(path))
 
     def is_mergekit(self, name: str) -> bool:
         """Whether a recipe is a mergekit file. Raises: UnknownName, SpecError."""

@@ -21,7 +21,7 @@ from additive.models.score import teacher_forced
 from additive.types.progress import Progress
 from additive.verbs.demo import DOMAINS
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.verbs.train import Trained, train_domain
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
@@ -74,7 +74,7 @@ def skills(workspace: Workspace, directory: Path | None = None) -> float:
 def line(workspace: Workspace, setting: Mapping[str, float]) -> tuple[str, ...]:
     """Train, merge, and the line of the table."""
     trained = [train_domain(workspace, name, _say) for name in DOMAINS]
-    options = MergeOptions(method="task_arithmetic")
+    options = {"method": "task_arithmetic"}
     request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
     tried = build_merge(workspace, request, _say).artifact.manifest.times["scales"]
     best = next(trial for trial in tried["trials"] if trial["scale"] == tried["scale"])

@@ -9,7 +9,7 @@ import pytest
 from additive.errors import SpecError
 from additive.spec.domain import DomainSpec
 from additive.spec.loader import load, loads
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import Recipe
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
 from tests.house.documents import blocks, pages
@@ -25,7 +25,7 @@ def kind_of(path: Path) -> tuple[type, str | None] | None:
     if path.parts[0] == "evals" and len(path.parts) == 2:
         return SuiteSpec, path.stem
     if path.parts[0] == "merges" and len(path.parts) == 2:
-        return RecipeSpec, path.stem
+        return Recipe, path.stem
     return None
 
 

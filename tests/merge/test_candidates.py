@@ -13,7 +13,7 @@ from additive.merge.resident import resident
 from additive.models.attach import give_rows
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS, ONE_SIDED
-from tests.merge.making import merge, recipe, source
+from tests.merge.making import changed, merge, recipe, source
 
 
 def _state(model):
@@ -53,7 +53,7 @@ def test_rules_and_the_outputs_numbers_are_shown_as_they_are_written(tmp_path, d
     with resident(model, base, made) as switch:
         for scale in (1.0, 0.3):
             switch(scale)
-            merge(tmp_path / str(scale), base, replace(made, scale=scale))
+            merge(tmp_path / str(scale), base, changed(made, scale=scale))
             written = tiny.load(tmp_path / str(scale)).state_dict()
             for name, tensor in model.state_dict().items():
                 assert torch.equal(tensor, written[name]), name
@@ -132,6 +132,6 @@ def test_a_model_that_was_given_the_rows_is_switched_too(tmp_path, family, rows,
     give_rows(model, rows)
     with resident(model, base, made) as switch:
         switch(0.5)
-        merge(tmp_path / "half", base, replace(made, scale=0.5))
+        merge(tmp_path / "half", base, changed(made, scale=0.5))
         written = tiny.load(tmp_path / "half").state_dict()
         assert all(torch.equal(tensor, written[n]) for n, tensor in model.state_dict().items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from additive.merge.recipe import Rule
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS
 from tests.merge import files
-from tests.merge.making import merge, recipe, source
+from tests.merge.making import changed, merge, recipe, source
 
 ADAPTABLE = ["lora", "rslora", "rank pattern", "alpha pattern with rank stabilisation"]
 ADAPTABLE += [
@@ -186,7 +185,7 @@ def test_the_dtype_of_an_adapter_can_be_chosen(tmp_path, dtype, rank):
     ]
     made = recipe(*map(source, folders), output="adapter", rank=rank)
     merge(tmp_path / "exact", base, made)
-    made = replace(made, dtype=dtype)
+    made = changed(made, dtype=dtype)
     report = merge(tmp_path / "out", base, made)
     exact, written = (files.read(tmp_path / name) for name in ("exact", "out"))
     kept = torch.float32 if dtype == "auto" else getattr(torch, dtype)

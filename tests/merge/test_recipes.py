@@ -19,7 +19,7 @@ from additive.merge.plan import plan
 from additive.merge.recipe import Rule, build_method
 from additive.merge.steps.balance import balanced, total_norm
 from tests.merge import files
-from tests.merge.making import merge, recipe, source
+from tests.merge.making import changed, merge, recipe, source
 
 UP, DOWN = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight"
 
@@ -76,7 +76,7 @@ def test_an_adapter_of_a_given_rank(world):
     merge(tmp / "exact", base, whole)
     exact = _delta(tmp / "exact", base)
     for method in ("task_arithmetic", "ties"):
-        made = replace(recipe(*sources, method=method, output="adapter"), rank=6)
+        made = changed(recipe(*sources, method=method, output="adapter"), rank=6)
         report = merge(tmp / method, base, made)
         assert "rank 6 keeps" in report.notes[0]
         assert 0 < min(report.energy.values()) < 1
@@ -91,9 +91,9 @@ def test_an_adapter_of_a_given_rank(world):
     lost = (exact[UP] - B @ A).norm() / exact[UP].norm()
     assert lost.item() == pytest.approx((sigma[6:].norm() / sigma.norm()).item(), rel=1e-3)
     with pytest.raises(UsageError, match="rank is given when the output is a checkpoint"):
-        plan(replace(whole, rank=6), base)
+        plan(changed(whole, rank=6), base)
     with pytest.raises(UsageError, match="rank is 0"):
-        plan(replace(whole, output="adapter", rank=0), base)
+        plan(changed(whole, output="adapter", rank=0), base)
 
 
 def test_a_rank_of_its_own_is_that_of_one_module_alone(tmp_path):

@@ -13,7 +13,7 @@ from additive.merge.plan import plan
 from additive.merge.recipe import build_method
 from additive.testing import random_stack
 from tests.deltas import tiny
-from tests.merge.making import merge, recipe, source
+from tests.merge.making import changed, merge, recipe, source
 
 TARGETS = {
     "llama": ["q_proj", "up_proj", "embed_tokens"],
@@ -98,7 +98,7 @@ def test_an_adapter_holds_it_at_the_rank_of_one_source(tmp_path):
     adapters = _adapters(tmp_path, base, "llama", target_modules=["q_proj"])
     made = recipe(*map(source, adapters), method="peft_linear")
     merge(tmp_path / "whole", base, made)
-    merge(tmp_path / "adapter", base, replace(made, output="adapter"))
+    merge(tmp_path / "adapter", base, changed(made, output="adapter"))
     ours = tiny.merged_by_peft(base, tmp_path / "adapter").state_dict()
     for name, expected in tiny.load(tmp_path / "whole").state_dict().items():
         torch.testing.assert_close(ours[name], expected, rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 from additive.errors import SpecError
 from additive.spec.domain import DomainSpec
 from additive.spec.loader import load, loads
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import Recipe
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
 
@@ -138,33 +138,33 @@ data: {train: x.jsonl}
             " ^[a-z0-9][a-z0-9_.-]*$",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [a, {domain: b, wieght: 2}]",
             "f.yaml:2:26: unknown key 'wieght' in sources[1]; did you mean 'weight'?",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [a, 3]",
             "f.yaml:2:14: sources[1] is 3 when it should be a specialist's name or a mapping"
             " with domain and weight",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [a, a]",
             "f.yaml:2:10: sources: a occurs twice when each specialist should occur once",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [a]\nscale: validtion",
             "f.yaml:3:8: scale is 'validtion' when it should be a finite number or 'validation'",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [{domain: a, weight: .nan}]",
             "f.yaml:2:31: sources[0].weight is nan when it should be a finite number",
         ),
         (
-            RecipeSpec,
+            Recipe,
             "version: 1\nsources: [a]\nmethod: {density: 0.3}",
             "f.yaml:3:9: method: name is missing when the method should be named, as in"
             " {name: ties, density: 0.3}",

@@ -11,7 +11,7 @@ from additive.errors import SpecError
 from additive.spec.domain import DomainSpec
 from additive.spec.loader import build, loads
 from additive.spec.method import MethodSpec
-from additive.spec.recipe import RecipeSpec
+from additive.spec.recipe import Recipe
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
 from additive.spec.yaml import Located
@@ -97,7 +97,7 @@ def test_a_gate_has_one_rule():
 
 def test_scale_is_a_number_or_validation():
     def scale(text):
-        return loads(f"version: 1\nsources: [a]\n{text}", RecipeSpec).scale
+        return loads(f"version: 1\nsources: [a]\n{text}", Recipe).scale
 
     assert scale("") == "validation"
     assert scale("scale: validation") == "validation"
@@ -106,7 +106,7 @@ def test_scale_is_a_number_or_validation():
 
 
 def test_sources_are_names_or_blocks():
-    recipe = loads("version: 1\nsources: [a, {domain: 'b@1234', weight: -1}]", RecipeSpec)
+    recipe = loads("version: 1\nsources: [a, {domain: 'b@1234', weight: -1}]", Recipe)
     assert [(s.domain, s.weight) for s in recipe.sources] == [("a", 1.0), ("b@1234", -1.0)]
 
 
@@ -114,7 +114,7 @@ def test_methods_are_names_or_blocks_and_equal_by_value():
     workspace = loads("version: 1\nbase: {model: tiny}\nmerge: {method: ties}", WorkspaceSpec)
     assert workspace.merge.method == MethodSpec.of("ties")
     recipe = loads(
-        "version: 1\nsources: [a]\nmethod: {name: ties, density: 0.3}", RecipeSpec, shown="m.yaml"
+        "version: 1\nsources: [a]\nmethod: {name: ties, density: 0.3}", Recipe, shown="m.yaml"
     )
     assert recipe.method == MethodSpec.of("ties", {"density": 0.3})
     assert recipe.resolved()["method"] == {"name": "ties", "density": 0.3}
@@ -125,7 +125,7 @@ def test_parameters_that_are_built_later_still_know_their_place():
     text = (
         "version: 1\nsources: [a]\nmethod:\n  name: ties\n  densty: 0.3\n  rescale: 1\n  sign: sim"
     )
-    method = loads(text, RecipeSpec, shown="merges/m.yaml").method
+    method = loads(text, Recipe, shown="merges/m.yaml").method
     with pytest.raises(SpecError) as caught:
         build(method.parameters, Ties)
     assert caught.value.problems == (

@@ -18,7 +18,7 @@ from additive.errors import (
     UsageError,
 )
 from additive.verbs.init import make_workspace
-from additive.verbs.requests import NO_ROWS, MergeOptions, request_merge
+from additive.verbs.requests import NO_ROWS, request_merge
 from additive.verbs.train import train_domain
 from additive.workspace import Workspace
 from additive.workspace.bases import find_folder
@@ -49,8 +49,8 @@ def test_it_is_frozen_without_debris_and_merges_like_a_trained_one(workspace, lo
     fresh = Workspace(workspace.root)
     assert fresh.domain("math").adopted
     assert not fresh.data_files("math", "train")
-    request = request_merge(fresh, ["math"], MergeOptions(), base_identity(fresh))
-    assert (request.scale, request.notes) == (1.0, (NO_ROWS,))
+    request = request_merge(fresh, ["math"], {}, base_identity(fresh))
+    assert (request.recipe.scale, request.notes) == (1.0, (NO_ROWS,))
 
 
 def test_the_frozen_config_names_no_path_and_no_class(workspace, lora):

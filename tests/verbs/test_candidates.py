@@ -9,7 +9,7 @@ from additive.errors import UsageError
 from additive.merge.recipe import build_method
 from additive.verbs.candidates import candidates
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.workspace.inputs import base_identity
 from tests.merge import files
 from tests.verbs.making import make_adapters
@@ -20,7 +20,7 @@ ROWS = {name: [{"prompt": name, "completion": "x"}] for name in ("math", "code")
 def test_a_candidate_is_the_merge_of_the_same_names(tmp_path, bases):
     workspace = make_adapters(tmp_path / "work", bases(), ROWS)
     base, start = base_identity(workspace), files.read(bases())
-    options = MergeOptions(method="tsv_m", scale=0.8, weights={"code": 0.5})
+    options = {"method": "tsv_m", "scale": 0.8, "weights": {"code": 0.5}}
     for names in (["math", "code"], ["math#0.5", "code"], ["code", "math"]):
         request = request_merge(workspace, names, options, base)
         merged = files.read(build_merge(workspace, request).artifact.path)

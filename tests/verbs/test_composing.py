@@ -12,7 +12,7 @@ from additive.deltas.source import delta_norms
 from additive.errors import SpecError, UnknownName, UsageError
 from additive.merge.steps.balance import balance_factors, total_norm
 from additive.verbs.composing import build_recipe
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.e2e.command import run_here
@@ -46,7 +46,7 @@ def root(tmp_path):
 def _recipe(root, text):
     (root / "merges" / "release.yaml").write_text("version: 1\n" + text)
     workspace = Workspace(root)
-    request = request_merge(workspace, ["release"], MergeOptions(), base_identity(workspace))
+    request = request_merge(workspace, ["release"], {}, base_identity(workspace))
     return build_recipe(workspace, request, 1.0)
 
 

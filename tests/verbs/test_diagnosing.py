@@ -17,7 +17,7 @@ from additive.merge.core import Triangles, keep_triangles, read_triangles
 from additive.verbs.candidates import candidates
 from additive.verbs.diagnose import diagnose_sources, known_diagnosis
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.merge import files
@@ -109,7 +109,7 @@ def test_a_typo_names_the_nearest_domain(workspace):
 
 def test_the_report_of_a_merge_finds_the_diagnosis_of_its_sources(workspace):
     base = base_identity(workspace)
-    request = request_merge(workspace, ["math", "code"], MergeOptions(scale=0.7), base)
+    request = request_merge(workspace, ["math", "code"], {"scale": 0.7}, base)
     merge = build_merge(workspace, request).artifact.manifest
     assert known_diagnosis(workspace, merge) is None
     diagnose_sources(workspace, ["math", "sql"])
@@ -128,7 +128,7 @@ def test_a_snapshot_is_diagnosed_apart_from_its_plateau(workspace):
         workspace.store.freeze(staged, draft)
     merges = {
         name: build_merge(
-            workspace, request_merge(workspace, [name, "math"], MergeOptions(scale=0.7), base)
+            workspace, request_merge(workspace, [name, "math"], {"scale": 0.7}, base)
         ).artifact.manifest
         for name in ("law", "law#0.5")
     }

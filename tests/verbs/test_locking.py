@@ -7,7 +7,7 @@ import json
 from additive.verbs.check import check_merge
 from additive.verbs.lint import lint
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity, update_lock
 from tests.verbs.making import make_adapters
@@ -41,7 +41,7 @@ def test_a_change_is_noted_until_a_verb_has_read_it(tmp_path, bases):
     both = [f"{MATH}/train.jsonl", f"{MATH}/validation.jsonl"]
     assert changed(workspace) == [*both, ITEMS]
     base = base_identity(workspace)
-    request = request_merge(workspace, ["math", "code"], MergeOptions(), base)
+    request = request_merge(workspace, ["math", "code"], {}, base)
     artifact = build_merge(workspace, request).artifact
     assert changed(workspace) == [both[0], ITEMS]
     assert check_merge(workspace, artifact)["verdict"] == "not checked"

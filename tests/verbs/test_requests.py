@@ -19,7 +19,7 @@ from additive.artifacts.store import Store
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.verbs.built import find_merge
 from additive.verbs.report import find_checkable
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 
 NAMES = ("math", "code", "safety")
@@ -78,14 +78,14 @@ def freeze(store: Store, name: str, base: BaseIdentity, seed: int) -> None:
 
 
 def test_another_device_is_another_request_and_the_processor_is_not_mentioned(workspace, base):
-    asked = [request_merge(workspace, NAMES, MergeOptions(device=d), base) for d in ("cpu", "cuda")]
+    asked = [request_merge(workspace, NAMES, {"device": d}, base) for d in ("cpu", "cuda")]
     assert "device" not in asked[0].record()
     assert asked[1].record() == {**asked[0].record(), "device": "cuda"}
 
 
 def test_the_order_of_the_command_line_is_no_part_of_a_merge(workspace, base):
-    first = request_merge(workspace, ["math", "code", "safety"], MergeOptions(), base)
-    second = request_merge(workspace, ["safety", "math", "code"], MergeOptions(), base)
+    first = request_merge(workspace, ["math", "code", "safety"], {}, base)
+    second = request_merge(workspace, ["safety", "math", "code"], {}, base)
     assert first.record() == second.record()
 
 
@@ -102,22 +102,22 @@ def test_the_order_of_the_command_line_is_no_part_of_a_merge(workspace, base):
     ],
 )
 def test_every_option_makes_another_merge(workspace, base, change):
-    plain = request_merge(workspace, ["math", "code"], MergeOptions(), base)
-    other = request_merge(workspace, ["math", "code"], MergeOptions(**change), base)
+    plain = request_merge(workspace, ["math", "code"], {}, base)
+    other = request_merge(workspace, ["math", "code"], dict(**change), base)
     assert plain.record() != other.record()
     assert plain.name == other.name
 
 
 def test_a_snapshot_is_another_source(workspace, base):
-    whole = request_merge(workspace, ["math", "code"], MergeOptions(), base)
-    early = request_merge(workspace, ["math#0.5", "code"], MergeOptions(), base)
+    whole = request_merge(workspace, ["math", "code"], {}, base)
+    early = request_merge(workspace, ["math#0.5", "code"], {}, base)
     assert whole.record() != early.record()
     source = next(s for s in early.sources if s.artifact.name == "math")
     assert source.directory == source.artifact.path / "snapshots" / "0.5"
 
 
 def test_one_source_is_named_after_the_base(workspace, base):
-    assert request_merge(workspace, ["math"], MergeOptions(), base).name == "base+math"
+    assert request_merge(workspace, ["math"], {}, base).name == "base+math"
 
 
 def test_a_recipe_says_what_the_command_line_does_not(workspace, base):
@@ -126,25 +126,22 @@ def test_a_recipe_says_what_the_command_line_does_not(workspace, base):
         "method: {name: ties, density: 0.3}\nscale: 0.8\n"
     )
     (workspace.root / "merges" / "release.yaml").write_text(text)
-    request = request_merge(workspace, ["merges/release.yaml"], MergeOptions(scale=0.6), base)
-    assert (request.name, request.scale) == ("release", 0.6)
-    assert request.method.resolved() == {"name": "ties", "density": 0.3}
+    request = request_merge(workspace, ["merges/release.yaml"], {"scale": 0.6}, base)
+    assert (request.name, request.recipe.scale) == ("release", 0.6)
+    assert request.recipe.method.resolved() == {"name": "ties", "density": 0.3}
     assert {s.artifact.name: s.weight for s in request.sources} == {"math": 1.0, "code": 0.5}
-    assert (
-        request.record()
-        == request_merge(workspace, ["release"], MergeOptions(scale=0.6), base).record()
-    )
+    assert request.record() == request_merge(workspace, ["release"], {"scale": 0.6}, base).record()
 
 
 def test_a_recipe_that_was_built_is_still_a_recipe(workspace, base):
     (workspace.root / "merges" / "release.yaml").write_text("version: 1\nsources: [math, code]\n")
-    request = request_merge(workspace, ["release"], MergeOptions(), base)
+    request = request_merge(workspace, ["release"], {}, base)
     with workspace.store.staging("merge", "release") as staged:
         copy_base(staged)
         draft = ManifestDraft(kind="merge", name="release", spec={"request": request.record()})
         workspace.store.freeze(staged, draft)
     for name in ("release", "merges/release.yaml"):
-        again = request_merge(workspace, [name], MergeOptions(), base)
+        again = request_merge(workspace, [name], {}, base)
         assert again.record() == request.record()
         assert find_merge(workspace, again) is not None
 
@@ -153,15 +150,15 @@ def test_what_is_not_trained_says_how_to_train_it(workspace, base):
     (workspace.root / "domains" / "logic").mkdir()
     (workspace.root / "domains" / "logic" / "domain.yaml").write_text("version: 1\n")
     with pytest.raises(UsageError) as caught:
-        request_merge(workspace, ["math", "logic"], MergeOptions(), base)
+        request_merge(workspace, ["math", "logic"], {}, base)
     assert caught.value.help == "additive train logic"
 
 
 def test_a_typo_is_answered_with_the_nearest_name(workspace, base):
     with pytest.raises(UnknownName, match="did you mean 'safety'"):
-        request_merge(workspace, ["math", "safty"], MergeOptions(), base)
+        request_merge(workspace, ["math", "safty"], {}, base)
     with pytest.raises(UnknownName, match="did you mean 'code'"):
-        request_merge(workspace, ["math", "code"], MergeOptions(weights={"cod": 1.0}), base)
+        request_merge(workspace, ["math", "code"], {"weights": {"cod": 1.0}}, base)
 
 
 def test_names_that_are_offered_are_those_that_would_do_each_once(workspace, base):
@@ -169,21 +166,21 @@ def test_names_that_are_offered_are_those_that_would_do_each_once(workspace, bas
         copy_base(staged)
         workspace.store.freeze(staged, ManifestDraft(kind="merge", name="release"))
     with pytest.raises(UnknownName) as caught:
-        request_merge(workspace, ["math", "safty"], MergeOptions(), base)
+        request_merge(workspace, ["math", "safty"], {}, base)
     assert caught.value.known == sorted(NAMES)
     with pytest.raises(UnknownName) as caught:
-        request_merge(workspace, ["math", "code"], MergeOptions(weights={"cod": 1.0}), base)
+        request_merge(workspace, ["math", "code"], {"weights": {"cod": 1.0}}, base)
     assert caught.value.known == ["code", "math"]
 
 
 def test_a_delta_of_another_base_is_refused_with_both_digests(workspace, base):
     other = base_of("e" * 64)
     with pytest.raises(CompatibilityError, match=f"{base.digest[:8]}.*{other.digest[:8]}"):
-        request_merge(workspace, ["math"], MergeOptions(), other)
+        request_merge(workspace, ["math"], {}, other)
 
 
 def test_a_merge_is_found_by_its_request_and_by_its_domains_in_any_order(workspace, base):
-    request = request_merge(workspace, ["math", "code"], MergeOptions(), base)
+    request = request_merge(workspace, ["math", "code"], {}, base)
     assert find_merge(workspace, request) is None
     with workspace.store.staging("merge", request.name) as staged:
         copy_base(staged)

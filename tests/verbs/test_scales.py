@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -13,7 +12,7 @@ from additive.train.validation import completion_score
 from additive.types.progress import silent
 from additive.verbs.ask import ask
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import MergeOptions, request_merge
+from additive.verbs.requests import request_merge
 from additive.verbs.scale import COARSE, STEP, ScaleChoice, Trial, choose_scale, search
 from additive.workspace.inputs import base_identity
 from tests.deltas import tiny
@@ -94,12 +93,12 @@ def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
 ):
     workspace = make_adapters(tmp_path / "work", bases(), ROWS)
     base, tokenizer = base_identity(workspace), load_tokenizer(bases())
-    request = request_merge(workspace, [name, "code"], MergeOptions(), base)
+    request = request_merge(workspace, [name, "code"], {}, base)
     choice = choose_scale(workspace, request, silent)
     step = HALF if "#" in name else PLATEAU
     reference = {"math": score_of(1, step), "code": score_of(2, PLATEAU)}
     for trial in (choice.trials[0], choice.trials[-1]):
-        fixed = request_merge(workspace, [name, "code"], MergeOptions(scale=trial.scale), base)
+        fixed = request_merge(workspace, [name, "code"], {"scale": trial.scale}, base)
         model = load_model(build_merge(workspace, fixed).artifact.path)
         found = {}
         for domain, rows in ROWS.items():
@@ -125,9 +124,9 @@ def test_a_scale_is_chosen_where_the_rows_for_tokens_differ(tmp_path, bases):
     (said,) = ask(workspace, ["wide"], "3+1=", max_tokens=3)
     assert said.name.startswith("wide@")
     names, base = ["math", "wide"], base_identity(workspace)
-    wanted = MergeOptions(vocabulary="extend", method="task_arithmetic")
+    wanted = {"vocabulary": "extend", "method": "task_arithmetic"}
     trial = choose_scale(workspace, request_merge(workspace, names, wanted, base), silent).trials[0]
-    fixed = request_merge(workspace, names, replace(wanted, scale=trial.scale), base)
+    fixed = request_merge(workspace, names, {**wanted, "scale": trial.scale}, base)
     model = load_model(build_merge(workspace, fixed).artifact.path)
     assert model.config.vocab_size == rows
     given = [Row(row["prompt"], row["completion"]) for row in ROWS["math"]]

@@ -20,7 +20,7 @@ from typing import Any
 from additive.deltas.base import FLOATS, Base, open_base
 from additive.errors import UsageError
 from additive.merge.methods import MERGEKIT
-from additive.merge.recipe import Recipe, SourceSpec, method_name, method_parameters
+from additive.merge.recipe import BuiltRecipe, SourceSpec, method_name, method_parameters
 
 _SUMS = {"task_arithmetic": False, "linear": True}
 
@@ -38,7 +38,7 @@ class _Kit:
     weighted: bool
 
 
-def to_mergekit(recipe: Recipe, base_directory: Path) -> str:
+def to_mergekit(recipe: BuiltRecipe, base_directory: Path) -> str:
     """The YAML text.
 
     Raises: UsageError for a method, output or rule that mergekit does not have.
@@ -51,9 +51,9 @@ def to_mergekit(recipe: Recipe, base_directory: Path) -> str:
         base.close()
 
 
-def check_exportable(recipe: Recipe) -> None:
+def check_exportable(recipe: BuiltRecipe) -> None:
     """Refuse what mergekit cannot say. Raises: UsageError."""
-    if recipe.output != "checkpoint":
+    if recipe.settings.output != "checkpoint":
         raise UsageError(
             "output is adapter when mergekit writes whole models only",
             help="set output: checkpoint, or keep the adapter: every PEFT tool reads it",
@@ -63,9 +63,9 @@ def check_exportable(recipe: Recipe) -> None:
         raise UsageError("rules are given when mergekit has one method per file")
     if recipe.before or recipe.after:
         raise UsageError("steps are given when mergekit has a method and nothing around it")
-    if recipe.vocabulary != "same":
+    if recipe.settings.vocabulary != "same":
         raise UsageError(
-            f"vocabulary is {recipe.vocabulary} when mergekit has its own way with other rows",
+            f"vocabulary is {recipe.settings.vocabulary}; mergekit has its own way with other rows",
             help="set vocabulary: same; mergekit's tokenizer_source permutes and cuts rows",
         )
     check_weights = getattr(recipe.method, "check_weights", None)
@@ -73,7 +73,7 @@ def check_exportable(recipe: Recipe) -> None:
         check_weights(tuple(source.weight for source in recipe.ordered()))
 
 
-def _kit(recipe: Recipe) -> _Kit:
+def _kit(recipe: BuiltRecipe) -> _Kit:
     name = method_name(recipe.method)
     if name in _SUMS:
         parameters = {"lambda": recipe.scale, "normalize": _SUMS[name]}
@@ -94,7 +94,7 @@ def _alike(name: str, known: tuple[str, ...]) -> str:
     )
 
 
-def _bridged(recipe: Recipe, name: str) -> _Kit:
+def _bridged(recipe: BuiltRecipe, name: str) -> _Kit:
     from mergekit.merge_methods import get
 
     spec = get(name).spec
@@ -110,10 +110,10 @@ def _bridged(recipe: Recipe, name: str) -> _Kit:
     return _Kit(name, parameters, with_base, "weight" in known)
 
 
-def _lines(recipe: Recipe, base: Base, kit: _Kit) -> Iterator[str]:
+def _lines(recipe: BuiltRecipe, base: Base, kit: _Kit) -> Iterator[str]:
     yield "# mergekit-yaml FILE OUT --lora-merge-cache CACHE --lora-merge-dtype float32"
-    if recipe.seed:
-        yield f"# --random-seed {recipe.seed}"
+    if recipe.settings.seed:
+        yield f"# --random-seed {recipe.settings.seed}"
     yield f"merge_method: {kit.method}"
     if kit.with_base:
         yield f"base_model: {json.dumps(str(base.directory))}"
@@ -139,9 +139,9 @@ def _model(source: SourceSpec, base: Base) -> str:
     return f"{base.directory}+{text}" if is_adapter else text
 
 
-def _dtype(recipe: Recipe, base: Base) -> str:
+def _dtype(recipe: BuiltRecipe, base: Base) -> str:
     """The recipe's dtype, or what most of the base's parameters have."""
-    if recipe.dtype != "auto":
-        return recipe.dtype
+    if recipe.settings.dtype != "auto":
+        return recipe.settings.dtype
     found = [base.dtype(name) for name in base.names() if base.dtype(name) in FLOATS]
     return _DTYPES[max(sorted(set(found)), key=found.count)]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from additive.merge.recipe import Recipe
+from additive.merge.recipe import BuiltRecipe
 from additive.types.digests import Digest
 
 
@@ -47,7 +47,7 @@ def balance_factors(lengths: Sequence[float]) -> tuple[float, ...]:
     return tuple(min(1.0, middle / length) if length > 0 else 1.0 for length in lengths)
 
 
-def balanced(recipe: Recipe, lengths: Mapping[Digest, float]) -> Recipe:
+def balanced(recipe: BuiltRecipe, lengths: Mapping[Digest, float]) -> BuiltRecipe:
     """The recipe with every weight multiplied by its source's balance factor.
 
     `lengths` has ‖τ‖ by source digest. The weights that come out are the recipe's own: they are in
