@@ -12,16 +12,19 @@ lm-eval without its noise: its log lines and progress bars go nowhere, ours stay
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from additive.errors import CompatibilityError
-from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
 from additive.models.generate import generate_ids, length_sorted_batches
 from additive.models.score import score_encoded
 from additive.models.template import Encoded, pad_id, stop_ids, tokenize
+
+if TYPE_CHECKING:
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
+
 
 Tick = Callable[[int, int], None]
 

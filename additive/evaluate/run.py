@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.atomic import write_text
 from additive.errors import IntegrityError
@@ -35,12 +35,15 @@ from additive.evaluate.grading import find_verifiers, grader_versions, needed_ru
 from additive.evaluate.items import Item, read_items
 from additive.evaluate.tasks import configuration, task_name
 from additive.graders import Verifier
-from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
 from additive.sandbox import Rung
 from additive.spec.suite import SuiteSpec
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.results import ItemScore, SuiteResult, read_document, result_document
+
+if TYPE_CHECKING:
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
+
 
 _LIBRARIES = ("torch", "transformers", "lm-eval", "math-verify", "additive-merge")
 

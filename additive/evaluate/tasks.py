@@ -7,11 +7,14 @@ code runs side by side and the graders are the same as everywhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from additive.evaluate.items import Item, prompt_of
-from additive.models.attach import PreTrainedTokenizerBase
 from additive.models.template import render_prompt
+
+if TYPE_CHECKING:
+    from additive.models.kinds import PreTrainedTokenizerBase
+
 
 ANSWERED = "answered"
 

@@ -13,7 +13,7 @@ from additive.types.references import parse_reference
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.models.attach import PreTrainedModel
+    from additive.models.kinds import PreTrainedModel
 
 
 BASE = "base"

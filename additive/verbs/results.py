@@ -26,7 +26,7 @@ from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
 
 if TYPE_CHECKING:
-    from additive.models.attach import PreTrainedModel
+    from additive.models.kinds import PreTrainedModel
 
 
 def write_results(

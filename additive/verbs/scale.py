@@ -21,7 +21,7 @@ from additive.verbs.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.models.attach import PreTrainedModel
+    from additive.models.kinds import PreTrainedModel
     from additive.train.validation import Score
 
 

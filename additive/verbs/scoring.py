@@ -18,7 +18,7 @@ from additive.train.saturation import Evaluation
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.models.attach import PreTrainedModel, PreTrainedTokenizerBase
+    from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
     from additive.train.validation import Score
 
 
