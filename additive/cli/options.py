@@ -64,7 +64,7 @@ def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
         return click.option(both, name, default=None, help=summary)
     if get_origin(kind) is Literal:
         return click.option(option, name, type=click.Choice(get_args(kind)), help=summary)
-    if kind is int:
+    if kind is int and bounds:
         return click.option(option, name, type=click.IntRange(**bounds), help=summary)
     metavar = "S|validation" if name == "scale" else name.upper()
     return click.option(option, name, metavar=metavar, help=summary)
@@ -80,7 +80,12 @@ def _type_of(field: FieldInfo) -> Any:
 
 def _bounds(field: FieldInfo) -> dict[str, Any]:
     annotated = [kind for kind in get_args(field.annotation) if hasattr(kind, "__metadata__")]
-    inner = [item for kind in annotated for known in kind.__metadata__ for item in known.metadata]
+    inner = [
+        item
+        for kind in annotated
+        for known in kind.__metadata__
+        for item in getattr(known, "metadata", (known,))
+    ]
     least = [item.ge for item in (*field.metadata, *inner) if hasattr(item, "ge")]
     return {"min": least[0]} if least else {}
 

@@ -173,16 +173,13 @@ class _Run:
 
     def _writers(self) -> list[tuple[str, LayoutWriter]]:
         headers = self.opened.base.checkpoint.headers
+        metadata = {shard: header.metadata for shard, header in headers.items()}
+        layouts: dict[str, list[tuple[str, str, tuple[int, ...]]]] = {}
+        for tensor in self.plan.tensors:
+            layouts.setdefault(tensor.shard, []).append((tensor.name, tensor.dtype, tensor.shape))
         return [
-            (
-                shard,
-                LayoutWriter(
-                    self.out / shard,
-                    [(t.name, t.dtype, t.shape) for t in self.plan.tensors if t.shard == shard],
-                    header.metadata,
-                ),
-            )
-            for shard, header in headers.items()
+            (shard, LayoutWriter(self.out / shard, layout, metadata.get(shard, {"format": "pt"})))
+            for shard, layout in layouts.items()
         ]
 
     def _work(

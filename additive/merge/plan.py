@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _plan(
     touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
     _check_touched(touched, base, opened.sources)
     _check_methods(recipe, opened)
-    tensors = tuple(_tensors(recipe, opened, touched))
+    tensors = _in_shards(tuple(_tensors(recipe, opened, touched)), recipe.settings.max_shard_size)
     adapter = recipe.settings.output == "adapter"
     written = sum(tensor.nbytes for tensor in tensors)
     if adapter:
@@ -104,11 +105,20 @@ def _check_recipe(recipe: BuiltRecipe) -> None:
     if recipe.settings.vocabulary not in CHOICES:
         raise UnknownName("vocabulary", recipe.settings.vocabulary, CHOICES)
     _check_rank(recipe)
+    _check_shards(recipe)
     check_rules(recipe)
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
     for what, number in numbers.items():
         if not math.isfinite(number):
             raise UsageError(f"{what} is {number} when it should be a finite number")
+
+
+def _check_shards(recipe: BuiltRecipe) -> None:
+    if recipe.settings.max_shard_size is not None and recipe.settings.output == "adapter":
+        raise UsageError(
+            "max_shard_size is for a checkpoint; an adapter is a single file",
+            help="leave it out, or use --output checkpoint",
+        )
 
 
 def _check_rank(recipe: BuiltRecipe) -> None:
@@ -172,6 +182,25 @@ def _tensors(recipe: BuiltRecipe, opened: Sources, touched: set[str]) -> Iterabl
             else (),
             resized=base.is_resized(name),
         )
+
+
+def _in_shards(
+    tensors: tuple[PlannedTensor, ...], max_shard_size: int | None
+) -> tuple[PlannedTensor, ...]:
+    """The tensors in files of at most `max_shard_size` bytes, filled in order; None keeps them."""
+    if max_shard_size is None:
+        return tensors
+    numbers, filled = [], 0
+    for tensor in tensors:
+        starts = not numbers or filled + tensor.nbytes > max_shard_size
+        numbers.append((numbers[-1] if numbers else 0) + starts)
+        filled = tensor.nbytes if starts else filled + tensor.nbytes
+    if numbers[-1] == 1:
+        return tuple(replace(tensor, shard="model.safetensors") for tensor in tensors)
+    return tuple(
+        replace(tensor, shard=f"model-{number:05}-of-{numbers[-1]:05}.safetensors")
+        for tensor, number in zip(tensors, numbers, strict=True)
+    )
 
 
 def _digest(recipe: BuiltRecipe, base: Base, identity: BaseIdentity | None) -> Digest:

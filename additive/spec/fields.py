@@ -7,6 +7,7 @@ it should be a fraction in (0, 1]`; one that refuses a block raises `wrong("a se
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -88,6 +89,24 @@ Scale = Annotated[
     float | Literal["validation"],
     PlainValidator(_scale),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"const": "validation"}]}),
+]
+
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def _size(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]I?B)?", str(value).strip().upper())
+    size = 0 if found is None else int(float(found[1]) * _UNITS[found[2] or ""])
+    if isinstance(value, bool) or size < 1:
+        raise should("a number of bytes such as 5GB, 500MB or 2GiB")
+    return size
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
 
 

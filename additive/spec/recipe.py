@@ -14,6 +14,7 @@ from additive.spec.fields import (
     OutputKind,
     Scale,
     Seed,
+    Size,
     Spec,
     Text,
     Version,
@@ -99,6 +100,9 @@ class MergeSpec(Spec):
     vocabulary: Vocabulary = "same"
     """Where embeddings have other numbers of rows: `same` refuses, `trim` leaves the fewest,
     `extend` takes the most."""
+    max_shard_size: Size | None = None
+    """Largest file of a checkpoint, such as `5GB`; a larger tensor gets a file of its own. Without
+    it the files are the base's own."""
     seed: Seed = 0
     """Seed of methods that draw at random."""
     device: Device = "cpu"
