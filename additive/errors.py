@@ -6,12 +6,13 @@
     │   └── UnknownName                 2  with the nearest known names
     ├── RefusedError                    3  an input is not what it claims to be
     │   ├── IntegrityError              3  bytes changed, missing, not finite
+    │   │   └── FormatError             3  frozen by an older additive
     │   ├── CompatibilityError          3  other base, template, vocabulary, shape, adapter kind
     │   ├── SecurityError               3  would run code, or leave its directory
     │   └── LeakError                   3  held-out items in training data
     ├── ResourceError                   4  memory, disk, I/O, network
     ├── LockedError                     5  another run holds it
-    ├── DivergedError                   1  training left the finite numbers
+    ├── DivergedError                   1  training diverged (NaN or Inf)
     └── Interrupted               130/143  stopped by the user; the same command goes on
 
 A failed gate is a verdict, not an exception. A message reads `where: X is A when it should be B`,
@@ -94,6 +95,10 @@ class IntegrityError(RefusedError):
     """Bytes that are not the ones that were frozen, or not finite numbers."""
 
 
+class FormatError(IntegrityError):
+    """An artifact that an older additive froze; `help` is the command that makes it again."""
+
+
 class CompatibilityError(RefusedError):
     """Two inputs that do not belong together."""
 
@@ -119,7 +124,7 @@ class LockedError(AdditiveError):
 
 
 class DivergedError(AdditiveError):
-    """Training left the finite numbers."""
+    """Training diverged: a loss or a weight is NaN or Inf."""
 
     exit_code = 1
 

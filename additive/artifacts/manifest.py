@@ -65,7 +65,7 @@ class DataEntry(Frozen):
 
     sha256: Digest
     rows: int
-    licence: str
+    license: str
 
 
 class CurvePoint(Frozen):
@@ -114,7 +114,7 @@ class Manifest(ManifestDraft):
     Example: `read_manifest(artifact.path).base.digest`
     """
 
-    schema_version: Literal["additive.manifest/1"] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal["additive.manifest/2"] = Field(default=SCHEMA, alias="schema")
     digest: Digest
     weights: Digest
     config: Digest
@@ -154,7 +154,8 @@ def complete(
 def read_manifest(directory: Path) -> Manifest:
     """Read an artifact's manifest and check seal and identity (for files, see `verify_directory`).
 
-    Raises: IntegrityError when it is missing, damaged, or of another version of the format.
+    Raises: IntegrityError when it is missing or damaged; FormatError when an older additive froze
+    it.
     """
     path = directory / MANIFEST
     fields = read_fields(path)

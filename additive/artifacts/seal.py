@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from additive.artifacts.atomic import render_json
-from additive.errors import IntegrityError
+from additive.errors import FormatError, IntegrityError
 from additive.tensors.json import parse_json, read_bytes
 from additive.types.digests import Digest, canonical_json, digest_json
 
 MANIFEST = "manifest.json"
-SCHEMA = "additive.manifest/1"
+SCHEMA = "additive.manifest/2"
+_OLDER = frozenset({"additive.manifest/1"})  # data entries had `licence`, specs other keys
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_+-]{0,127}")
 
 
 def identity(fields: Mapping[str, Any]) -> Digest:
@@ -60,16 +63,23 @@ def seal_of(fields: Mapping[str, Any]) -> Digest:
 def read_fields(path: Path) -> dict[str, Any]:
     """Read `manifest.json` as plain values after checking text, schema, seal, base and identity.
 
-    Raises: IntegrityError when a single byte is not the one that was frozen.
+    Raises: IntegrityError when a single byte is not the one that was frozen; FormatError, with the
+    command that makes the artifact again, when an older additive froze it.
     """
     where = str(path)
     data = read_bytes(path)
     fields = parse_json(data, where)
     if not isinstance(fields, dict):
         raise IntegrityError("manifest is not a JSON object", where=where)
+    if fields.get("schema") in _OLDER:
+        raise FormatError(
+            f"an older additive froze this: schema is {fields['schema']!r}; expected {SCHEMA!r}",
+            where=where,
+            help=_how_to_rebuild(fields),
+        )
     if fields.get("schema") != SCHEMA:
         raise IntegrityError(
-            f"schema is {fields.get('schema')!r} when it should be {SCHEMA!r}",
+            f"schema is {fields.get('schema')!r}; expected {SCHEMA!r}",
             where=where,
             help="a newer additive may have written it",
         )
@@ -79,6 +89,24 @@ def read_fields(path: Path) -> dict[str, Any]:
         )
     _check_digests(fields, where)
     return fields
+
+
+def _how_to_rebuild(fields: Mapping[str, Any]) -> str:
+    """The command that makes an artifact of an older format again.
+
+    The manifest is not verified yet, so only plain names get into a command that users may copy.
+    """
+    name, parents, spec = fields.get("name"), fields.get("parents"), fields.get("spec")
+    if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name):
+        return "make the artifact again"
+    if fields.get("kind") == "merge":
+        listed = parents if isinstance(parents, list) else []
+        names = [str(parent.get("name")) for parent in listed if isinstance(parent, dict)]
+        plain = all(_PLAIN_NAME.fullmatch(each) for each in names)
+        return f"merge it again: additive merge {' '.join(names) if names and plain else '…'}"
+    if isinstance(spec, dict) and isinstance(spec.get("adopted"), dict):
+        return f"adopt it again: additive adopt DIR --as {name}"
+    return f"train it again: additive train {name}"
 
 
 def _check_digests(fields: Mapping[str, Any], where: str) -> None:

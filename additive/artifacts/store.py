@@ -40,7 +40,7 @@ from additive.artifacts.content import directory_digests, stem_of
 from additive.artifacts.manifest import Artifact, FileEntry, Manifest, ManifestDraft, complete
 from additive.artifacts.seal import MANIFEST
 from additive.artifacts.verify import list_files, verify_directory, walk
-from additive.errors import IntegrityError, UnknownName, UsageError
+from additive.errors import FormatError, IntegrityError, UnknownName, UsageError
 from additive.tensors.disk import disk_errors, sync_directory, sync_file
 from additive.tensors.reader import non_finite, open_checkpoint
 from additive.types.digests import Digest, digest_file, is_digest, short
@@ -307,6 +307,15 @@ class Store:
         digests.sort(key=lambda digest: (order.get(digest, -1), digest))
         return tuple(Artifact(name, digest, directory / digest) for digest in digests)
 
+    def current(self, name: str) -> tuple[Artifact, ...]:
+        """The versions of a name without those that an older additive froze, oldest first.
+
+        What is looked up to be reused comes from here: an older version is made again.
+
+        Raises: IntegrityError for a damaged manifest.
+        """
+        return tuple(artifact for artifact in self.versions(name) if not _is_outdated(artifact))
+
     def names(self) -> tuple[str, ...]:
         """Every name that has an artifact, sorted."""
         directory = self.root / "artifacts"
@@ -361,6 +370,14 @@ def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(f"artifact name is {name!r} when it should match [a-z0-9][a-z0-9_+-]*")
     return name
+
+
+def _is_outdated(artifact: Artifact) -> bool:
+    try:
+        artifact.manifest  # noqa: B018  (read and checked at first use)
+    except FormatError:
+        return True
+    return False
 
 
 def _check_identity(artifact: Artifact) -> None:

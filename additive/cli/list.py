@@ -10,7 +10,7 @@ import click
 from additive.artifacts.base_check import standing_of
 from additive.cli.output import Output
 from additive.cli.session import Session
-from additive.errors import RefusedError
+from additive.errors import FormatError, RefusedError
 from additive.types.digests import short
 
 SCHEMA = "additive.list/1"
@@ -88,10 +88,10 @@ def _frozen(session: Session, kind: str) -> dict[str, list[Record]]:
         }
         try:
             manifest = artifact.manifest
-        except RefusedError:
-            merged = "+" in artifact.name
-            if merged == (kind == "merge"):
-                found.setdefault(artifact.name, []).append({**record, "state": "damaged"})
+        except RefusedError as error:
+            state = "outdated" if isinstance(error, FormatError) else "damaged"
+            if ("+" in artifact.name) == (kind == "merge"):
+                found.setdefault(artifact.name, []).append({**record, "state": state})
             continue
         if manifest.kind == kind:
             record["state"] = str(manifest.saturation.get("outcome") or "frozen")

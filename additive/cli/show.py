@@ -68,7 +68,7 @@ def _origin(manifest: Manifest) -> Iterator[tuple[str, str]]:
         if manifest.spec.get(key) is not None:
             yield key, _inline(manifest.spec[key])
     for name, entry in sorted(manifest.data.items()):
-        yield "data", f"{name}: {entry.rows} rows, {short(entry.sha256)}, {entry.licence}"
+        yield "data", f"{name}: {entry.rows} rows, {short(entry.sha256)}, {entry.license}"
 
 
 def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -10,9 +10,9 @@ Results that were measured before, kept under everything that could change them.
     key = digest(model, suite, runtime, rung)
 
 model: weights, base, tokenizer and template · suite: items, prompts, graders' versions, decoding,
-how many and by which seed · runtime: dtype, device, batch, library versions · rung: what held code
-that was run, if any was. Nothing is ever looked up by a name. A record that is damaged, or that
-does not say it belongs to the key, is measured again.
+how many and by which seed · runtime: dtype, device, batch_size, library versions · rung: what
+held code that was run, if any was. Nothing is ever looked up by a name. A record that is damaged,
+or that does not say it belongs to the key, is measured again.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Setting:
     dtype: str = "float32"
     device: str = "cpu"
 
-    def runtime(self, batch: int) -> Mapping[str, Any]:
+    def runtime(self, batch_size: int) -> Mapping[str, Any]:
         """What may change an answer beside model and suite."""
         return {
             "dtype": self.dtype,
             "device": self.device,
-            "batch": batch,
+            "batch_size": batch_size,
             "libraries": {name: version(name) for name in _LIBRARIES},
             "tokenizer": tokenizer_digest(self.tokenizer),
         }
@@ -147,7 +147,7 @@ def evaluate(
     """
     asked = _prepare(suite, directory)
     rung = asked.rung.name if asked.rung else None
-    key = cache_key(subject.digest, asked.digest, setting.runtime(suite.batch), rung)
+    key = cache_key(subject.digest, asked.digest, setting.runtime(suite.batch_size), rung)
     known = recall(cache_directory, key) if cache_directory else None
     if known is not None:
         return tuple(_named(result, subject.name) for result in known)
@@ -206,7 +206,7 @@ def _measured(
 
     from additive.evaluate.resident import ResidentLM  # loads torch; what is cached needs none
 
-    model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch, tick)
+    model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch_size, tick)
     with quiet():
         own = _own_samples(asked, setting, model, TaskManager(include_defaults=False))
         others = [_foreign_samples(asked, name, model) for name in asked.foreign]

@@ -34,7 +34,7 @@ _COPIED = (
 
 
 def write_side_files(plan: Plan, out: Path) -> None:
-    """Copy tokenizer, template, generation settings and licence; write the config.
+    """Copy tokenizer, template, generation settings and license; write the config.
 
     The config is the base's but for the dtype, where the recipe changes it, and the tie of a pair
     that had to be split.

@@ -96,7 +96,7 @@ def _seed(manifest: Manifest) -> str:
 
 
 def _data(name: str, entry: DataEntry) -> Node:
-    details = (plural(entry.rows, "row"), f"licence {entry.licence or 'not stated'}")
+    details = (plural(entry.rows, "row"), f"license {entry.license or 'not stated'}")
     return Node("data", name, entry.sha256, details)
 
 

@@ -215,9 +215,9 @@ gate: {margin: 0.05}
     "domain": """\
 version: 1
 description: stories of two and three steps, with written work
-data: {train: [train.jsonl], validation: [validation.jsonl], licence: CC0-1.0}
+data: {train: [train.jsonl], validation: [validation.jsonl], license: CC0-1.0}
 adapt: {kind: lora, rank: 8}
-train: {rate: 5e-4, batch: 32}
+train: {learning_rate: 5e-4, batch_size: 32}
 grader: numeric
 """,
     "suite": """\

@@ -42,8 +42,8 @@ class DataSpec(Spec):
     trained on. An adopted domain may have none."""
     format: Literal["auto", "prompt-completion", "messages", "alpaca", "sharegpt"] = "auto"
     """How a row is written; `auto` looks at the keys of the first row and reports what it found."""
-    licence: Text | None = None
-    """SPDX name of the data's licence, recorded in the manifest."""
+    license: Text | None = None
+    """SPDX name of the data's license, recorded in the manifest."""
 
 
 class LoraSpec(Spec):
@@ -78,12 +78,12 @@ class FullSpec(Spec):
 class TrainSpec(Spec):
     """The optimizer and its batches."""
 
-    rate: Annotated[float, Field(gt=0)] = LORA_RATE
+    learning_rate: Annotated[float, Field(gt=0)] = LORA_RATE
     """Learning rate, held constant until saturation; 2e-4 for lora and 2e-5 for full when not
     given."""
-    batch: Count = 32
+    batch_size: Count = 32
     """Rows per optimizer step, over all devices."""
-    micro_batch: Count | None = None
+    micro_batch_size: Count | None = None
     """Rows in memory at once; chosen to fit when not given. Does not change the result beyond
     rounding."""
     max_length: Count = 1024
@@ -121,7 +121,7 @@ class SaturationSpec(Spec):
     """When training is done: the upper bound of the gain that is still to come is below
     `min_gain`."""
 
-    every: Count = 50
+    eval_steps: Count = 50
     """Steps between evaluations on validation rows."""
     min_gain: Fraction = 0.01
     """Gain over the next `horizon` evaluations that would still be worth it, as a fraction of the
@@ -130,20 +130,20 @@ class SaturationSpec(Spec):
     """Evaluations that the remaining gain is projected over."""
     window: Annotated[int, Field(ge=3)] = 8
     """Latest evaluations that the projection is fitted to."""
-    minimum: Annotated[int, Field(ge=2)] = 8
+    min_evals: Annotated[int, Field(ge=2)] = 8
     """Evaluations before anything is declared."""
     max_steps: Count = 10_000
     """Budget: training ends here, saturated or not, and says so."""
-    tail: Annotated[int, Field(ge=0)] = 50
+    decay_steps: Annotated[int, Field(ge=0)] = 50
     """Steps over which the rate decays to zero after saturation; the plateau is the end of it."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence of the one-sided upper bound."""
 
     @model_validator(mode="after")
     def _window_fits(self) -> SaturationSpec:
-        if self.window > self.minimum:
+        if self.window > self.min_evals:
             raise wrong(
-                f"window is {self.window} when it should be at most minimum ({self.minimum})"
+                f"window is {self.window} when it should be at most min_evals ({self.min_evals})"
             )
         return self
 
@@ -220,10 +220,10 @@ class DomainSpec(Spec):
         if (
             values["adapt"].get("kind") != "full"
             or not isinstance(train, Mapping)
-            or "rate" in train
+            or "learning_rate" in train
         ):
             return values
-        return {**values, "train": {**train, "rate": FULL_RATE}}
+        return {**values, "train": {**train, "learning_rate": FULL_RATE}}
 
     @field_validator("snapshots")
     @classmethod

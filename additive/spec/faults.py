@@ -39,6 +39,16 @@ _LIMITS = {
 }
 
 
+# Keys of version 0.1.0 that no spelling distance leads to their successors.
+_RENAMED = {
+    "rate": "learning_rate",
+    "every": "eval_steps",
+    "minimum": "min_evals",
+    "tail": "decay_steps",
+    "batch": "batch_size",
+}
+
+
 def fault_lines(errors: Sequence[ErrorDetails], root: Node, model: Any) -> list[str]:
     """The lines of a failed validation, without those that only follow from another one."""
     deeper = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
@@ -118,7 +128,9 @@ def _unknown_key(error: ErrorDetails, root: Node, model: Any) -> str:
     *parent, key = error["loc"]
     known = sorted(_known_keys(model, tuple(parent)))
     where = dotted(_existing(root, tuple(parent)))
-    hint = did_you_mean(str(key), known) or (f"; known: {', '.join(known)}" if known else "")
+    hint = did_you_mean(_RENAMED.get(str(key), str(key)), known) or (
+        f"; known: {', '.join(known)}" if known else ""
+    )
     return f"unknown key {str(key)!r}{f' in {where}' if where else ''}{hint}"
 
 

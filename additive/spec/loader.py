@@ -1,7 +1,7 @@
 """YAML files to frozen models; every fault of a file at once, each with its place.
 
 domains/math/domain.yaml:4:22: unknown key 'rnak' in adapt; did you mean 'rank'?
-domains/math/domain.yaml:6:10: train.rate is 'fast' when it should be a number
+domains/math/domain.yaml:6:10: train.learning_rate is 'fast' when it should be a number
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class SuiteSpec(Spec):
     sides: Annotated[dict[str, GateSpec], Field(min_length=2)] | None = None
     """For two-sided suites: a rule for each value of the items' `side`, judged apart (safety:
     refuse and comply)."""
-    batch: Count = 32
+    batch_size: Count = 32
     """Items per batch; part of the result's identity."""
     limit: Count | None = None
     """Use only this many items, drawn by `seed`; all of them when not given."""

@@ -89,7 +89,7 @@ def make_optimizer(model: torch.nn.Module, spec: TrainSpec) -> torch.optim.Optim
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": spec.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=spec.rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=spec.learning_rate, fused=True)
 
 
 def optimizer_tensors(

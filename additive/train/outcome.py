@@ -27,11 +27,11 @@ class Ending:
 def ending(curve: Sequence[Evaluation], now: Phase, fractions: Sequence[float]) -> Ending:
     """The ending of a finished run, from its curve alone.
 
-    The plateau is the end of the tail; after overfitting it is the best evaluation before.
+    The plateau is the end of the decay; after overfitting it is the best evaluation before.
     """
     verdict = now.verdict
     outcome = "budget" if verdict is None or verdict.outcome is None else verdict.outcome
-    plateau = best_step(curve) if outcome == "overfitting" else now.tail_end
+    plateau = best_step(curve) if outcome == "overfitting" else now.decay_end
     trained = [evaluation.step for evaluation in curve if evaluation.step > 0]
     nearest = tuple((fraction, _nearest(trained, fraction * plateau)) for fraction in fractions)
     return Ending(outcome, plateau, nearest, _notes(curve, outcome, plateau))

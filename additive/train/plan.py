@@ -107,8 +107,8 @@ def estimate(
     """
     trained = trained_parameters(spec.adapt, shape)
     steps = last_possible_step(spec.saturation, extend)
-    evaluations = steps // spec.saturation.every + 2
-    tokens = round(spec.train.batch * mean_tokens)
+    evaluations = steps // spec.saturation.eval_steps + 2
+    tokens = round(spec.train.batch_size * mean_tokens)
     passes = 6 if isinstance(spec.adapt, FullSpec) else 4
     operations = passes * (shape.parameters + trained) * tokens * steps
     return TrainPlan(
@@ -137,7 +137,7 @@ def _memory(spec: DomainSpec, shape: Shape, device: Device, trained: int, longes
     full = isinstance(spec.adapt, FullSpec)
     weights = shape.parameters * (2 if device.dtype == "bfloat16" and not full else 4)
     state = trained * (12 if full else 16)
-    micro = min(spec.train.batch, spec.train.micro_batch or spec.train.batch)
+    micro = min(spec.train.batch_size, spec.train.micro_batch_size or spec.train.batch_size)
     tokens = micro * longest
     activations = 4 * tokens * shape.layers * shape.hidden * _ACTIVATIONS
     return weights + state + activations + 8 * tokens * shape.vocabulary

@@ -118,7 +118,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-_MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch is not given
+_MICRO_TOKENS = 1 << 14  # tokens of one forward pass when micro_batch_size is not given
 
 
 _SHORT = 512  # tokens up to which plain attention is the faster one on a CPU
@@ -201,7 +201,7 @@ def _loop(
 
     job, train = session.job, session.job.spec.train
     lengths = tuple(len(e) for e in examples), tuple(len(e) for e in recalled)
-    plan = BatchPlan(*lengths, job.share, train.batch, train.seed)
+    plan = BatchPlan(*lengths, job.share, train.batch_size, train.seed)
     stop = last_possible_step(job.spec.saturation, job.extend)
     feed = Feed((*examples, *recalled), plan, session.start, stop, pad_id(tokenizer))
     longest = max((*lengths[0], *lengths[1]))
@@ -238,13 +238,13 @@ def _micro_batches(job: TrainJob, world: int, longest: int) -> int:
 
     Raises: CompatibilityError when there are more processes than rows in a batch.
     """
-    rows = job.spec.train.batch // world
+    rows = job.spec.train.batch_size // world
     if rows == 0:
         raise CompatibilityError(
-            f"batch is {job.spec.train.batch} when it should be at least {world} (processes)",
-            where="train.batch",
+            f"batch_size is {job.spec.train.batch_size}; expected at least {world} (processes)",
+            where="train.batch_size",
         )
-    micro = job.spec.train.micro_batch or max(1, _MICRO_TOKENS // longest)
+    micro = job.spec.train.micro_batch_size or max(1, _MICRO_TOKENS // longest)
     return -(-rows // micro)
 
 

@@ -12,8 +12,8 @@ Slopes are least squares over the latest evaluations, each item with itself (pai
 of them, and over half of all once that is more, so that a slow curve is looked at over a longer
 stretch than a fast one. Their standard error is the larger of two: between items (would other items
 say the same?) and around the line (would other evaluations?). Saturated means that both bounds are
-below `min_gain`, after `minimum` evaluations. Overfitting means that the items have nothing more to
-gain while the loss surely rises, by a twentieth and more over the horizon.
+below `min_gain`, after `min_evals` evaluations. Overfitting means that the items have nothing more
+to gain while the loss surely rises, by a twentieth and more over the horizon.
 
 `docs/saturation.md` compares the rule with patience and moving averages.
 """
@@ -56,7 +56,7 @@ class Rule(Protocol):
         ...
 
     @property
-    def minimum(self) -> int:
+    def min_evals(self) -> int:
         """Evaluations before anything is declared."""
         ...
 
@@ -148,7 +148,7 @@ def judge(curve: Sequence[Evaluation], rule: Rule) -> Saturation:
     if not math.isfinite(last.loss):
         return replace(plain, outcome="diverged")
     recent = trained[-_window(len(trained), rule) :]
-    if len(trained) < max(rule.minimum, rule.window):
+    if len(trained) < max(rule.min_evals, rule.window):
         return plain
     correct = np.array([evaluation.correct for evaluation in recent])
     losses = np.array([evaluation.losses for evaluation in recent])

@@ -1,6 +1,6 @@
 """How far a run has come, read from its curve; and the learning rate of every step.
 
-Warm-up, constant until saturation is declared, then a linear tail to zero (warmup-stable-decay).
+Warm-up, constant until saturation is declared, then a linear decay to zero (warmup-stable-decay).
 Everything here is a pure function of the curve's verdict and the spec, so that a resumed run, which
 has both, needs no other memory to go on exactly as it would have gone.
 """
@@ -18,13 +18,13 @@ from additive.train.saturation import Saturation
 class Phase:
     """Where a run stands.
 
-    `verdict` ended the constant rate (None: not yet); the rate falls over [tail_start, tail_end);
+    `verdict` ended the constant rate (None: not yet); the rate falls over [decay_start, decay_end);
     `last_step` is the step at which the run is over, or None while that is open.
     """
 
     verdict: Saturation | None
-    tail_start: int
-    tail_end: int
+    decay_start: int
+    decay_end: int
     last_step: int | None
 
 
@@ -36,21 +36,21 @@ def phase(
     Args: verdict is the first outcome among the evaluations, None while there is none; extend
     trains on after the plateau, to this multiple of its step (for a snapshot beyond it).
     """
-    latest = latest_tail_start(spec)
+    latest = latest_decay_start(spec)
     if verdict is None or verdict.step > latest:
         over = step is not None and step >= latest
         end = spec.max_steps
         return Phase(None, latest, end, _extended(end, extend) if over else None)
     if verdict.outcome in ("overfitting", "diverged"):
         return Phase(verdict, verdict.step, verdict.step, verdict.step)
-    end = verdict.step + spec.tail
+    end = verdict.step + spec.decay_steps
     return Phase(verdict, verdict.step, end, _extended(end, extend))
 
 
-def latest_tail_start(spec: SaturationSpec) -> int:
+def latest_decay_start(spec: SaturationSpec) -> int:
     """The step at which the rate begins to fall at the latest, so that the budget holds the
-    tail."""
-    return max(0, spec.max_steps - spec.tail)
+    decay."""
+    return max(0, spec.max_steps - spec.decay_steps)
 
 
 def last_possible_step(spec: SaturationSpec, extend: float = 1.0) -> int:
@@ -61,16 +61,17 @@ def last_possible_step(spec: SaturationSpec, extend: float = 1.0) -> int:
 def rate_factor(step: int, warmup: int, now: Phase) -> float:
     """The share of the learning rate for the step after `step` steps; in [0, 1].
 
-    Beyond the tail (a snapshot past the plateau was asked for) the rate is constant again.
+    Beyond the decay (a snapshot past the plateau was asked for) the rate is constant again.
     """
-    if now.tail_start <= step < now.tail_end:
-        return (now.tail_end - step) / (now.tail_end - now.tail_start + 1)
+    if now.decay_start <= step < now.decay_end:
+        return (now.decay_end - step) / (now.decay_end - now.decay_start + 1)
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
 def evaluation_due(step: int, spec: SaturationSpec, now: Phase) -> bool:
-    """Whether the weights after `step` steps are evaluated: every `every`, and where phases end."""
-    return step % spec.every == 0 or step in (now.tail_start, now.tail_end, now.last_step)
+    """Whether the weights after `step` steps are evaluated: every `eval_steps`, and at the end of a
+    phase."""
+    return step % spec.eval_steps == 0 or step in (now.decay_start, now.decay_end, now.last_step)
 
 
 def _extended(plateau: int, extend: float) -> int:

@@ -140,7 +140,7 @@ class Session:
     def before(self, step: int, rank: int) -> None:
         """Set the learning rate and the seed of dropout for the step after `step` steps."""
         train = self.job.spec.train
-        rate = train.rate * rate_factor(step, train.warmup, self.now)
+        rate = train.learning_rate * rate_factor(step, train.warmup, self.now)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(derive_seed(train.seed, "step", step, rank))
@@ -217,7 +217,7 @@ class Session:
         seen = {evaluation.step for evaluation in curve}
         verdict = first_outcome([e for e in curve if e.step < step], spec)
         now = phase(max(seen, default=None), verdict, spec, self.job.extend)
-        wanted = [*range(0, step, spec.every), now.tail_start, now.tail_end]
+        wanted = [*range(0, step, spec.eval_steps), now.decay_start, now.decay_end]
         return seen.issuperset(s for s in wanted if s < step)
 
     def _take_up(self, found: checkpoint.Checkpoint, curve: list[Evaluation]) -> None:
@@ -240,7 +240,7 @@ class Session:
         if not self._running().accelerator.is_main_process:
             return
         keep_all = self.job.kind == "lora" or len(self.job.fractions) > 1
-        keep = {best_step(self.curve), self.now.tail_end, *(e.step for e in self.curve[-3:])}
+        keep = {best_step(self.curve), self.now.decay_end, *(e.step for e in self.curve[-3:])}
         checkpoint.prune(self.checkpoints, None if keep_all else keep)
 
     def _asked_to_stop(self) -> bool:
@@ -260,10 +260,11 @@ class Session:
     def _diverged(self, step: int) -> DivergedError:
         last = next(checkpoint.resumable(self.checkpoints), None)
         kept = f"; the last finite weights are those of step {last.step}" if last else ""
+        rate = self.job.spec.train.learning_rate
         return DivergedError(
-            f"training left the finite numbers at step {step}{kept}",
+            f"training diverged at step {step} (NaN or Inf){kept}",
             where=f"domain {self.job.name}",
-            help=f"lower train.rate (now {self.job.spec.train.rate:g}) and train again",
+            help=f"lower train.learning_rate (now {rate:g}) and train again",
         )
 
     def _topic(self) -> str:

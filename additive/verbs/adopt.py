@@ -152,7 +152,7 @@ def _known(
     workspace: Workspace, name: str, base: BaseIdentity, digests: Mapping[str, str]
 ) -> Artifact | None:
     """The newest version, if it was made of the same bytes on the same base."""
-    for artifact in workspace.store.versions(name)[-1:]:
+    for artifact in workspace.store.current(name)[-1:]:
         manifest = artifact.manifest
         origin = manifest.times.get("adopted", {})
         if manifest.base == base and origin.get("files") == digests:

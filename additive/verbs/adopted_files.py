@@ -40,7 +40,7 @@ _README = """\
 Adopted with `additive adopt`: trained elsewhere, frozen here. `additive show {name}` says what
 it is and how sure it is that it belongs to this base.
 
-* Trained on: (data and its licence, which no adapter carries)
+* Trained on: (data and its license, which no adapter carries)
 * Held-out questions must not have been in that data; without it nobody can check that here.
 """
 
@@ -56,7 +56,7 @@ def check_name_is_free(workspace: Workspace, name: str) -> None:
     Raises: UsageError.
     """
     help = f"choose another name, for example --as {name}-2"
-    versions = workspace.store.versions(name)
+    versions = workspace.store.current(name)
     if versions and not is_adopted(versions[-1].manifest):
         raise UsageError(
             f"name {name!r} is taken by {versions[-1].reference}, which was made here", help=help

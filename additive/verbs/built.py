@@ -66,7 +66,7 @@ class Built:
 def find_merge(workspace: Workspace, request: Asked) -> Artifact | None:
     """The newest frozen merge with the same request; a damaged one is made again."""
     record = request.record()
-    for artifact in reversed(workspace.store.versions(request.name)):
+    for artifact in reversed(workspace.store.current(request.name)):
         manifest = artifact.manifest
         if manifest.kind == "merge" and manifest.spec.get("request") == record:
             return artifact if is_intact(artifact, workspace.cache) else None

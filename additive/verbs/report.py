@@ -98,9 +98,8 @@ def find_checkable(workspace: Workspace, name: str) -> Artifact:
     Raises: UnknownName with the nearest merge; UsageError for a specialist.
     """
     reference = parse_reference(name)
-    merges = {
-        artifact.name for artifact in workspace.store.all() if artifact.manifest.kind == "merge"
-    }
+    store = workspace.store
+    merges = {n for n in store.names() for a in store.current(n) if a.manifest.kind == "merge"}
     wanted = reference.name
     if wanted not in merges:
         same = [m for m in sorted(merges) if sorted(m.split("+")) == sorted(wanted.split("+"))]
@@ -108,11 +107,12 @@ def find_checkable(workspace: Workspace, name: str) -> Artifact:
             raise _no_merge(workspace, wanted, merges)
         wanted = same[0]
     found = f"{wanted}@{reference.digest}" if reference.digest else wanted
-    return workspace.store.resolve(found)
+    return store.resolve(found)
 
 
 def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName | UsageError:
     if workspace.store.versions(name):
+        workspace.store.resolve(name)  # what an older additive froze is refused here
         return UsageError(
             f"{name} is a specialist when a merge is checked",
             help=f"additive merge {name}",

@@ -180,7 +180,7 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
             help=f"additive train {name}",
         )
     store = workspace.store
-    merges = {n for n in store.names() if store.versions(n)[-1].manifest.kind == "merge"}
+    merges = {n for n in store.names() for a in store.current(n)[-1:] if a.manifest.kind == "merge"}
     return UnknownName("specialist", name, {*domains, *store.names()} - merges)
 
 

@@ -48,7 +48,7 @@ def validation_score(workspace: Workspace, name: str) -> Score:
     rows = validation_rows(workspace, name)
     exact = completion_score(tokenizer, rows, system=spec.system)
     graded = _graded_items(workspace, name, rows)
-    every = GENERATE_EVERY * spec.saturation.every
+    every = GENERATE_EVERY * spec.saturation.eval_steps
 
     def score(model: Any, step: int) -> Evaluation:
         evaluation = exact(model, step)

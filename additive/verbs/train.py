@@ -163,7 +163,7 @@ def find_trained(
     workspace: Workspace, name: str, base: BaseIdentity, request: Mapping[str, Any]
 ) -> Artifact | None:
     """The newest frozen specialist that answers a request; a damaged one is made again."""
-    for artifact in reversed(workspace.store.versions(name)):
+    for artifact in reversed(workspace.store.current(name)):
         manifest = artifact.manifest
         if manifest.kind == "specialist" and manifest.spec == request:
             return artifact if is_intact(artifact, workspace.cache) else None
@@ -281,10 +281,10 @@ def _freeze(
 
 
 def _data_entries(workspace: Workspace, name: str) -> dict[str, DataEntry]:
-    licence = workspace.domain(name).data.licence or "unknown"
+    license = workspace.domain(name).data.license or "unknown"
     paths = [*workspace.data_files(name, "train"), *workspace.data_files(name, "validation")]
     return {
-        path.name: DataEntry(sha256=digest_file(path), rows=_count_rows(path), licence=licence)
+        path.name: DataEntry(sha256=digest_file(path), rows=_count_rows(path), license=license)
         for path in paths
     }
 
@@ -358,9 +358,9 @@ class TrainingPlan:
                 f"adapt    {_adaptation(spec)}: {_millions(numbers.trained)} parameters are trained"
                 f" ({share:.0%} of the base's {_millions(numbers.parameters)})",
                 f"device   {numbers.device}",
-                f"steps    {numbers.steps} at most, {spec.train.batch} rows"
+                f"steps    {numbers.steps} at most, {spec.train.batch_size} rows"
                 f" ({numbers.tokens_per_step} tokens) each; evaluated every"
-                f" {spec.saturation.every}; saturation ends it earlier",
+                f" {spec.saturation.eval_steps}; saturation ends it earlier",
                 f"time     {time_text(numbers.seconds)} at most, {speed}",
                 f"memory   {size_text(numbers.memory_bytes)} over the imports, at most",
                 f"disk     {size_text(numbers.disk_bytes)} while it runs, at most",

@@ -169,7 +169,7 @@ def _fetch(model: str, revision: str | None) -> ResolvedBase:
         directory = _snapshot(model, revision, local=False)
     except GatedRepoError:
         raise ResourceError(
-            f"base {model!r} needs its licence to be accepted on the Hub", help="hf auth login"
+            f"base {model!r} needs its license to be accepted on the Hub", help="hf auth login"
         ) from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UsageError(

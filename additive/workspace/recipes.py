@@ -46,7 +46,7 @@ def name_of_merge(workspace: Workspace, name: str) -> str:
     Raises: UsageError.
     """
     check_name(name, "merge")
-    kinds = {version.manifest.kind for version in workspace.store.versions(name)}
+    kinds = {version.manifest.kind for version in workspace.store.current(name)}
     if name in workspace.domain_names() or "specialist" in kinds:
         raise UsageError(
             f"merge name is {name!r} when it should not be that of a domain",

@@ -61,8 +61,8 @@ def some_draft(name: str = "math", **changes: object) -> ManifestDraft:
         name=name,
         base=some_base(),
         parents=(Parent(name="older", digest="3" * 64, weight=0.5),),
-        spec={"rank": 2, "rate": 2e-4, "targets": ["q_proj"]},
-        data={"train.jsonl": DataEntry(sha256="4" * 64, rows=10, licence="CC0-1.0")},
+        spec={"rank": 2, "learning_rate": 2e-4, "targets": ["q_proj"]},
+        data={"train.jsonl": DataEntry(sha256="4" * 64, rows=10, license="CC0-1.0")},
         seed=7,
         curve=(CurvePoint(step=5, suite="math", score=0.25, low=0.1, high=0.4, loss=1.5),),
         saturation={"outcome": "saturated", "step": 5},
@@ -74,6 +74,13 @@ def some_draft(name: str = "math", **changes: object) -> ManifestDraft:
         times={"started": "2026-01-01T00:00:00+00:00"},
     )
     return draft.model_copy(update=changes)
+
+
+def outdate(artifact: Path) -> None:
+    """Make an artifact one that version 0.1.0 froze."""
+    path = artifact / "manifest.json"
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace('"additive.manifest/2"', '"additive.manifest/1"'))
 
 
 def freeze_one(store: Store, value: float = 1.0, name: str = "math", **changes: object) -> Artifact:

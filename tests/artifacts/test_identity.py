@@ -15,9 +15,9 @@ from additive.artifacts.content import (
 )
 from additive.artifacts.manifest import Manifest, Parent, identify_base, read_manifest
 from additive.artifacts.store import Store
-from additive.errors import IntegrityError
+from additive.errors import FormatError, IntegrityError
 from additive.tensors.writer import write_file
-from tests.artifacts.making import freeze_one, some_base, write_adapter
+from tests.artifacts.making import freeze_one, outdate, some_base, write_adapter
 
 
 def write_base(directory: Path, shards: int = 1) -> Path:
@@ -38,6 +38,10 @@ def write_base(directory: Path, shards: int = 1) -> Path:
     write_json(directory / "tokenizer.json", {"model": {"vocab": {"a": 0}}, "padding": None})
     write_json(directory / "tokenizer_config.json", {"eos_token": "</s>", "chat_template": "{{x}}"})
     return directory
+
+
+def parent(name: str) -> Parent:
+    return Parent(name=name, digest="1" * 64)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -168,7 +172,7 @@ def test_the_order_of_parents_does_not_count(tmp_path):
 def test_a_manifest_goes_to_json_and_back(tmp_path):
     manifest = freeze_one(Store(tmp_path / "store")).manifest
     assert Manifest.model_validate_json(manifest.text()) == manifest
-    assert manifest.fields()["schema"] == "additive.manifest/1"
+    assert manifest.fields()["schema"] == "additive.manifest/2"
     with pytest.raises(ValueError, match="frozen"):
         manifest.name = "other"  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -185,9 +189,35 @@ def test_a_manifest_of_another_version_is_refused_by_name(tmp_path):
     artifact = freeze_one(Store(tmp_path / "store"))
     path = artifact.path / "manifest.json"
     path.chmod(0o644)
-    path.write_text(path.read_text().replace("additive.manifest/1", "additive.manifest/2"))
-    with pytest.raises(IntegrityError, match=r"additive\.manifest/2.*additive\.manifest/1"):
+    path.write_text(path.read_text().replace("additive.manifest/2", "additive.manifest/3"))
+    with pytest.raises(IntegrityError, match=r"additive\.manifest/3.*additive\.manifest/2"):
         read_manifest(artifact.path)
+
+
+@pytest.mark.parametrize(
+    ("draft", "help"),
+    [
+        ({}, "train it again: additive train math"),
+        (
+            {"spec": {"adopted": {"base": "claimed"}}},
+            "adopt it again: additive adopt DIR --as math",
+        ),
+        (
+            {"kind": "merge", "parents": (parent("math"), parent("code"))},
+            "merge it again: additive merge math code",
+        ),
+        ({"kind": "merge", "parents": (parent("a; rm"),)}, "merge it again: additive merge …"),
+        ({"kind": "merge", "parents": ()}, "merge it again: additive merge …"),
+    ],
+)
+def test_what_an_older_additive_froze_is_refused_with_the_command_to_rebuild(tmp_path, draft, help):
+    store = Store(tmp_path / "store")
+    artifact = freeze_one(store, **draft)
+    outdate(artifact.path)
+    with pytest.raises(FormatError, match=r"additive\.manifest/1.*additive\.manifest/2") as raised:
+        store.resolve("math")
+    assert (raised.value.exit_code, raised.value.help) == (3, help)
+    assert store.current("math") == () and store.versions("math") == (artifact,)
 
 
 def test_a_base_is_hashed_once_and_again_when_it_changed(tmp_path, monkeypatch):

@@ -156,8 +156,10 @@ def test_swapped_files_are_both_named(copy):
     "content",
     [
         "[" * 100_000,
+        '{"schema": "additive.manifest/3"}',
         '{"schema": "additive.manifest/2"}',
         '{"schema": "additive.manifest/1"}',
+        '{"schema": "additive.manifest/1", "name": "a", "kind": "merge", "parents": 3}',
         "é",
         '{"a":1,"a":1}',
     ],

@@ -29,20 +29,28 @@ from tests.benchmarks.measure import fill
 from tests.benchmarks.workspaces import demo_workspace
 from tools.tinybase.mixture import recall_items
 
-DEFAULT = {"recall": 0.3, "rate": 1e-3, "rank": 8}
+DEFAULT = {"recall": 0.3, "learning_rate": 1e-3, "rank": 8}
 CHANGES: tuple[Mapping[str, float], ...] = (
     {},
     {"recall": 0.0},
     {"recall": 0.15},
     {"recall": 0.5},
-    {"rate": 5e-4},
-    {"rate": 2e-3},
+    {"learning_rate": 5e-4},
+    {"learning_rate": 2e-3},
     {"rank": 4},
     {"rank": 16},
 )
-BUDGET = {"every": 40, "max_steps": 160, "tail": 20}
+BUDGET = {"eval_steps": 40, "max_steps": 160, "decay_steps": 20}
 FRESH_SEED, FRESH_ROWS = 91, 400
-HEAD = ("recall", "rate", "rank", "own score", "base's skills", "worst merged - own", "scale")
+HEAD = (
+    "recall",
+    "learning_rate",
+    "rank",
+    "own score",
+    "base's skills",
+    "worst merged - own",
+    "scale",
+)
 
 
 def setting_workspace(root: Path, setting: Mapping[str, float]) -> Workspace:
@@ -50,7 +58,7 @@ def setting_workspace(root: Path, setting: Mapping[str, float]) -> Workspace:
 
     def change(spec: dict[str, Any]) -> None:
         spec["adapt"]["rank"] = setting["rank"]
-        spec["train"]["rate"] = setting["rate"]
+        spec["train"]["learning_rate"] = setting["learning_rate"]
         spec["recall"]["share"] = setting["recall"]
         spec["saturation"] = dict(BUDGET)
 

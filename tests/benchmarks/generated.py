@@ -137,8 +137,14 @@ def generated_workspace(root: Path, seed: int, steps: int) -> None:
         directory.mkdir(parents=True)
         spec = {
             **SPEC,
-            "train": {"rate": 1e-3, "batch": 32, "warmup": 10, "max_length": 128, "seed": seed},
-            "saturation": {"every": steps // 2, "max_steps": steps, "tail": steps // 4},
+            "train": {
+                "learning_rate": 1e-3,
+                "batch_size": 32,
+                "warmup": 10,
+                "max_length": 128,
+                "seed": seed,
+            },
+            "saturation": {"eval_steps": steps // 2, "max_steps": steps, "decay_steps": steps // 4},
         }
         (directory / "domain.yaml").write_text(json.dumps(spec))
         for file, rows in rows_of(name).items():

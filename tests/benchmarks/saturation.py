@@ -100,7 +100,7 @@ class Stop:
 
 
 def ours(curve: Simulated) -> Stop:
-    for end in range(RULE.minimum, LENGTH + 1):
+    for end in range(RULE.min_evals, LENGTH + 1):
         window = slice(end - max(RULE.window, end // 2), end)
         found = bounds(curve.right[window], curve.losses[window], RULE)
         outcome = found.outcome(RULE.min_gain)

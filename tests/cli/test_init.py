@@ -63,7 +63,7 @@ def test_another_base_gets_empty_commented_domains(tmp_path, capsys):
     assert workspace.base_directory() == tmp_path / "models" / "base"
     assert workspace.domain("law").adapt.kind == "lora"
     assert "# rslora: false" in (root / "domains" / "law" / "domain.yaml").read_text()
-    assert "* Licence:" in (root / "domains" / "law" / "README.md").read_text()
+    assert "* License:" in (root / "domains" / "law" / "README.md").read_text()
     assert run(["-C", "mine", "lint"]) == 3
     said = capsys.readouterr().out
     assert "domains/law/train.jsonl: file has no rows" in said

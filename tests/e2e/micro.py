@@ -75,15 +75,15 @@ def write_domain(
         {
             "version": 1,
             "grader": GRADERS.get(name, "exact"),
-            "data": {"licence": "CC0-1.0"},
+            "data": {"license": "CC0-1.0"},
             "adapt": adapt,
-            "train": {"rate": 0.01, "batch": 8, "max_length": 64, "warmup": 1},
+            "train": {"learning_rate": 0.01, "batch_size": 8, "max_length": 64, "warmup": 1},
             "saturation": {
-                "every": max(1, steps // 3),
+                "eval_steps": max(1, steps // 3),
                 "window": 3,
-                "minimum": 3,
+                "min_evals": 3,
                 "max_steps": steps,
-                "tail": 2,
+                "decay_steps": 2,
             },
         },
     )

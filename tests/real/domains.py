@@ -1,4 +1,4 @@
-"""The three domains of real data: what is trained on, what is held out, under which licence.
+"""The three domains of real data: what is trained on, what is held out, under which license.
 
 math    gsm8k/train, mawps                       held out: gsm8k/test, svamp
 code    mbpp 601-974 and 511-600, python_puzzles  held out: mbpp 11-510, humaneval, cruxeval
@@ -22,7 +22,7 @@ class RealDomain:
     """Rows of one domain, and its held-out items by suite and task."""
 
     name: str
-    licence: str
+    license: str
     grader: str
     train: tuple[Row, ...]
     validation: tuple[Row, ...]
@@ -92,10 +92,10 @@ def safety(brief: bool) -> RealDomain:
             "strongreject": tuple(convert.strongreject_items(read(f"{prompts}/strongreject.csv"))),
         },
     }
-    licence = "ODC-BY AND MIT AND Apache-2.0"
+    license = "ODC-BY AND MIT AND Apache-2.0"
     two_sided = frozenset({"safety-xstest"})
     return RealDomain(
-        "safety", licence, "exact", tuple(train), tuple(validation), held_out, two_sided
+        "safety", license, "exact", tuple(train), tuple(validation), held_out, two_sided
     )
 
 

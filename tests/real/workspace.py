@@ -64,12 +64,12 @@ def fill(root: Path, domains: Sequence[RealDomain], budget: Budget) -> None:
 
 
 def write_domain(root: Path, domain: RealDomain, budget: Budget) -> None:
-    """`domains/<name>/`: rows, the spec, and a README with source and licence."""
+    """`domains/<name>/`: rows, the spec, and a README with source and license."""
     directory = root / "domains" / domain.name
     write_rows(directory / "train.jsonl", domain.train)
     write_rows(directory / "validation.jsonl", domain.validation)
     write_yaml(directory / "domain.yaml", domain_spec(domain, budget))
-    text = f"# {domain.name}\n\nConverted from public data sets. Licence: {domain.licence}.\n"
+    text = f"# {domain.name}\n\nConverted from public data sets. License: {domain.license}.\n"
     (directory / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -79,12 +79,15 @@ def domain_spec(domain: RealDomain, budget: Budget) -> dict[str, Any]:
         "version": 1,
         "description": f"{domain.name} of public data sets",
         "grader": domain.grader,
-        "data": {"licence": domain.licence},
+        "data": {"license": domain.license},
         "adapt": {"kind": "lora", "rank": budget.rank},
-        "train": {"rate": budget.rate, "batch": budget.batch, "max_length": budget.max_length},
+        "train": {
+            "learning_rate": budget.rate, "batch_size": budget.batch,
+            "max_length": budget.max_length,
+        },
         "saturation": {
-            "every": budget.every, "minimum": 5, "window": 5, "max_steps": budget.max_steps,
-            "tail": budget.every // 2,
+            "eval_steps": budget.every, "min_evals": 5, "window": 5, "max_steps": budget.max_steps,
+            "decay_steps": budget.every // 2,
         },
     }  # fmt: skip
 

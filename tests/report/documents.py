@@ -129,7 +129,7 @@ BASE = BaseIdentity(
 
 
 def specialist(
-    name: str, plateau: int = 400, licence: str = "CC0-1.0", norm: float = 1.0
+    name: str, plateau: int = 400, license: str = "CC0-1.0", norm: float = 1.0
 ) -> Manifest:
     steps = range(0, plateau + 1, 50)
     scores = {step: round(0.95 - 0.8 * math.exp(-step / 100), 3) for step in steps}
@@ -148,7 +148,7 @@ def specialist(
         seal=digest(name + " seal"),
         base=BASE,
         spec={"adapt": {"kind": "lora", "rank": 8}},
-        data={"train.jsonl": DataEntry(sha256=digest(name + " rows"), rows=4000, licence=licence)},
+        data={"train.jsonl": DataEntry(sha256=digest(name + " rows"), rows=4000, license=license)},
         seed=0,
         curve=(*own, *watched),
         saturation={"outcome": "saturated", "step": plateau - 50, "gain": 0.004},

@@ -43,7 +43,7 @@ def _hostile() -> Evidence:
     check = read_check(document("fail", bad, line("math"), name=HOSTILE.replace("/", "")))
     made = merge(HOSTILE, method={"name": HOSTILE, HOSTILE: HOSTILE})
     made = made.model_copy(update={"notes": (HOSTILE,)})
-    source = specialist(HOSTILE, licence=HOSTILE)
+    source = specialist(HOSTILE, license=HOSTILE)
     source = source.model_copy(update={"saturation": {"outcome": HOSTILE}})
     return Evidence(check, made, [source], [lost(HOSTILE, 30, HOSTILE)])
 

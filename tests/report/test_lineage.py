@@ -25,7 +25,7 @@ def test_the_tree_has_base_specialists_and_data():
     assert sources[0].details == ("weight 1", story, "LoRA rank 8", "seed 0")
     rows = sources[2].children[0]
     assert (rows.kind, rows.name, rows.digest) == ("data", "train.jsonl", digest("safety rows"))
-    assert rows.details == ("4000 rows", "licence CC-BY-4.0")
+    assert rows.details == ("4000 rows", "license CC-BY-4.0")
 
 
 def test_a_source_whose_manifest_is_not_given_keeps_its_digest():

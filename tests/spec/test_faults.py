@@ -22,20 +22,38 @@ def test_all_faults_of_a_file_come_at_once_and_in_its_order():
     text = """\
 version: 1
 adapt: {kind: lora, rnak: 8, alpha: no}
-train: {rate: fast, batch: 1.5, seed: -1, dtype: bf16}
+train: {learning_rate: fast, batch_size: 1.5, seed: -1, dtype: bf16}
 adpat: 3
 data: {train: x.jsonl}
 """
     assert faults(text) == [
         "f.yaml:2:21: unknown key 'rnak' in adapt; did you mean 'rank'?",
         "f.yaml:2:37: adapt.alpha is 'no' when it should be a number",
-        "f.yaml:3:15: train.rate is 'fast' when it should be a number",
-        "f.yaml:3:28: train.batch is 1.5 when it should be a whole number",
-        "f.yaml:3:39: train.seed is -1 when it should be at least 0",
-        "f.yaml:3:50: train.dtype is 'bf16' when it should be one of auto, float32, bfloat16,"
+        "f.yaml:3:24: train.learning_rate is 'fast' when it should be a number",
+        "f.yaml:3:42: train.batch_size is 1.5 when it should be a whole number",
+        "f.yaml:3:53: train.seed is -1 when it should be at least 0",
+        "f.yaml:3:64: train.dtype is 'bf16' when it should be one of auto, float32, bfloat16,"
         " float16; did you mean 'bfloat16'?",
         "f.yaml:4:1: unknown key 'adpat'; did you mean 'adapt'?",
         "f.yaml:5:15: data.train is 'x.jsonl' when it should be a list",
+    ]
+
+
+def test_the_keys_of_version_0_1_are_refused_with_their_successors():
+    text = """\
+version: 1
+data: {licence: MIT}
+train: {rate: 1e-3, batch: 4, micro_batch: 2}
+saturation: {every: 5, minimum: 9, tail: 2}
+"""
+    assert faults(text) == [
+        "f.yaml:2:8: unknown key 'licence' in data; did you mean 'license'?",
+        "f.yaml:3:9: unknown key 'rate' in train; did you mean 'learning_rate'?",
+        "f.yaml:3:21: unknown key 'batch' in train; did you mean 'batch_size'?",
+        "f.yaml:3:31: unknown key 'micro_batch' in train; did you mean 'micro_batch_size'?",
+        "f.yaml:4:14: unknown key 'every' in saturation; did you mean 'eval_steps'?",
+        "f.yaml:4:24: unknown key 'minimum' in saturation; did you mean 'min_evals'?",
+        "f.yaml:4:36: unknown key 'tail' in saturation; did you mean 'decay_steps'?",
     ]
 
 
@@ -78,7 +96,7 @@ data: {train: x.jsonl}
         (
             DomainSpec,
             "version: 1\nsaturation: {window: 9}",
-            "f.yaml:2:13: saturation: window is 9 when it should be at most minimum (8)",
+            "f.yaml:2:13: saturation: window is 9 when it should be at most min_evals (8)",
         ),
         (
             DomainSpec,
@@ -88,13 +106,13 @@ data: {train: x.jsonl}
         ),
         (
             DomainSpec,
-            "version: 1\ntrain: {rate: 1e999}",
-            "f.yaml:2:15: train.rate is inf when it should be a finite number",
+            "version: 1\ntrain: {learning_rate: 1e999}",
+            "f.yaml:2:24: train.learning_rate is inf when it should be a finite number",
         ),
         (
             DomainSpec,
-            "version: 1\ntrain: {rate: .nan}",
-            "f.yaml:2:15: train.rate is nan when it should be a finite number",
+            "version: 1\ntrain: {learning_rate: .nan}",
+            "f.yaml:2:24: train.learning_rate is nan when it should be a finite number",
         ),
         (
             SuiteSpec,
@@ -187,9 +205,9 @@ def test_a_fault_says_where_what_and_what_it_should_be(model, text, fault):
 
 
 def test_foreign_text_in_a_message_is_short_and_printable():
-    [fault] = faults(f"version: 1\ntrain: {{rate: '{'x' * 500}'}}")
+    [fault] = faults(f"version: 1\ntrain: {{learning_rate: '{'x' * 500}'}}")
     assert len(fault) < 160
-    [fault] = faults('version: 1\ntrain: {rate: "\\e[31m\\u202e"}')
+    [fault] = faults('version: 1\ntrain: {learning_rate: "\\e[31m\\u202e"}')
     assert fault.isprintable()
 
 

@@ -36,7 +36,7 @@ def test_a_domain_needs_nothing_but_its_version():
     spec = domain()
     assert (spec.adapt.kind, spec.adapt.rank, spec.adapt.alpha) == ("lora", 8, 16.0)
     rule = spec.saturation
-    assert (rule.min_gain, rule.horizon, rule.window, rule.minimum) == (0.01, 4, 8, 8)
+    assert (rule.min_gain, rule.horizon, rule.window, rule.min_evals) == (0.01, 4, 8, 8)
     assert spec.snapshots == (0.25, 0.5, 0.75, 1.0)
     assert spec.data.train == ("train.jsonl",)
     assert spec.data.validation == ("validation.jsonl",)
@@ -45,10 +45,10 @@ def test_a_domain_needs_nothing_but_its_version():
 def test_defaults_that_follow_from_other_keys():
     assert domain("adapt: {rank: 32}").adapt.alpha == 64
     assert domain("adapt: {rank: 32, alpha: 32}").adapt.alpha == 32
-    assert domain().train.rate == 2e-4
-    assert domain("adapt: {kind: full}").train.rate == 2e-5
-    assert domain("adapt: {kind: full}\ntrain: {rate: 1e-3}").train.rate == 1e-3
-    assert domain("adapt: {kind: full}\ntrain: {batch: 4}").train.rate == 2e-5
+    assert domain().train.learning_rate == 2e-4
+    assert domain("adapt: {kind: full}").train.learning_rate == 2e-5
+    assert domain("adapt: {kind: full}\ntrain: {learning_rate: 1e-3}").train.learning_rate == 1e-3
+    assert domain("adapt: {kind: full}\ntrain: {batch_size: 4}").train.learning_rate == 2e-5
     assert domain("snapshots: [0.5]").snapshots == (0.5, 1.0)
     assert domain("snapshots: [1.0, 1.5]").snapshots == (1.0, 1.5)
 

@@ -14,7 +14,7 @@ from tests.train.making import job, score
 
 def main(base, root):
     torch.set_num_threads(1)
-    made = job(Path(base), Path(root), saturation={"every": 1})
+    made = job(Path(base), Path(root), saturation={"eval_steps": 1})
     result = train(made, score(Path(base)))
     (Path(root) / "curve.json").write_text(json.dumps([point.loss for point in result.curve]))
 

@@ -24,9 +24,21 @@ def spec(**changes):
     value = {
         "version": 1,
         "adapt": {"kind": "lora", "rank": 4},
-        "train": {"rate": 0.01, "batch": 8, "max_length": 64, "warmup": 2, "dtype": "float32"},
+        "train": {
+            "learning_rate": 0.01,
+            "batch_size": 8,
+            "max_length": 64,
+            "warmup": 2,
+            "dtype": "float32",
+        },
         "recall": {"share": 0.0},
-        "saturation": {"every": 4, "window": 3, "minimum": 3, "max_steps": 16, "tail": 4},
+        "saturation": {
+            "eval_steps": 4,
+            "window": 3,
+            "min_evals": 3,
+            "max_steps": 16,
+            "decay_steps": 4,
+        },
     }
     for key, change in changes.items():
         merged = isinstance(change, dict) and change.get("kind", "lora") == "lora"

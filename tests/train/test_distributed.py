@@ -26,7 +26,7 @@ def test_two_processes_give_one_processs_curve(base, tmp_path):
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    one = train(job(base, tmp_path / "one", saturation={"every": 1}), score(base))
+    one = train(job(base, tmp_path / "one", saturation={"eval_steps": 1}), score(base))
     two = json.loads((tmp_path / "two" / "curve.json").read_text())
     assert len(two) == 17
     assert two == pytest.approx([point.loss for point in one.curve], abs=1e-4)

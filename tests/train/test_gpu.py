@@ -18,7 +18,7 @@ pytestmark = [
 @pytest.mark.parametrize("options", [{}, {"adapt": {"kind": "full"}}])
 def test_cuda_trains_in_bfloat16(base, tmp_path, options):
     said, listen = listener()
-    made = job(base, tmp_path, **options, train={"dtype": "auto", "rate": 0.003})
+    made = job(base, tmp_path, **options, train={"dtype": "auto", "learning_rate": 0.003})
     result = train(made, score(base), listen)
     assert "bfloat16" in said[0]
     assert result.curve[-1].loss < result.curve[0].loss - 0.5

@@ -190,7 +190,9 @@ def test_the_handlers_of_before_are_back_after_it(base, tmp_path):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-@pytest.mark.parametrize("options", [{"adapt": {"kind": "full"}, "train": {"rate": 0.003}}])
+@pytest.mark.parametrize(
+    "options", [{"adapt": {"kind": "full"}, "train": {"learning_rate": 0.003}}]
+)
 def test_a_full_fine_tune_goes_on_too(base, tmp_path, options):
     expected = digest(train(job(base, tmp_path / "a", **options), score(base)).directory)
     made = job(base, tmp_path / "b", **options)

@@ -18,7 +18,7 @@ from additive.train.saturation import Evaluation
 from tests.e2e.bases import FAMILIES
 from tests.train.making import digest, job, listener, rows, score
 
-FULL = {"adapt": {"kind": "full"}, "train": {"rate": 0.003}}
+FULL = {"adapt": {"kind": "full"}, "train": {"learning_rate": 0.003}}
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def test_another_job_has_another_directory(base, lora, tmp_path):
     others = [
         job(base, tmp_path, name="code"),
         job(base, tmp_path, rows=rows(59)),
-        job(base, tmp_path, train={"rate": 0.02}),
-        job(base, tmp_path, saturation={"every": 5}),
+        job(base, tmp_path, train={"learning_rate": 0.02}),
+        job(base, tmp_path, saturation={"eval_steps": 5}),
         job(base, tmp_path, system="Be brief."),
     ]
     assert len({run_root(one).name for one in [made, *others]}) == 6
@@ -172,7 +172,9 @@ def test_a_snapshot_beyond_the_plateau_trains_on(base, tmp_path):
 
 
 def test_a_flat_curve_ends_saturated_after_its_tail(base, tmp_path):
-    made = job(base, tmp_path, train={"rate": 1e-6}, saturation={"min_gain": 0.5, "max_steps": 99})
+    made = job(
+        base, tmp_path, train={"learning_rate": 1e-6}, saturation={"min_gain": 0.5, "max_steps": 99}
+    )
     result = train(made, score(base))
     assert (result.outcome, result.plateau_step) == ("saturated", 16)
     assert result.saturation["step"] == 12
@@ -189,21 +191,23 @@ def overfit(model, step):
 @pytest.mark.parametrize("options", [{}, FULL])
 def test_overfitting_ends_at_the_best_point(base, tmp_path, options):
     """Of a full fine-tune few weights are kept; those of the best point are among them."""
-    made = job(base, tmp_path, **options, saturation={"max_steps": 99, "every": 3})
+    made = job(base, tmp_path, **options, saturation={"max_steps": 99, "eval_steps": 3})
     result = train(made, overfit)
     assert (result.outcome, result.plateau_step) == ("overfitting", 30)
     assert result.last_step < 60
     assert any("validation loss was rising" in note for note in result.notes)
-    shorter = job(base, tmp_path, **options, saturation={"max_steps": 30, "tail": 0, "every": 3})
+    shorter = job(
+        base, tmp_path, **options, saturation={"max_steps": 30, "decay_steps": 0, "eval_steps": 3}
+    )
     assert digest(train(shorter, overfit).directory) == digest(result.directory)
 
 
 def test_divergence_is_an_error_that_keeps_the_last_finite_weights(base, tmp_path):
-    made = job(base, tmp_path, **{**FULL, "train": {"rate": 1e30}})
-    with pytest.raises(DivergedError, match="left the finite numbers") as raised:
+    made = job(base, tmp_path, **{**FULL, "train": {"learning_rate": 1e30}})
+    with pytest.raises(DivergedError, match=r"diverged at step .* \(NaN or Inf\)") as raised:
         train(made, score(base))
     assert raised.value.exit_code == 1
-    assert "train.rate" in raised.value.help
+    assert "train.learning_rate" in raised.value.help
 
 
 def test_recall_is_mixed_in_and_changes_what_is_learned(base, tmp_path):
@@ -219,7 +223,7 @@ def test_recall_is_mixed_in_and_changes_what_is_learned(base, tmp_path):
 
 def test_micro_batches_change_nothing_but_rounding(base, tmp_path, lora):
     _, whole, _ = lora
-    parts = train(job(base, tmp_path, train={"micro_batch": 3}), score(base))
+    parts = train(job(base, tmp_path, train={"micro_batch_size": 3}), score(base))
     assert [p.loss for p in parts.curve] == pytest.approx([p.loss for p in whole.curve], abs=1e-3)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from additive.spec.domain import SaturationSpec
 from additive.train.saturation import Evaluation, bounds, first_outcome, judge
 
-RULE = SaturationSpec(min_gain=0.01, horizon=4, window=8, minimum=8)
+RULE = SaturationSpec(min_gain=0.01, horizon=4, window=8, min_evals=8)
 ITEMS = 400
 
 
@@ -123,7 +123,7 @@ def test_slopes_are_those_of_least_squares(seed, evaluations, items):
     rng = np.random.default_rng(seed)
     correct = rng.random((evaluations, items))
     losses = np.ones_like(correct)
-    rule = SaturationSpec(window=3, minimum=3, horizon=1, confidence=0.5 + 1e-12)
+    rule = SaturationSpec(window=3, min_evals=3, horizon=1, confidence=0.5 + 1e-12)
     slope = np.polyfit(np.arange(evaluations), correct.mean(axis=1), 1)[0]
     wrong = 1 - correct[-3:].mean()
     assert bounds(correct, losses, rule).gain_items == pytest.approx(min(slope, wrong), abs=1e-6)

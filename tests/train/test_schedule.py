@@ -1,4 +1,4 @@
-"""Warm-up, constant, tail; and where a run ends."""
+"""Warm-up, constant, decay; and where a run ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from additive.train.saturation import Evaluation, Saturation
 from additive.train.schedule import evaluation_due, last_possible_step, phase, rate_factor
 from additive.train.session import standing
 
-SPEC = SaturationSpec(every=10, max_steps=100, tail=20)
+SPEC = SaturationSpec(eval_steps=10, max_steps=100, decay_steps=20)
 
 
 def verdict(outcome, step):
@@ -26,9 +26,9 @@ def test_the_rate_rises_stays_and_falls_to_nearly_nothing():
     now = phase(50, verdict("saturated", 50), SPEC)
     assert [rate_factor(step, 4, now) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rate_factor(49, 4, now) == 1.0
-    tail = [rate_factor(step, 4, now) for step in range(50, 70)]
-    assert tail == [(20 - n) / 21 for n in range(20)]
-    assert now.last_step == now.tail_end == 70
+    decay = [rate_factor(step, 4, now) for step in range(50, 70)]
+    assert decay == [(20 - n) / 21 for n in range(20)]
+    assert now.last_step == now.decay_end == 70
 
 
 def test_without_warmup_the_first_step_is_whole():
@@ -37,14 +37,14 @@ def test_without_warmup_the_first_step_is_whole():
 
 def test_the_budget_holds_the_tail():
     now = phase(70, None, SPEC)
-    assert (now.tail_start, now.tail_end, now.last_step) == (80, 100, None)
+    assert (now.decay_start, now.decay_end, now.last_step) == (80, 100, None)
     assert phase(80, None, SPEC).last_step == 100
     assert last_possible_step(SPEC) == 100
 
 
 def test_a_verdict_that_would_break_the_budget_is_the_budgets_end():
     assert phase(90, verdict("saturated", 90), SPEC).verdict is None
-    assert phase(80, verdict("saturated", 80), SPEC).tail_end == 100
+    assert phase(80, verdict("saturated", 80), SPEC).decay_end == 100
 
 
 def test_overfitting_ends_at_once():
@@ -53,10 +53,10 @@ def test_overfitting_ends_at_once():
     assert rate_factor(60, 0, now) == 1.0
 
 
-def test_a_tail_longer_than_the_budget_is_the_whole_run():
-    short = SPEC.model_copy(update={"max_steps": 10, "tail": 50})
+def test_a_decay_longer_than_the_budget_is_the_whole_run():
+    short = SPEC.model_copy(update={"max_steps": 10, "decay_steps": 50})
     now = phase(0, None, short)
-    assert (now.tail_start, now.tail_end, now.last_step) == (0, 10, 10)
+    assert (now.decay_start, now.decay_end, now.last_step) == (0, 10, 10)
 
 
 def test_beyond_the_plateau_the_rate_is_constant_again():
@@ -67,7 +67,7 @@ def test_beyond_the_plateau_the_rate_is_constant_again():
 
 
 def test_evaluations_are_due_regularly_and_where_phases_end():
-    now = phase(50, verdict("saturated", 50), SPEC.model_copy(update={"tail": 15}))
+    now = phase(50, verdict("saturated", 50), SPEC.model_copy(update={"decay_steps": 15}))
     due = [step for step in range(66) if evaluation_due(step, SPEC, now)]
     assert due == [0, 10, 20, 30, 40, 50, 60, 65]
 
@@ -80,7 +80,7 @@ def test_evaluations_are_due_regularly_and_where_phases_end():
         (verdict("overfitting", 80), "overfitting", 40),
     ],
 )
-def test_the_plateau_is_the_end_of_the_tail_or_the_best_point(found, outcome, plateau):
+def test_the_plateau_is_the_end_of_the_decay_or_the_best_point(found, outcome, plateau):
     scores = {10: 0.2, 20: 0.4, 30: 0.8, 40: 0.8, 50: 0.8, 60: 0.4, 70: 0.2, 80: 0.2}
     made = [evaluation(0, 0.1), *(evaluation(s, v) for s, v in scores.items())]
     end = ending(made, phase(80, found, SPEC), (0.5, 1.0))

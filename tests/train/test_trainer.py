@@ -26,14 +26,16 @@ def bare_loop(base, tokenizer, made, steps):
     plain.set_attn_implementation("eager")
     model = adapted(plain, spec.adapt, made.name, spec.train.seed)
     optimizer = make_optimizer(model, spec.train)
-    plan = BatchPlan(tuple(len(e) for e in examples), (), 0.0, spec.train.batch, spec.train.seed)
+    plan = BatchPlan(
+        tuple(len(e) for e in examples), (), 0.0, spec.train.batch_size, spec.train.seed
+    )
     now = phase(None, None, spec.saturation)
     model.train()
     widest = max(len(example) for example in examples)
     for step, rows in enumerate(plan.steps(0, steps)):
         torch.manual_seed(derive_seed(spec.train.seed, "step", step, 0))
         for group in optimizer.param_groups:
-            group["lr"] = spec.train.rate * rate_factor(step, spec.train.warmup, now)
+            group["lr"] = spec.train.learning_rate * rate_factor(step, spec.train.warmup, now)
         batch = collate([examples[row] for row in rows], 0, widest)
         logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         loss = torch.nn.functional.cross_entropy(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-STEPS = {"every": 3, "window": 3, "minimum": 3, "max_steps": 6, "tail": 1}
+STEPS = {"eval_steps": 3, "window": 3, "min_evals": 3, "max_steps": 6, "decay_steps": 1}
 RECALLED, ITEMS = 48, 8
 
 

@@ -52,7 +52,7 @@ def test_its_own_suite_is_replaced_and_a_persons_is_not(workspace, lora, tmp_pat
     items = workspace.evals / "tasks" / "math-held-out.jsonl"
     assert '"prompt":"q"' in items.read_text()
     path = workspace.evals / "math-held-out.yaml"
-    path.write_text(path.read_text().replace("# batch: 32", "batch: 8"))
+    path.write_text(path.read_text().replace("# batch_size: 32", "batch_size: 8"))
     mine = path.read_text()
     adopt_into(workspace, lora, suite=second)
     assert path.read_text() == mine

@@ -70,7 +70,7 @@ def freeze(store: Store, name: str, base: BaseIdentity, seed: int) -> None:
             kind="specialist",
             name=name,
             base=base,
-            data={"train.jsonl": DataEntry(sha256="d" * 64, rows=1, licence="CC0-1.0")},
+            data={"train.jsonl": DataEntry(sha256="d" * 64, rows=1, license="CC0-1.0")},
             seed=seed,
             snapshots=(Snapshot(fraction=0.5, step=10, path="snapshots/0.5"),),
         )
