@@ -6,6 +6,6 @@ are imported only when a model is really asked.
 
 from __future__ import annotations
 
-from additive.evaluate.run import Setting, Subject, evaluate, tokenizer_digest
+from additive.evaluate.run import Setting, Subject, evaluate, loaded_tokenizer_digest
 
-__all__ = ["Setting", "Subject", "evaluate", "tokenizer_digest"]
+__all__ = ["Setting", "Subject", "evaluate", "loaded_tokenizer_digest"]

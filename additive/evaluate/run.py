@@ -78,11 +78,11 @@ class Setting:
             "device": self.device,
             "batch_size": batch_size,
             "libraries": {name: version(name) for name in _LIBRARIES},
-            "tokenizer": tokenizer_digest(self.tokenizer),
+            "tokenizer": loaded_tokenizer_digest(self.tokenizer),
         }
 
 
-def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> Digest:
+def loaded_tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> Digest:
     """A digest of how texts become ids, and of the chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     whole = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from additive.errors import CompatibilityError
-from additive.models.config import check_adapter_directory, read_json
+from additive.models.config import check_adapter_directory
+from additive.tensors.json import read_object
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -186,7 +187,7 @@ def _converted(attached: PeftModel, directory: Path) -> bool:
     Raises: CompatibilityError where PEFT would then scale the factors wrongly: it doubles rank and
     alpha of what is fused, which leaves α/r alone and not α/√r, and drops patterns.
     """
-    own = read_json(directory / "adapter_config.json")
+    own = read_object(directory / "adapter_config.json")
     now: Any = attached.peft_config[_ADAPTER]
     targets = getattr(now, "target_parameters", None) or ()
     if set(own.get("target_parameters") or ()) == set(targets):

@@ -1,4 +1,4 @@
-"""What a model directory may say before anything in it is loaded; standard library only.
+"""What a model directory may say before anything in it is loaded.
 
 A `config.json` can name Python code (`auto_map`), attention kernels to download
 (`_attn_implementation`) or private switches of transformers (`*_internal`); an
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from additive.errors import CompatibilityError, IntegrityError, SecurityError
+from additive.tensors.json import read_object
 
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 
@@ -36,26 +37,6 @@ _AGAIN = "the folder is damaged, or not all of it is there: copy or download it 
 
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises: IntegrityError when the file is missing or holds anything else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise IntegrityError("file is missing", where=str(path), help=_AGAIN) from error
-    except ValueError as error:
-        raise IntegrityError(f"file is not JSON: {error}", where=str(path), help=_AGAIN) from error
-    except RecursionError as error:
-        raise IntegrityError("JSON is nested too deeply", where=str(path)) from error
-    if not isinstance(value, dict):
-        raise IntegrityError(
-            f"file holds {type(value).__name__} when it should hold a JSON object", where=str(path)
-        )
-    return value
 
 
 def check_model_directory(directory: Path) -> dict[str, Any]:
@@ -85,7 +66,7 @@ def check_adapter_directory(directory: Path) -> dict[str, Any]:
     base), IntegrityError.
     """
     path = directory / "adapter_config.json"
-    config = read_json(path)
+    config = read_object(path)
     for key in ("auto_mapping", "megatron_config"):
         if config.get(key) is not None:
             raise SecurityError(
@@ -113,7 +94,7 @@ def check_config(path: Path) -> dict[str, Any]:
 
     Raises: SecurityError for a key that names code, at any depth.
     """
-    config = read_json(path)
+    config = read_object(path)
     try:
         _refuse_code(config, path)
     except RecursionError as error:
@@ -166,7 +147,7 @@ def check_weight_files(directory: Path, stem: str) -> None:
 
 
 def _check_index(path: Path) -> None:
-    shards = read_json(path).get("weight_map")
+    shards = read_object(path).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise IntegrityError("weight_map is missing or empty", where=str(path), help=_AGAIN)
     for name in sorted({str(shard) for shard in shards.values()}):

@@ -5,7 +5,6 @@ Items that changed hands: what the specialist got right and the merge lost.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from additive.report.curves import Curve, Point
 from additive.report.document import Check, SuiteLine, worst
 from additive.report.suggest import Circumstances, Suggestion, suggest
 from additive.report.text import fraction, interval, one_line, plural
+from additive.types.norms import total_norm
 from additive.types.results import SuiteResult, pair
 
 MOST = 20
@@ -96,7 +96,7 @@ class Evidence:
     def suggestions(self) -> tuple[Suggestion, ...]:
         """What to do next, knowing the sources, their norms, the scale and the method."""
         base = self.merge.base.id if self.merge is not None and self.merge.base else "tiny"
-        norms = {manifest.name: total_norm(manifest) for manifest in self.specialists}
+        norms = {manifest.name: total_norm(manifest.norms) for manifest in self.specialists}
         return suggest(
             self.check, Circumstances(self.sources, norms, self.scale(), base, self.method())
         )
@@ -110,11 +110,6 @@ class Evidence:
         """The name of the merge's method, if its spec says it."""
         method = self.merge.spec.get("method") if self.merge is not None else None
         return str(method["name"]) if isinstance(method, Mapping) and "name" in method else None
-
-
-def total_norm(manifest: Manifest) -> float:
-    """The Frobenius norm of the whole delta: √Σ ‖Δₚ‖², summed in the order of the names."""
-    return math.sqrt(math.fsum(norm * norm for _, norm in sorted(manifest.norms.items())))
 
 
 def headline(check: Check) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from additive.errors import UsageError
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import RuleSpec
+from additive.types.norms import total_norm
 from additive.verbs.gram_matrices import gram_files
 from additive.verbs.requests import MergeRequest, RequestedSource, requested_sources
 from additive.workspace import Workspace
@@ -130,7 +131,6 @@ def _length(workspace: Workspace, source: RequestedSource) -> float:
     from additive.deltas.base import open_base
     from additive.deltas.open import open_deltas
     from additive.deltas.source import delta_norms
-    from additive.merge.steps.balance import total_norm
 
     known = source.artifact.manifest.norms
     if known and source.snapshot is None:

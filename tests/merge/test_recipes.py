@@ -17,7 +17,8 @@ from additive.errors import UsageError
 from additive.merge.compress import compress
 from additive.merge.plan import plan
 from additive.merge.recipe import Rule, build_method
-from additive.merge.steps.balance import balanced, total_norm
+from additive.merge.steps.balance import balanced
+from additive.types.norms import total_norm
 from tests.merge import files
 from tests.merge.making import changed, merge, recipe, source
 

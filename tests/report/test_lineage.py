@@ -8,8 +8,9 @@ from dataclasses import replace
 from additive.artifacts.manifest import Parent
 from additive.report.curves import Curve, Point, caption
 from additive.report.document import read_check
-from additive.report.evidence import Evidence, curve_of, plateau, total_norm, training_story
+from additive.report.evidence import Evidence, curve_of, plateau, training_story
 from additive.report.lineage import commands, composition, lineage
+from additive.types.norms import total_norm
 from tests.report.documents import PASS, SPECIALISTS, digest, evidence, merge, specialist
 
 
@@ -105,4 +106,4 @@ def test_a_full_fine_tune_has_no_snapshots_and_still_a_plateau():
 
 def test_norms_add_up_as_squares():
     two = specialist("math").model_copy(update={"norms": {"b": 3.0, "a": 4.0}})
-    assert total_norm(two) == 5.0
+    assert total_norm(two.norms) == 5.0

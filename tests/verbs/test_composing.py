@@ -10,7 +10,8 @@ from additive.deltas.base import open_base
 from additive.deltas.open import open_deltas
 from additive.deltas.source import delta_norms
 from additive.errors import SpecError, UnknownName, UsageError
-from additive.merge.steps.balance import balance_factors, total_norm
+from additive.merge.steps.balance import balance_factors
+from additive.types.norms import total_norm
 from additive.verbs.composing import build_recipe
 from additive.verbs.requests import request_merge
 from additive.workspace import Workspace

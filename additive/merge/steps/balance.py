@@ -7,7 +7,6 @@ stretched, since stretching adds noise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -26,15 +25,6 @@ class Balance:
     def balance(self, lengths: Sequence[float]) -> tuple[float, ...]:
         """The factor of every source's weight."""
         return balance_factors(lengths)
-
-
-def total_norm(norms: Mapping[str, float]) -> float:
-    """‖τ‖ of a whole source from its parameters' norms, as `delta_norms` gives them.
-
-    >>> total_norm({"a": 3.0, "b": 4.0})
-    5.0
-    """
-    return math.sqrt(sum(norm * norm for norm in norms.values()))
 
 
 def balance_factors(lengths: Sequence[float]) -> tuple[float, ...]:
