@@ -49,7 +49,7 @@ def check_merge_method(method: MergeMethod, sources: int = 3, seed: int = 0) -> 
     for law in (_pure, _zero, _shape, _factors, _permutation, _blocks, _linear, _orthogonal):
         for number, shape in enumerate(_shapes(method)):
             stack = random_stack(shape, sources, seed + number)
-            if getattr(method, "needs_grams", False):
+            if method.needs_grams:
                 stack = with_grams(stack, seed)
             law(_Checked(method, law.__name__.strip("_"), shape), stack)
 
@@ -62,7 +62,7 @@ def _shapes(method: MergeMethod) -> tuple[tuple[int, ...], ...]:
 
 
 def _needs_factors(method: MergeMethod) -> bool:
-    return getattr(method, "needs_factors", False)
+    return method.needs_factors
 
 
 def check_declaration(method: MergeMethod) -> None:
@@ -73,14 +73,14 @@ def check_declaration(method: MergeMethod) -> None:
     """
     name = type(method).__name__
     _require(not isinstance(method, type), f"{method} is a class when it should be a method of it")
+    _require(isinstance(method, MergeMethod), f"{name} does not inherit from MergeMethod")
     _require(dataclasses.is_dataclass(method), f"{name} is no dataclass")
     frozen = getattr(type(method), "__dataclass_params__", None)
     _require(bool(frozen and frozen.frozen), f"{name} is not frozen")
-    _require(callable(getattr(method, "merge", None)), f"{name} has no merge(stack)")
     scope = getattr(method, "scope", None)
     _require(scope in ("element", "parameter", "model"), f"{name}.scope is {scope!r}")
     if scope == "model":
-        _require(hasattr(method, "survey") and hasattr(method, "conclude"), f"{name} has no survey")
+        _require(method.has_survey, f"{name} has no survey")
     for key, value in method_parameters(method).items():
         plain = isinstance(value, bool | int | float | str)
         _require(plain, f"parameter {key} of {name} is a {type(value).__name__}, not a plain value")
@@ -193,7 +193,7 @@ def _shape(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _factors(check: _Checked, stack: DeltaStack) -> None:
-    if getattr(check.method, "dense_differs", False) or _needs_factors(check.method):
+    if check.method.dense_differs or _needs_factors(check.method):
         return
     dense = _with(stack, [Dense(delta.dense()) for delta in stack.deltas])
     check.close(
@@ -235,7 +235,7 @@ def _blocks(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _linear(check: _Checked, stack: DeltaStack) -> None:
-    if not getattr(check.method, "is_linear", False):
+    if not check.method.is_linear:
         return
     for delta, source in zip(stack.deltas, stack.sources, strict=True):
         alone = _only(stack, delta, source)
@@ -248,7 +248,7 @@ def _linear(check: _Checked, stack: DeltaStack) -> None:
 
 
 def _orthogonal(check: _Checked, stack: DeltaStack) -> None:
-    if not getattr(check.method, "sums_orthogonal", False):
+    if not check.method.sums_orthogonal:
         return
     apart = stack if len(stack.shape) == 1 else _with(stack, _apart(stack))
     terms = zip(apart.weights, apart.deltas, strict=True)

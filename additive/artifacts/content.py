@@ -18,12 +18,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from additive.artifacts.atomic import write_json
-from additive.errors import IntegrityError
+from additive.errors import IntegrityError, ResourceError
 from additive.tensors.json import read_bytes, read_object
 from additive.tensors.reader import Checkpoint, leaves_of, open_checkpoint
 from additive.types.digests import Digest, TensorLeaf, digest_bytes, digest_json, weights_digest
@@ -75,7 +76,9 @@ def cached_leaves(
         if _stamps(checkpoint) != before:
             raise IntegrityError("weights changed while they were read", where=str(directory))
     if entry and not _is_racy(before):
-        _write(entry, leaves)
+        # A cache that cannot be written costs the next caller a hash, not this one its answer.
+        with suppress(ResourceError):
+            _write(entry, leaves)
     return leaves
 
 

@@ -227,7 +227,7 @@ def check_adapter_output(recipe: BuiltRecipe, opened: Sources) -> None:
         method = recipe.part(name).method
         if method is None:
             continue
-        if recipe.settings.rank is None and not getattr(method, "keeps_factors", False):
+        if recipe.settings.rank is None and not (method is not None and method.keeps_factors):
             raise UsageError(
                 f"output is adapter when {method_name(method)} leaves the adapters' factors",
                 help="use --output checkpoint, add --rank K, or take swudi, task_arithmetic,"

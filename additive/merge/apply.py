@@ -31,7 +31,7 @@ from additive.deltas.model import (
 )
 from additive.errors import IntegrityError, UsageError
 from additive.merge.core import Core, core_of, whole_of
-from additive.merge.method import DeltaStack, MergeMethod
+from additive.merge.method import DeltaStack, MergeMethod, Step
 from additive.merge.recipe import BuiltRecipe, Part
 from additive.merge.sources import Sources
 from additive.merge.threads import each
@@ -56,17 +56,16 @@ def is_blockwise(method: MergeMethod) -> bool:
     """Whether `merge` may be called on blocks: scope `element`, or a method of scope `model` that
     says so.
     """
-    return method.scope == "element" or getattr(method, "blockwise", False)
+    return method.scope == "element" or method.blockwise
 
 
 def surveyed(method: MergeMethod, stack: DeltaStack) -> DeltaStack:
     """The stack with the method's own statistics of it, where the method takes any and has none
     yet.
     """
-    survey = getattr(method, "survey", None)
-    if survey is None or stack.survey is not None or method.scope == "model":
+    if not method.has_survey or stack.survey is not None or method.scope == "model":
         return stack
-    return replace(stack, survey=survey(stack))
+    return replace(stack, survey=method.survey(stack))
 
 
 def merged_delta(method: MergeMethod, stack: DeltaStack, scale: float) -> Delta:
@@ -152,7 +151,7 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
     """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
     if part.method is None:
         return Dense(torch.zeros((), device=stack.base.device).expand(stack.shape))
-    before = [step for step in part.before if hasattr(step, "before_core")]
+    before = [step for step in part.before if step.overrides("before_core")]
     after, last = _after(part, stack)
     experts = stack.experts() if before or after else ()
     if not stack.is_matrix and not experts:
@@ -166,7 +165,7 @@ def merged_part(part: Part, stack: DeltaStack) -> Delta:
 
 
 @dataclass(frozen=True)
-class _Times:
+class _Times(Step):
     """A factor that stands before another step, which sees what it made."""
 
     number: float
@@ -178,16 +177,15 @@ class _Times:
 def _composed(
     method: MergeMethod,
     stack: DeltaStack,
-    before: Sequence[Any],
-    after: Sequence[Any],
+    before: Sequence[Step],
+    after: Sequence[Step],
     scale: float,
 ) -> Delta:
     if not (before or after):
         return merged_delta(method, stack, scale)
-    merge_core = getattr(method, "merge_core", None)
-    if merge_core is not None:
+    if method.has_core_form:
         core = _stepped(core_of(stack), before)
-        merged = core.lift(_finished(merge_core(core), core, after), stack.shape)
+        merged = core.lift(_finished(method.merge_core(core), core, after), stack.shape)
     else:
         merged = _around(method, stack, before, after)
     return merged if scale == 1.0 else combine([(scale, merged)])
@@ -195,7 +193,7 @@ def _composed(
 
 def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     """The stack with the steps before the method applied to its deltas."""
-    before = [step for step in part.before if hasattr(step, "before_core")]
+    before = [step for step in part.before if step.overrides("before_core")]
     experts = stack.experts() if before else ()
     if experts:
         made = [calibrated(part, expert).deltas for expert in experts]
@@ -206,33 +204,36 @@ def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     return replace(stack, deltas=tuple(core.lift(m, stack.shape) for m in core.matrices))
 
 
-def _after(part: Part, stack: DeltaStack) -> tuple[list[Any], float]:
+def _after(part: Part, stack: DeltaStack) -> tuple[list[Step], float]:
     """What the steps before do in the end, the innermost first, then the steps after; and the
     product of the factors at the very end, which need no matrix.
     """
-    found: list[Any] = []
+    found: list[Step] = []
     for step in (*reversed(part.before), *part.after):
-        found += [_Times(step.factor(stack))] if hasattr(step, "factor") else []
-        found += [step] if hasattr(step, "after_core") else []
+        found += [_Times(step.factor(stack))] if step.overrides("factor") else []
+        found += [step] if step.overrides("after_core") else []
     last = 1.0
     while found and isinstance(found[-1], _Times):
-        last *= found.pop().number
+        last *= found[-1].number
+        found.pop()
     return found, last
 
 
-def _stepped(core: Core, before: Sequence[Any]) -> Core:
+def _stepped(core: Core, before: Sequence[Step]) -> Core:
     for step in before:
         core = step.before_core(core)
     return core
 
 
-def _finished(merged: Tensor, core: Core, after: Sequence[Any]) -> Tensor:
+def _finished(merged: Tensor, core: Core, after: Sequence[Step]) -> Tensor:
     for step in after:
         merged = step.after_core(merged, core)
     return merged
 
 
-def _around(method: Any, stack: DeltaStack, before: Sequence[Any], after: Sequence[Any]) -> Delta:
+def _around(
+    method: MergeMethod, stack: DeltaStack, before: Sequence[Step], after: Sequence[Step]
+) -> Delta:
     """A method that knows no core space, between its steps; the whole matrix is in memory."""
     inner = calibrated(Part(method, 1.0, before=tuple(before)), stack)
     merged = merged_delta(method, inner, 1.0)
@@ -249,7 +250,7 @@ def survey_model(
 
     None for methods of any other scope than `model`.
     """
-    method: Any = recipe.method
+    method = recipe.method
     if method.scope != "model":
         return None
     progress(Progress("merge", "first pass: surveying every parameter"))

@@ -82,9 +82,8 @@ class Prepared:
             raise UsageError(f"scale is {scale} when it should be a finite number")
         for one in (method, *(rule.method for rule in rules)):
             self._check_grams(one, chosen)
-            check_weights = getattr(one, "check_weights", None)
-            if check_weights is not None:
-                check_weights(tuple(chosen.values()))
+            if one is not None:
+                one.check_weights(tuple(chosen.values()))
         recipe = BuiltRecipe((), method, MergeSpec(scale=scale), rules=tuple(rules))
         names = [n for n in self.opened.parameters() if chosen.keys() & self.opened.touching(n)]
         survey = self._survey(recipe, chosen, names)
@@ -123,7 +122,7 @@ class Prepared:
 
     def _check_grams(self, method: MergeMethod | None, chosen: Mapping[int, float]) -> None:
         """Inputs were seen along the factors of all prepared sources, so those are merged."""
-        if getattr(method, "needs_grams", False) and len(chosen) < len(self.opened.sources):
+        if method is not None and method.needs_grams and len(chosen) < len(self.opened.sources):
             raise UsageError(
                 f"{len(chosen)} of {len(self.opened.sources)} prepared sources are merged when"
                 f" {type(method).__name__} weighs inputs along the factors of all of them",
@@ -134,7 +133,7 @@ class Prepared:
         self, recipe: BuiltRecipe, chosen: Mapping[int, float], names: Sequence[str]
     ) -> Any:
         """What a method of scope `model` concludes from all parameters that no rule decides."""
-        method: Any = recipe.method
+        method = recipe.method
         if method.scope != "model":
             return None
         own = [name for name in names if not recipe.part(name).ruled]
@@ -154,13 +153,12 @@ class Prepared:
 
     def _merge(self, name: str, part: Part, chosen: Mapping[int, float], survey: Any) -> Delta:
         method, core = part.method, self.cores.get(name)
-        merge_core = getattr(method, "merge_core", None)
         # A sum is quicker on the factors than back from its core, and has the bits of the merge.
-        if core is None or merge_core is None or getattr(method, "is_linear", False):
+        if core is None or method is None or not method.has_core_form or method.is_linear:
             stack = self._stack(name, chosen)
             ready = stack if part.ruled or survey is None else replace(stack, survey=survey)
             return merged_part(part, ready)
-        if getattr(method, "needs_grams", False):
+        if method.needs_grams:
             core = with_grams(core, self.opened.stack(name, 0))
         touching = self.opened.touching(name)
         weighted = replace(
@@ -173,7 +171,7 @@ class Prepared:
             count=len(chosen),
             total=sum(chosen.values()),
         )
-        merged = core.lift(merge_core(weighted), self.opened.base.shape(name))
+        merged = core.lift(method.merge_core(weighted), self.opened.base.shape(name))
         return merged if part.scale == 1.0 else combine([(part.scale, merged)])
 
 

@@ -36,10 +36,10 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
     >>> [rule.pattern for rule in default_rules(build_method("ties"))][:2]
     ['*embed*.weight', '*wte.weight']
     """
-    if getattr(method, "is_linear", False) or method_name(method).startswith("mergekit/"):
+    if method.is_linear or method_name(method).startswith("mergekit/"):
         return ()
     patterns = (*EMBEDDINGS, *HEADS, *NORMS)
-    if getattr(method, "sums_orthogonal", False):
+    if method.sums_orthogonal:
         return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
     return tuple(Rule(pattern, Linear()) for pattern in patterns)
 
@@ -80,11 +80,11 @@ def beside_notes(recipe: BuiltRecipe, opened: Sources) -> Iterable[str]:
     with vectors, and with fused parameters unless every source has factors of each expert.
     """
     method = recipe.method
-    if getattr(method, "is_linear", False) or not hasattr(method, "merge_core"):
+    if method.is_linear or not method.has_core_form:
         return
     beside = [name for name in opened.parameters() if not (recipe.rule(name) or opened.fits(name))]
     if beside:
-        sums = getattr(method, "sums_orthogonal", False)
+        sums = method.sums_orthogonal
         yield (
             f"{method_name(method)} is for matrices: {len(beside)} other parameters"
             f" ({beside[0]}{', …' if beside[1:] else ''}) are"

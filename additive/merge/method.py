@@ -12,9 +12,10 @@ Ranges of method parameters, checked when a method is built.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy
 import torch
@@ -156,39 +157,112 @@ class DeltaStack:
         return drawn.to(self.base.device)
 
 
-class MergeMethod(Protocol):
-    """A merge method: a frozen dataclass whose fields are its parameters.
+class MergeMethod(ABC):
+    """A merge method: a frozen dataclass that inherits from this one and whose fields are its
+    parameters.
 
-    scope   `element`: `merge` may be called on blocks of rows; `parameter`: it needs the whole
-            parameter; `model`: it needs a first pass over all parameters.
-    merge   pure; returns the merged delta, without base and without the recipe's scale, as a Delta
-            (which may be in factor space, or lazy) or as a float32 tensor of the stack's shape.
+    Only `scope` and `merge` have to be given; every other member says or does nothing until a
+    method overrides it.
 
-    What else a method may have:
+    scope            `element`: `merge` may be called on blocks of rows; `parameter`: it needs the
+                     whole parameter; `model`: it needs a first pass over all parameters
+    blockwise        with scope `model`: `merge` may be called on blocks after all
+    keeps_factors    promises a `LowRank` where every delta is one, which an adapter can hold
+    needs_factors    takes nothing but matrices of `LowRank` deltas
+    needs_grams      weighs inputs by what each source saw (`stack.grams`)
+    is_linear        promises a weighted sum
+    sums_orthogonal  promises the weighted sum of sources that have no direction in common
+    dense_differs    treats full fine-tunes otherwise than factors
+    cpu_only         computes on no other device than the CPU
 
-    survey(stack)           small statistics of a whole parameter (thresholds, norms), computed
-                            once and handed to every block as `stack.survey`
-    merge_core(core)        the same as `merge` in core space, for matrices: R×R algebra on a `Core`
-    conclude(surveys)       with scope `model`: one value of all parameters' surveys, which come
-                            in the base's order
-    check_weights(weights)  refuses weights, or a number of sources, before any work
-    check_ranks(name, ranks)  refuses a parameter by the ranks of its sources' factors, before any
-                            work; None for a delta that is not s·B·A
-    blockwise = True        with scope `model`: `merge` may be called on blocks after all
-    keeps_factors = True    promises a `LowRank` where every delta is one, which an adapter can hold
-    needs_factors = True    says that it takes nothing but matrices of `LowRank` deltas
-    needs_grams = True      says that it weighs inputs by what each source saw (`stack.grams`)
-    is_linear = True        promises a weighted sum
-    sums_orthogonal = True  promises the weighted sum of sources that have no direction in common
-    dense_differs = True    says that full fine-tunes are treated otherwise than factors
-    cpu_only = True         says that it computes on no other device than the processor
+    Example:
+        @dataclass(frozen=True)
+        class Sum(MergeMethod):
+            scope: ClassVar[Scope] = "element"
+
+            def merge(self, stack: DeltaStack) -> Tensor:
+                return sum(w * delta for w, delta in zip(stack.weights, stack.dense()))
     """
 
     scope: ClassVar[Scope]
+    blockwise: ClassVar[bool] = False
+    keeps_factors: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = False
+    needs_grams: ClassVar[bool] = False
+    is_linear: ClassVar[bool] = False
+    sums_orthogonal: ClassVar[bool] = False
+    dense_differs: ClassVar[bool] = False
+    cpu_only: ClassVar[bool] = False
 
+    @abstractmethod
     def merge(self, stack: DeltaStack) -> Delta | Tensor:
-        """The merged delta of one parameter or block."""
-        ...
+        """The merged delta of one parameter or block, without base and without the recipe's scale:
+        pure; a Delta, which may be in factor space or lazy, or a float32 tensor of the stack's
+        shape.
+        """
+
+    def merge_core(self, core: Any) -> Tensor:
+        """The same in core space, for matrices: R×R algebra on an `additive.merge.core.Core`."""
+        raise UsageError(f"{type(self).__name__} has no form in core space")
+
+    def survey(self, stack: DeltaStack) -> Any:
+        """Small statistics of a whole parameter (thresholds, norms), computed once and handed to
+        every block as `stack.survey`.
+        """
+        return None
+
+    def conclude(self, surveys: Mapping[str, Any]) -> Any:
+        """With scope `model`: one value of all parameters' surveys, in the base's order."""
+        return None
+
+    def check_weights(self, weights: tuple[float, ...]) -> None:  # noqa: B027 (a hook)
+        """Refuse weights, or a number of sources, before any work. Raises: UsageError."""
+
+    def check_ranks(  # noqa: B027 (a hook)
+        self, name: str, ranks: tuple[int | None, ...]
+    ) -> None:
+        """Refuse a parameter by the ranks of its sources' factors, None for a delta that is not
+        s·B·A, before any work. Raises: UsageError, CompatibilityError.
+        """
+
+    @property
+    def has_core_form(self) -> bool:
+        """Whether the method overrides `merge_core`."""
+        return type(self).merge_core is not MergeMethod.merge_core
+
+    @property
+    def has_survey(self) -> bool:
+        """Whether the method overrides `survey`."""
+        return type(self).survey is not MergeMethod.survey
+
+
+class Step:
+    """A step around a method: a frozen dataclass that overrides what it does.
+
+    `before` a method, a step may change the sources' weights (`balance`) or their core matrices
+    (`before_core`); `after` it, the merged core matrix (`after_core`) or its scale (`factor`).
+    A step before the method may also undo something after it.
+    """
+
+    def balance(self, lengths: Sequence[float]) -> tuple[float, ...]:
+        """The factor of every source's weight, from ‖τᵢ‖ of the whole sources."""
+        return (1.0,) * len(lengths)
+
+    def before_core(self, core: Any) -> Any:
+        """The sources of a matrix in core space, changed: a `Core` from a `Core`."""
+        return core
+
+    def after_core(self, merged: Tensor, core: Any) -> Tensor:
+        """The merged core matrix, changed; `core` has the sources."""
+        return merged
+
+    def factor(self, stack: DeltaStack) -> float:
+        """What the merged delta of a parameter is multiplied by."""
+        return 1.0
+
+    def overrides(self, name: str) -> bool:
+        """Whether the step does anything under this name: `balance`, `before_core`, …"""
+        return getattr(type(self), name) is not getattr(Step, name)
 
 
 SMALLEST_SHARE = 2.0**-24

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from additive.artifacts.manifest import BaseIdentity
 from additive.deltas.base import FLOATS, Base
@@ -155,15 +154,15 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
 def _check_methods(recipe: BuiltRecipe, opened: Sources) -> None:
     """What the methods themselves refuse: of weights, each where it is used at all; of ranks."""
     weights = tuple(source.weight for source in recipe.ordered())
-    used: dict[str, Any] = {name: recipe.part(name).method for name in opened.parameters()}
-    methods: dict[Any, None] = dict.fromkeys([recipe.method, *used.values()])
+    used = {name: recipe.part(name).method for name in opened.parameters()}
+    methods = dict.fromkeys([recipe.method, *used.values()])
     for method in methods:
-        if hasattr(method, "check_weights"):
+        if method is not None:
             method.check_weights(weights)
     for name, method in used.items():
-        if hasattr(method, "check_ranks"):
+        if method is not None:
             method.check_ranks(name, opened.ranks(name))
-        check_inputs(name, method, opened)
+            check_inputs(name, method, opened)
 
 
 def _tensors(recipe: BuiltRecipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:

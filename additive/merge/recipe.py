@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from additive.errors import UnknownName, UsageError
-from additive.merge.method import MergeMethod
+from additive.merge.method import MergeMethod, Step
 from additive.merge.methods import METHODS
 from additive.merge.steps import STEPS
 from additive.registry import Registry
@@ -165,8 +165,8 @@ class Part:
     scale: float
     ruled: bool = False
     fixed: bool = False
-    before: tuple[Any, ...] = ()
-    after: tuple[Any, ...] = ()
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
 
 
 UNSCALED = MergeSpec(scale=1.0)
@@ -190,8 +190,8 @@ class BuiltRecipe:
     method: MergeMethod
     settings: MergeSpec = UNSCALED
     rules: tuple[Rule, ...] = ()
-    before: tuple[Any, ...] = ()
-    after: tuple[Any, ...] = ()
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
 
     @property
     def scale(self) -> float:

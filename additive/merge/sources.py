@@ -24,7 +24,7 @@ from additive.deltas.open import open_deltas
 from additive.deltas.source import DeltaSource
 from additive.deltas.vocabulary import with_vocabulary
 from additive.errors import CompatibilityError, UsageError
-from additive.merge.method import DeltaStack, Draws
+from additive.merge.method import DeltaStack, Draws, MergeMethod
 from additive.merge.recipe import BuiltRecipe, SourceSpec
 from additive.models.config import check_configs
 from additive.tensors.reader import Checkpoint, open_file
@@ -162,18 +162,18 @@ def _owned(
     return owned
 
 
-def check_inputs(name: str, method: object, opened: Sources) -> None:
+def check_inputs(name: str, method: MergeMethod, opened: Sources) -> None:
     """Refuse a method that weighs inputs on a parameter whose inputs nobody can see, and one that
     knows the processor alone on another device.
 
     Raises: CompatibilityError with the rule that mends it; UsageError.
     """
-    if opened.device != "cpu" and getattr(method, "cpu_only", False):
+    if opened.device != "cpu" and method.cpu_only:
         raise UsageError(
             f"--device is {opened.device} when {type(method).__name__} computes on the processor",
             help="leave --device out",
         )
-    if getattr(method, "needs_grams", False) and opened.orientation(name) == "parameter":
+    if method.needs_grams and opened.orientation(name) == "parameter":
         raise CompatibilityError(
             f"{name} is read by no module of its own, so that nobody sees its inputs, which"
             f" {type(method).__name__} weighs",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from additive.errors import UsageError
 from additive.spec.method import MethodSpec
@@ -19,7 +19,7 @@ from additive.verbs.requests import MergeRequest, RequestedSource, requested_sou
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.merge.method import MergeMethod
+    from additive.merge.method import MergeMethod, Step
     from additive.merge.planned import Plan
     from additive.merge.recipe import BuiltRecipe, Rule
 
@@ -49,7 +49,7 @@ def _check_kit_parameters(spec: MethodSpec) -> None:
             raise spec.parameters.error(f"{key} is given when it should be {place}", key)
 
 
-def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Any, ...]:
+def build_steps(specs: Sequence[MethodSpec], place: str) -> tuple[Step, ...]:
     """The steps of one place, `before` or `after`.
 
     Raises: UnknownName, SpecError; UsageError for a step that belongs to the other place.
@@ -85,11 +85,11 @@ def build_recipe(workspace: Workspace, request: MergeRequest, scale: float) -> B
         method=method,
         settings=request.recipe.model_copy(update={"scale": scale}),
         rules=build_rules(request, method),
-        before=tuple(step for step in before if not hasattr(step, "balance")),
+        before=tuple(step for step in before if not step.overrides("balance")),
         after=build_steps(request.recipe.after, "after"),
     )
     for step in before:
-        if hasattr(step, "balance"):
+        if step.overrides("balance"):
             recipe = _balanced(workspace, request, recipe, step)
     return recipe
 
@@ -116,7 +116,7 @@ def _rule(spec: RuleSpec) -> Rule:
 
 
 def _balanced(
-    workspace: Workspace, request: MergeRequest, recipe: BuiltRecipe, step: Any
+    workspace: Workspace, request: MergeRequest, recipe: BuiltRecipe, step: Step
 ) -> BuiltRecipe:
     factors = step.balance([_length(workspace, source) for source in request.sources])
     sources = tuple(

@@ -40,4 +40,4 @@ def _needs_prompts(method: str) -> bool:
 
     if method in METHODS.builtins:
         return "prompts" in about(method).needs
-    return method in METHODS and getattr(METHODS.get(method), "needs_grams", False)
+    return method in METHODS and METHODS.get(method).needs_grams

@@ -11,6 +11,7 @@ import torch
 from additive.deltas.model import Dense, LowRank, combine
 from additive.errors import UsageError
 from additive.merge.apply import merged_delta
+from additive.merge.method import MergeMethod
 from additive.merge.methods import METHODS
 from additive.merge.recipe import build_method
 from additive.testing import check_merge_method, random_stack, with_grams
@@ -95,7 +96,7 @@ def test_shares_that_random_numbers_cannot_draw_are_refused(name, core):
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(MergeMethod):
     scope: ClassVar[str] = "element"
     is_linear: ClassVar[bool] = True
 
@@ -207,15 +208,18 @@ def test_numbers_narrower_than_float32_are_named():
 
 
 def test_a_declaration_is_checked():
-    class Loose:
+    class Loose(MergeMethod):
         scope = "element"
 
         def merge(self, stack):
             return stack.deltas[0]
 
     @dataclass
-    class Thawed:
+    class Thawed(MergeMethod):
         scope: ClassVar[str] = "element"
+
+        def merge(self, stack):
+            return stack.deltas[0]
 
     @dataclass(frozen=True)
     class Odd(Plain):
@@ -227,17 +231,26 @@ def test_a_declaration_is_checked():
         parts: tuple = (1, 2)
 
     @dataclass(frozen=True)
-    class Idle:
+    class Stranger:
+        scope: ClassVar[str] = "element"
+
+        def merge(self, stack):
+            return stack.deltas[0]
+
+    @dataclass(frozen=True)
+    class Idle(MergeMethod):
         scope: ClassVar[str] = "element"
 
     with pytest.raises(AssertionError, match="is a class when it should be a method of it"):
-        check_merge_method(Idle)
+        check_merge_method(Stranger)
+    with pytest.raises(TypeError, match="abstract method"):
+        Idle()
     for wrong, what in (
         (Loose, "no dataclass"),
         (Thawed, "not frozen"),
         (Odd, "scope"),
         (Unsayable, "plain"),
-        (Idle, "has no merge"),
+        (Stranger, "does not inherit from MergeMethod"),
     ):
         with pytest.raises(AssertionError, match=what):
             check_merge_method(wrong())

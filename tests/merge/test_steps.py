@@ -12,6 +12,7 @@ from additive.deltas.model import Dense
 from additive.merge.apply import calibrated, merged_part, stack_of, survey_model
 from additive.merge.core import core_of
 from additive.merge.default_rules import default_rules
+from additive.merge.method import Step
 from additive.merge.recipe import Part, build_method, build_step
 from additive.merge.sources import layers_of
 from additive.testing import random_stack
@@ -109,7 +110,7 @@ def test_the_methods_pico_and_svc_are_sums_with_one_step():
 
 
 @dataclass(frozen=True)
-class _Around:
+class _Around(Step):
     """A step that marks its place: halves the sources before, adds its number after."""
 
     number: float

@@ -29,7 +29,7 @@ from torch import Tensor
 from additive.deltas.lazy import Difference, Whole
 from additive.deltas.model import Delta
 from additive.errors import UnknownName, UsageError
-from additive.merge.method import DeltaStack, Scope
+from additive.merge.method import DeltaStack, MergeMethod, Scope
 from additive.types.seeds import derive_seed
 
 # The generator is shared by all threads, so that one may draw at a time.
@@ -111,7 +111,9 @@ def _make(name: str, method: Any) -> type:
         "merge": merge,
         "check_weights": check_weights,
     }
-    return dataclasses.make_dataclass(name, fields, frozen=True, namespace=namespace)
+    return dataclasses.make_dataclass(
+        name, fields, bases=(MergeMethod,), frozen=True, namespace=namespace
+    )
 
 
 def _type(parameter: Any) -> Any:

@@ -68,9 +68,7 @@ def check_exportable(recipe: BuiltRecipe) -> None:
             f"vocabulary is {recipe.settings.vocabulary}; mergekit has its own way with other rows",
             help="set vocabulary: same; mergekit's tokenizer_source permutes and cuts rows",
         )
-    check_weights = getattr(recipe.method, "check_weights", None)
-    if check_weights is not None:
-        check_weights(tuple(source.weight for source in recipe.ordered()))
+    recipe.method.check_weights(tuple(source.weight for source in recipe.ordered()))
 
 
 def _kit(recipe: BuiltRecipe) -> _Kit:

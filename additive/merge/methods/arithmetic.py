@@ -10,11 +10,11 @@ from torch import Tensor
 from additive.deltas.model import Delta, combine
 from additive.errors import UsageError
 from additive.merge.core import Core
-from additive.merge.method import DeltaStack, Scope
+from additive.merge.method import DeltaStack, MergeMethod, Scope
 
 
 @dataclass(frozen=True)
-class TaskArithmetic:
+class TaskArithmetic(MergeMethod):
     """Task arithmetic: τ = Σ wᵢ·τᵢ (Ilharco et al., 2023, arXiv:2212.04089).
 
     Assumes that the specialists' deltas are nearly orthogonal; fails where they push the same
@@ -40,7 +40,7 @@ class TaskArithmetic:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(MergeMethod):
     """The weighted average of models: τ = Σ wᵢ·τᵢ / Σ wᵢ (model soups, Wortsman et al., 2022,
     arXiv:2203.05482).
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.method import DeltaStack, Scope, check_at_least, check_fraction
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_at_least, check_fraction
 from additive.merge.selection import kept, kth_magnitude
 
 Band = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Breadcrumbs:
+class Breadcrumbs(MergeMethod):
     """τ = Σ wᵢ·mᵢ⊙τᵢ, mᵢ without the largest γ and the smallest 1−γ−density (Davari & Belilovsky,
     2024,
     arXiv:2312.06795).

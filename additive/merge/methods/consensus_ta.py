@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.method import DeltaStack, Scope, check_at_least
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_at_least
 
 
 @dataclass(frozen=True)
-class ConsensusTa:
+class ConsensusTa(MergeMethod):
     """τ = (Σ wᵢ·τᵢ) ⊙ [at least k sources need the element] (Wang et al., 2024, arXiv:2405.07813).
 
     TALL masks say where a source can be recognised in the sum: mᵢ = |τᵢ| ≥ λ·|Σⱼτⱼ − τᵢ|. Elements

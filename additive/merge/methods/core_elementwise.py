@@ -87,7 +87,7 @@ def _on_core(name: str, kind: Any) -> type:
         "__post_init__": check,
     }
     return dataclasses.make_dataclass(
-        f"Core{kind.__name__}", fields, frozen=True, namespace=namespace
+        f"Core{kind.__name__}", fields, bases=(MergeMethod,), frozen=True, namespace=namespace
     )
 
 

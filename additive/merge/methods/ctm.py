@@ -11,7 +11,7 @@ from torch import Tensor
 from additive.deltas.model import Delta
 from additive.errors import UsageError
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope, check_fraction
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_fraction
 from additive.merge.methods.ties import disjoint_mean
 from additive.merge.selection import kept
 
@@ -19,7 +19,7 @@ _SWEEPS = 3
 
 
 @dataclass(frozen=True)
-class Ctm:
+class Ctm(MergeMethod):
     """Compress, then merge: TIES on r×r coordinates in a shared Tucker-2 basis (arXiv:2606.03723).
 
     Sources are rescaled to the lengths β·‖τᵢ‖ + (1−β)·‖τ‖, ‖τ‖ their mean, so that none owns the

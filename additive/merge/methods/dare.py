@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from additive.merge.method import DeltaStack, Scope, check_share
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_share
 from additive.merge.methods.ties import disjoint_mean
 
 
 @dataclass(frozen=True)
-class DareLinear:
+class DareLinear(MergeMethod):
     """τ = Σ wᵢ·mᵢ⊙τᵢ/p with masks mᵢ ~ Bernoulli(p) (Yu et al., 2024, arXiv:2311.03099).
 
     Assumes small, redundant deltas: each keeps its expectation, and sources collide less. Noise
@@ -45,7 +45,7 @@ class DareLinear:
 
 
 @dataclass(frozen=True)
-class DareTies:
+class DareTies(MergeMethod):
     """DARE's masks in place of TIES's trim, then elect sign and disjoint mean (arXiv:2311.03099,
     2306.01708).
 

@@ -9,12 +9,19 @@ import torch
 from torch import Tensor
 
 from additive.errors import UsageError
-from additive.merge.method import SMALLEST_SHARE, DeltaStack, Scope, check_at_least, check_fraction
+from additive.merge.method import (
+    SMALLEST_SHARE,
+    DeltaStack,
+    MergeMethod,
+    Scope,
+    check_at_least,
+    check_fraction,
+)
 from additive.merge.methods.ties import disjoint_mean
 
 
 @dataclass(frozen=True)
-class Della:
+class Della(MergeMethod):
     """MagPrune, then elect sign and disjoint mean (Deep et al., 2024, arXiv:2406.11617).
 
     In each row the element of magnitude rank r (0 smallest … n−1 largest) is kept with probability

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope
+from additive.merge.method import DeltaStack, MergeMethod, Scope
 
 
 @dataclass(frozen=True)
-class IsoC:
+class IsoC(MergeMethod):
     """τ = σ̄·U·Vᵀ, from U·Σ·Vᵀ = Σ wᵢ·τᵢ and σ̄ the mean of Σ (Marczak et al., 2025,
     arXiv:2502.04959).
 

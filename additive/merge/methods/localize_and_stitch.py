@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import Delta, tiles
-from additive.merge.method import DeltaStack, Scope, check_fraction
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_fraction
 from additive.merge.selection import kept
 
 Counts = dict[str, tuple[numpy.ndarray, numpy.ndarray]]
 
 
 @dataclass(frozen=True)
-class LocalizeAndStitch:
+class LocalizeAndStitch(MergeMethod):
     """Keep each source's largest elements, average where they overlap (He et al., 2024,
     arXiv:2408.13656).
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from additive.deltas.model import Delta, LowRank
 from additive.errors import CompatibilityError
-from additive.merge.method import DeltaStack, Scope
+from additive.merge.method import DeltaStack, MergeMethod, Scope
 
 
 @dataclass(frozen=True)
-class PeftLinear:
+class PeftLinear(MergeMethod):
     """Wrong, and here to be measured: τ = (Σ √cᵢ·Bᵢ)·(Σ √cⱼ·Aⱼ), cᵢ = wᵢ·sᵢ, as PEFT's
     `add_weighted_adapter(combination_type="linear")` sums factors.
 

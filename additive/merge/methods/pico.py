@@ -13,11 +13,11 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope
+from additive.merge.method import DeltaStack, MergeMethod, Scope, Step
 
 
 @dataclass(frozen=True)
-class Pico:
+class Pico(MergeMethod, Step):
     """Pre-calibration, then task arithmetic, then the sources' mean norm (arXiv:2604.16826).
 
     Of the sources' left spaces side by side, [τ₁ … τₙ] = U·Σ·…, direction j has the share

@@ -12,11 +12,11 @@ from torch import Tensor
 from additive.deltas.model import Delta
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope, check_at_least
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_at_least
 
 
 @dataclass(frozen=True)
-class RegMean:
+class RegMean(MergeMethod):
     """argmin over τ of Σ wᵢ·‖Xᵢ(τ − τᵢ)ᵀ‖² within the adapters' own spaces (Jin et al., 2023,
     arXiv:2212.09849).
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope, check_at_least
+from additive.merge.method import DeltaStack, MergeMethod, Scope, Step, check_at_least
 
 
 @dataclass(frozen=True)
-class Svc:
+class Svc(MergeMethod, Step):
     """Task arithmetic whose over-accumulated directions are calibrated (arXiv:2602.05536).
 
     With the sum U·Σ·Vᵀ (as a step: the merged delta of any method), sᵢʳ = ⟨uᵣᵀτ, uᵣᵀτᵢ⟩/‖uᵣᵀτᵢ‖²

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope, check_at_least, check_fraction
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_at_least, check_fraction
 
 
 @dataclass(frozen=True)
-class Swudi:
+class Swudi(MergeMethod):
     """argmin over τ of Σ ‖(τ − wᵢτᵢ)·τᵢᵀ‖² / ‖τᵢ‖², by a filtered closed form (arXiv:2606.07289;
     the objective is WUDI's, Cheng et al., 2025, arXiv:2503.08099).
 

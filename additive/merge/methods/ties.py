@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from additive.merge.method import DeltaStack, Scope, check_fraction
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_fraction
 from additive.merge.selection import kept, kth_magnitude
 
 
@@ -38,7 +38,7 @@ def disjoint_mean(deltas: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Ties:
+class Ties(MergeMethod):
     """Trim each delta to its largest elements, elect a sign per element, average those that agree.
 
     (Yadav et al., 2023, arXiv:2306.01708.) Assumes that what matters of a delta is in its few

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from additive.deltas.model import Delta
 from additive.merge.core import Core, in_core
-from additive.merge.method import DeltaStack, Scope, check_at_least
+from additive.merge.method import DeltaStack, MergeMethod, Scope, check_at_least
 
 _PLAIN = 1e-4
 
 
 @dataclass(frozen=True)
-class TsvM:
+class TsvM(MergeMethod):
     """τ = Û⊥·Σ̂·V̂⊥ᵀ: all sources' singular vectors, whitened together (Gargiulo et al., 2025,
     arXiv:2412.00081).
 

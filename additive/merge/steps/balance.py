@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from additive.merge.method import Step
 from additive.merge.recipe import BuiltRecipe
 from additive.types.digests import Digest
 
 
 @dataclass(frozen=True)
-class Balance:
+class Balance(Step):
     """The step `balance`: weights times min(1, ‖median‖/‖τᵢ‖), from norms over the whole source.
 
     Cost: none where the norms are in the specialists' manifests.

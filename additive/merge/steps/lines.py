@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 from additive.errors import UsageError
-from additive.merge.method import DeltaStack
+from additive.merge.method import DeltaStack, Step
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(Step):
     """λₗ = first + (last − first)·l/(L−1) for layer l of L (Wang et al., 2025, arXiv:2410.17146).
 
     Assumes that shallow layers hold what all tasks share, so that a merge should change them less.
