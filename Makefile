@@ -10,7 +10,7 @@ WORKERS ?= 2
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo demo-seeds ablation methods pairs test soak real bench bench-merge bench-peers tiny-base data docs check constraints clean
+.PHONY: demo demo-seeds ablation methods pairs test soak real bench bench-merge bench-peers bench-threads tiny-base data docs check constraints clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/additive demo
@@ -57,6 +57,9 @@ SHAPES ?= 135m 1b
 BESIDE ?= --mergekit
 bench-merge: $(VENV)/.installed-test    ## time and memory of merges beside T_io, into docs/performance.md
 	@$(BIN)/python -m tests.benchmarks.merge $(SHAPES:%=--shape %) $(BESIDE) --growth --out docs/performance.md
+
+bench-threads: $(VENV)/.installed-test  ## what OpenMP threads that spin cost beside other work; wants a free machine
+	@$(BIN)/python -m tests.benchmarks.threads
 
 WORKSPACE ?= additive-demo
 bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into README.md

@@ -52,4 +52,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'additive' has no attribute {name!r}")
+    import_module("additive.workspace.environment").set_thread_policy()
     return getattr(import_module(_HOMES[name]), name)

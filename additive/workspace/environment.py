@@ -1,13 +1,14 @@
-"""What the environment variables say; nothing else reads them.
+"""Environment variables, and the record of versions and hardware.
 
-What is recorded beside an artifact but is no part of its identity.
+No other module reads or sets environment variables. Versions and hardware are recorded beside an
+artifact and are not part of its identity.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -34,6 +35,18 @@ class Environment:
             no_color=bool(found.get("NO_COLOR")) or found.get("TERM") == "dumb",
             offline=found.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"),
         )
+
+
+def set_thread_policy(variables: MutableMapping[str, str] | None = None) -> None:
+    """Let idle OpenMP threads sleep instead of spin, unless OMP_WAIT_POLICY is set.
+
+    libgomp's threads spin between two parallel regions. Beside other work that burns the core
+    which the other process needs, and each waits for the other (docs/performance.md, "Idle
+    threads"). libgomp reads the variable once, when torch loads it, so this runs before torch is
+    imported. Child processes inherit it.
+    """
+    environment = os.environ if variables is None else variables
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 _RECORDED = ("torch", "transformers", "peft", "trl", "safetensors", "lm-eval")
