@@ -62,8 +62,8 @@ bench-threads: $(VENV)/.installed-test  ## what OpenMP threads that spin cost be
 	@$(BIN)/python -m tests.benchmarks.threads
 
 WORKSPACE ?= additive-demo
-bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into README.md
-	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out README.md
+bench-peers: $(VENV)/.installed-test    ## the same adapters through PEFT, mergekit and ours, into docs/peers.md
+	@$(BIN)/python -m tests.benchmarks.peers $(if $(wildcard $(WORKSPACE)/additive.yaml),--workspace $(WORKSPACE)) --out docs/peers.md
 
 tiny-base: $(VENV)/.installed-test      ## pre-train the bundled base again (hours of two cores, resumable)
 	@$(BIN)/python -m tools.tinybase --out additive/data/tiny --work .tiny-base

@@ -1,6 +1,6 @@
 """The same adapters through PEFT's weighted adapters, mergekit's base+lora route and ours.
 
-    python -m tests.benchmarks.peers --workspace additive-demo --out README.md
+    python -m tests.benchmarks.peers --workspace additive-demo --out docs/peers.md
 
 Error is ‖Δ − Δ*‖/‖Δ*‖ over all adapted layers, Δ the difference of the written model to the base
 and Δ* the same rule computed in float64: the weighted sum, or TIES on the deltas. Random masks

@@ -1,4 +1,4 @@
-"""README's "By hand" runs as it stands there, budgets made small; the demo does the same job.
+"""The tutorial's "by hand" commands run, with small budgets; the demo does the same job.
 
 The tests of this file run in order and share one workspace.
 """
@@ -26,10 +26,10 @@ def home(tmp_path_factory) -> Path:
 
 
 def by_hand() -> str:
-    """README's block, made small once the workspace is there; a gate may say no."""
+    """The tutorial's block, made small once the workspace is there; a gate may say no."""
     (text,) = (
         block.text
-        for block in blocks(ROOT / "README.md")
+        for block in blocks(ROOT / "docs" / "tutorial.md")
         if block.text.startswith("additive init my-skills") and "additive ask" in block.text
     )
     first, *rest = (line.partition("  #")[0] for line in text.splitlines())
@@ -38,7 +38,7 @@ def by_hand() -> str:
     return "\n".join(["set -euo pipefail", first, shlex.join(SHRINK), *rest])
 
 
-def test_every_command_of_readme_runs(home):
+def test_every_command_by_hand_runs(home):
     done = execute(f"export PYTHONPATH={shlex.quote(str(ROOT))}\n{by_hand()}", home, 600)
     assert done.returncode == 0, f"{done.stderr[-4000:]}\n{done.stdout[-2000:]}"
     judged = done.stdout.count(f"\n{MERGE}: CANNOT TELL")

@@ -11,7 +11,10 @@ import pytest
 from additive.workspace.environment import set_thread_policy
 from tests.house.source import ROOT
 
-_SHOW = "import os, subprocess, sys; {use}; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules); {child}"
+_SHOW = (
+    "import os, subprocess, sys; {use};"
+    "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules); {child}"
+)
 _CHILD = (
     "subprocess.run([sys.executable, '-c', 'import os; print(os.environ[\"OMP_WAIT_POLICY\"])'])"
 )
@@ -22,7 +25,7 @@ _USES = {
 
 
 @pytest.mark.parametrize("use", _USES)
-@pytest.mark.parametrize("chosen, expected", [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_policy_is_set_before_torch_and_inherited(use, chosen, expected):
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     environment |= {"PYTHONPATH": str(ROOT)} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
