@@ -6,54 +6,80 @@ From a method's name and parameters, as a recipe or a command line gives them, t
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal
 
-from additive.errors import UnknownName, UsageError
+from additive.errors import UsageError
 from additive.merge.method import MergeMethod, Step
 from additive.merge.methods import METHODS
-from additive.merge.steps import STEPS
+from additive.merge.steps import AFTER, BEFORE, STEPS
 from additive.registry import Registry
-from additive.spec.recipe import MergeSpec
+from additive.spec.loader import build
+from additive.spec.method import MethodSpec
+from additive.spec.recipe import MergeSpec, RuleSpec
 from additive.types.digests import Digest, short
 
+KEEP_BASE = "base"
 
-def build_method(name: str, parameters: Mapping[str, Any] | None = None) -> MergeMethod:
-    """The method of that name with these parameters.
 
-    Raises: UnknownName for a method or parameter that does not exist, UsageError for a value of the
-    wrong type or outside its range.
+def build_method(
+    method: str | MethodSpec, parameters: Mapping[str, Any] | None = None
+) -> MergeMethod:
+    """A merge method as an object: from its name and parameters, or as a recipe has it.
+
+    Parameters that are left out take the method's own defaults.
+
+    Raises: UnknownName for a method that does not exist; SpecError for a parameter that does not
+    exist or has the wrong type, UsageError for one outside its range, both with the place where it
+    was written.
 
     >>> build_method("ties", {"density": 0.3})
     Ties(density=0.3)
     """
-    return _built(METHODS.get(name), name, parameters)
+    spec = _spec(method, parameters)
+    kind = METHODS.get(spec.name)
+    if spec.name.startswith("mergekit/"):
+        # mergekit has these among the parameters, a recipe beside them.
+        ours = {"lambda": "the recipe's scale (--scale)", "weight": "a source's (--weight NAME=W)"}
+        for key, place in ours.items():
+            if key in spec.parameters.value:
+                raise spec.parameters.error(f"{key} is given when it should be {place}", key)
+    return build(spec.parameters, kind)
 
 
-def build_step(name: str, parameters: Mapping[str, Any] | None = None) -> Any:
-    """The step of that name with these parameters; raises as `build_method`.
+def build_step(step: str | MethodSpec, parameters: Mapping[str, Any] | None = None) -> Step:
+    """A step as an object; as `build_method`.
 
     >>> build_step("lines", {"first": 0.2})
     Lines(first=0.2, last=1.0)
     """
-    return _built(STEPS.get(name), name, parameters)
+    spec = _spec(step, parameters)
+    return build(spec.parameters, STEPS.get(spec.name))
 
 
-def _built(kind: Any, name: str, parameters: Mapping[str, Any] | None) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    types = get_type_hints(kind)
-    given = {}
-    for key, value in (parameters or {}).items():
-        if key not in fields:
-            raise UnknownName(
-                f"parameter of {name}", key, fields, help=None if fields else f"{name} has none"
+def build_steps(specs: Sequence[MethodSpec], place: Literal["before", "after"]) -> tuple[Step, ...]:
+    """The steps that a recipe lists before or after its method.
+
+    Raises: as `build_method`; UsageError for a built-in step that belongs to the other place.
+    """
+    wrong = AFTER if place == "before" else BEFORE
+    other = "after" if place == "before" else "before"
+    for spec in specs:
+        if spec.name in wrong:
+            raise UsageError(
+                f"step {spec.name} stands {place} the method when it belongs {other} it",
+                help=f"--{other} {spec.name}, or the recipe's key `{other}`",
             )
-        given[key] = _convert(name, key, value, types[key])
-    return kind(**given)
+    return tuple(build_step(spec) for spec in specs)
+
+
+def _spec(method: str | MethodSpec, parameters: Mapping[str, Any] | None) -> MethodSpec:
+    if isinstance(method, MethodSpec):
+        return method
+    return MethodSpec.of(method, dict(parameters or {}), where=f"parameters of {method}")
 
 
 def method_name(method: MergeMethod) -> str:
@@ -80,27 +106,6 @@ def method_parameters(method: MergeMethod) -> dict[str, Any]:
     """A method's resolved parameters, defaults filled in: JSON values."""
     kind: Any = method
     return dataclasses.asdict(kind)
-
-
-def parse_value(text: str) -> Any:
-    """The value of `--set KEY=VALUE`: a number, true, false, or the text itself.
-
-    >>> parse_value("0.2"), parse_value("true"), parse_value("rows")
-    (0.2, True, 'rows')
-    """
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _convert(method: str, key: str, value: Any, expected: Any) -> Any:
-    if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(expected, type) and type(value) is expected:
-        return value
-    wanted = getattr(expected, "__name__", str(expected))
-    raise UsageError(f"{key} of {method} is {value!r} when it should be a {wanted}")
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,22 @@ class Rule:
     pattern: str
     method: MergeMethod | None
     scale: float | None = 1.0
+
+
+def build_rule(spec: RuleSpec) -> Rule:
+    """A recipe's rule with its method as an object; the method `base` keeps the base's values.
+
+    Raises: as `build_method`; SpecError for `base` with parameters or a scale.
+    """
+    if spec.method.name != KEEP_BASE:
+        return Rule(spec.match, build_method(spec.method), spec.scale)
+    needless = [*spec.method.parameters.value, *(["scale"] if spec.scale != 1.0 else [])]
+    if needless:
+        raise spec.method.parameters.error(
+            f"{needless[0]} is given when the rule {spec.match!r} keeps the base's values",
+            needless[0],
+        )
+    return Rule(spec.match, None, spec.scale)
 
 
 @dataclass(frozen=True)

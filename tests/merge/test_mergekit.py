@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from additive.errors import UsageError
+from additive.errors import SpecError, UsageError
 from additive.merge.apply import as_delta, surveyed
 from additive.merge.methods import MERGEKIT
 from additive.merge.plan import plan
@@ -89,9 +89,7 @@ def test_the_number_of_sources_is_checked_before_any_work(tmp_path):
 
 
 def test_parameters_are_mergekits_own():
-    from additive.errors import UnknownName
-
-    with pytest.raises(UnknownName, match=r"did you mean 'select_topk'"):
+    with pytest.raises(SpecError, match=r"did you mean 'select_topk'"):
         build_method("mergekit/sce", {"select_top": 0.1})
     assert build_method("mergekit/ties").density == 1.0
 
