@@ -15,7 +15,7 @@
     ├── DivergedError                   1  training diverged (NaN or Inf)
     └── Interrupted               130/143  stopped by the user; the same command goes on
 
-A failed gate is a verdict, not an exception. A message reads `where: X is A when it should be B`,
+A failed gate is a verdict, not an exception. A message reads `where: X is A; expected B`,
 lower-case and without a final period; `help` is the line that mends it.
 """
 
@@ -76,7 +76,7 @@ class UnknownName(UsageError):
 
 
 class SpecError(AdditiveError):
-    """Faults of one file, each in the form `file:line:col: X is A when it should be B`."""
+    """Faults of one file, each in the form `file:line:col: X is A; expected B`."""
 
     exit_code = 2
 

@@ -72,7 +72,7 @@ def check_declaration(method: MergeMethod) -> None:
     Raises: AssertionError.
     """
     name = type(method).__name__
-    _require(not isinstance(method, type), f"{method} is a class when it should be a method of it")
+    _require(not isinstance(method, type), f"{method} is a class; expected a method of it")
     _require(isinstance(method, MergeMethod), f"{name} does not inherit from MergeMethod")
     _require(dataclasses.is_dataclass(method), f"{name} is no dataclass")
     frozen = getattr(type(method), "__dataclass_params__", None)

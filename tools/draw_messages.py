@@ -50,9 +50,9 @@ def messages(source: str) -> Iterator[tuple[str, int]]:
         else:
             continue
         for constant in expected:
-            text = constant.value if isinstance(constant, ast.Constant) else None
-            if isinstance(text, str) and " " in text.strip():
-                yield text, constant.lineno
+            match constant:
+                case ast.Constant(value=str(text), lineno=line) if " " in text.strip():
+                    yield text, line
 
 
 def _names(expression: ast.expr) -> set[str]:

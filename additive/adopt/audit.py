@@ -57,14 +57,14 @@ def refuse_other_shape(directory: Path, base_directory: Path) -> None:
     for key, mine, theirs in _both(own, base, ""):
         if mine != theirs:
             raise CompatibilityError(
-                f"{key} is {_shown(mine)} when the base has {_shown(theirs)}",
+                f"{key} is {_shown(mine)}; the base has {_shown(theirs)}",
                 where=str(path),
                 help="put the config.json that these weights were saved with beside them",
             )
     for key in ("dtype", "torch_dtype"):
         if isinstance(own.get(key), Mapping | list) or own.get(key) not in _DTYPES:
             raise CompatibilityError(
-                f"{key} is {_shown(own[key])} when it should be float32, bfloat16 or float16",
+                f"{key} is {_shown(own[key])}; expected float32, bfloat16 or float16",
                 where=str(path),
                 help="write the dtype of the weights into it",
             )
@@ -126,7 +126,7 @@ def audit(folder: Folder, base_directory: Path, name: str, accept: Collection[st
         base = with_vocabulary(base, "extend", [folder.directory])
         rows = source_rows(folder.directory, base) - {base.vocabulary_rows()}
         padded = tuple(
-            f"embedding has {count} rows when the base has {base.vocabulary_rows()}:"
+            f"embedding has {count} rows; the base has {base.vocabulary_rows()}:"
             " merge it with --vocabulary trim or extend"
             for count in sorted(rows)
         )
@@ -206,7 +206,7 @@ def _check_ratio(
     if "norm" in accept:
         return (said,)
     raise IntegrityError(
-        f"{said} when {low:g} to {high:g} is plausible (the largest is {largest})",
+        f"{said}; {low:g} to {high:g} is plausible (the largest is {largest})",
         where=str(directory),
         help="its alpha, its rank or its base is likely another one; --accept norm takes it anyway",
     )

@@ -131,7 +131,7 @@ def recognise(directory: Path) -> Folder:
     """
     if directory.is_file():
         raise UsageError(
-            "is a file when it should be the folder that holds it",
+            "is a file; expected the folder that holds it",
             where=str(directory),
             help=f"additive adopt {quote(str(directory.parent))} --as NAME",
         )
@@ -148,7 +148,7 @@ def _adapter(directory: Path) -> Folder:
     whole = sorted(path.name for path in directory.glob("model*.safetensors"))
     if whole:
         raise CompatibilityError(
-            f"holds an adapter and a whole model ({whole[0]}) when it should hold one of them",
+            f"holds an adapter and a whole model ({whole[0]}); expected one of them",
             where=str(directory),
             help="move the one that you mean into a folder of its own",
         )
@@ -189,7 +189,7 @@ def _folder(
 def _refuse_other_libraries(directory: Path, config: Mapping[str, Any]) -> None:
     if "lora_parameters" in config or (directory / "adapters.safetensors").is_file():
         raise CompatibilityError(
-            "is an adapter of mlx-lm when it should be one of PEFT",
+            "is an adapter of mlx-lm; expected one of PEFT",
             where=str(directory),
             help="fuse it with `mlx_lm.fuse` and adopt the full model",
         )
@@ -225,7 +225,7 @@ def _nothing(directory: Path) -> IntegrityError:
     found = sorted(path.name for path in directory.iterdir())
     state = f"has only {', '.join(found[:3])}{', …' * (len(found) > 3)}" if found else "is empty"
     return IntegrityError(
-        f"folder {state} when it should hold {ADAPTER_CONFIG} with {ADAPTER_WEIGHTS},"
+        f"folder {state}; expected {ADAPTER_CONFIG} with {ADAPTER_WEIGHTS},"
         " or config.json with model*.safetensors",
         where=str(directory),
         help="point at a folder that save_pretrained has written",

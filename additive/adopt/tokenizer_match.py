@@ -48,7 +48,7 @@ def _other_template(directory: Path, base_directory: Path) -> str | None:
     if own is None or own == base:
         return None
     theirs = short(base) if base else "none"
-    return f"chat template is {short(own)} when the base has {theirs}"
+    return f"chat template is {short(own)}; the base has {theirs}"
 
 
 def _other_vocabulary(directory: Path, base_directory: Path) -> str | None:

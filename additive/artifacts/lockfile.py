@@ -29,7 +29,7 @@ def read_lockfile(path: Path) -> dict[str, dict[str, str]]:
     fields = read_object(path)
     schema = fields.pop("schema", None)
     if schema != SCHEMA:
-        raise IntegrityError(f"schema is {schema!r} when it should be {SCHEMA!r}", where=str(path))
+        raise IntegrityError(f"schema is {schema!r}; expected {SCHEMA!r}", where=str(path))
     for section, inputs in fields.items():
         if not isinstance(inputs, dict) or not all(isinstance(v, str) for v in inputs.values()):
             raise IntegrityError(f"section {section!r} is not names with texts", where=str(path))

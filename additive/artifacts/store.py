@@ -368,7 +368,9 @@ class Store:
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise UsageError(f"artifact name is {name!r} when it should match [a-z0-9][a-z0-9_+-]*")
+        raise UsageError(
+            f"artifact name is {name!r}; expected a name that matches [a-z0-9][a-z0-9_+-]*"
+        )
     return name
 
 

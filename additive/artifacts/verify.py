@@ -196,7 +196,7 @@ def _stray_problems(
             if not any(path.startswith(f"{name}/") for path in expected):
                 yield Problem(name, "is an extra directory")
         elif not stat.S_ISREG(status.st_mode):
-            yield Problem(name, "is a link or device when it should be a file")
+            yield Problem(name, "is a link or device; expected a file")
         elif name not in expected and name != MANIFEST:
             yield Problem(name, "is an extra file")
 
@@ -214,7 +214,7 @@ def _digest_problems(directory: Path, fields: Mapping[str, Any]) -> list[Problem
     except RefusedError as error:
         return [Problem(error.where or str(directory), error.message)]
     return [
-        Problem(MANIFEST, f"digest of {part} is {claimed} when it should be {made}")
+        Problem(MANIFEST, f"digest of {part} is {claimed}; expected {made}")
         for part, made, claimed in pairs
         if made != claimed
     ]

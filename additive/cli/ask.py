@@ -33,7 +33,7 @@ def command(session: Session, names: tuple[str, ...], max_tokens: int, system: s
     workspace = session.workspace
     if not models and prompt in (BASE, workspace.spec.base.model, *workspace.store.names()):
         raise UsageError(
-            f"{prompt} is a model when a question is missing",
+            f"{prompt} is a model; expected a question after the models",
             help=f'additive ask {prompt} "your question"',
         )
     answers = ask(workspace, models, prompt, max_tokens=max_tokens, system=system)

@@ -43,7 +43,7 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
     """
     if plan and results is not None:
         raise UsageError(
-            "--results is given when --plan writes nothing",
+            "--results cannot be used with --plan",
             help=f"additive check {merge} --results {results}",
         )
     from additive.verbs.report import find_checkable

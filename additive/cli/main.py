@@ -22,7 +22,6 @@ from additive import __version__
 from additive.cli.failures import failure_of, print_failure
 from additive.cli.session import Session, global_options
 from additive.errors import Terminated, UnknownName
-from additive.workspace.environment import set_thread_policy
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Verbs(click.Group):
         """Import a verb and give it the global options."""
         if cmd_name not in LAZY:
             return None
-        set_thread_policy()
+        import_module("additive.workspace.environment").set_thread_policy()
         module, _, attribute = LAZY[cmd_name].target.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         taken = {name for parameter in command.params for name in parameter.opts}

@@ -140,12 +140,12 @@ def _pairs(given: Sequence[str], option: str) -> list[tuple[str, str]]:
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key or not value:
-            raise UsageError(f"{option} is {text!r} when it should be NAME=VALUE")
+            raise UsageError(f"{option} is {text!r}; expected NAME=VALUE")
         pairs.append((key, value))
     keys = [key for key, _ in pairs]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice is not None:
-        raise UsageError(f"{option} {twice!r} is given twice when it should be given once")
+        raise UsageError(f"{option} {twice!r} is given twice; expected given once")
     return pairs
 
 
@@ -153,4 +153,4 @@ def _number(text: str, option: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"{option} is {text!r} when it should be a number") from None
+        raise UsageError(f"{option} is {text!r}; expected a number") from None

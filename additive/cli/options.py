@@ -105,9 +105,7 @@ def _merge_scale(text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         known = did_you_mean(text, ("validation",))
-        raise UsageError(
-            f"--scale is {text!r} when it should be a number or validation{known}"
-        ) from None
+        raise UsageError(f"--scale is {text!r}; expected a number or validation{known}") from None
 
 
 def parse_steps(given: Sequence[str], option: str) -> tuple[MethodSpec, ...] | None:
@@ -135,7 +133,7 @@ def parse_named(text: str, option: str) -> MethodSpec:
     name, colon, rest = text.partition(":")
     pairs = [pair.partition("=") for pair in rest.split(",")] if colon else []
     if not name or any(not (key and equals and value) for key, equals, value in pairs):
-        raise UsageError(f"{option} is {text!r} when it should be NAME or NAME:KEY=VALUE,…")
+        raise UsageError(f"{option} is {text!r}; expected NAME or NAME:KEY=VALUE,…")
     parameters = {key: parse_value(value) for key, _, value in pairs}
     return MethodSpec.of(name, parameters, where=option)
 
@@ -151,7 +149,7 @@ def parse_rule(text: str) -> RuleSpec:
     pattern, equals, rest = text.partition("=")
     named, at, scale = rest.partition("@")
     if not (pattern and equals and named):
-        raise UsageError(f"--rule is {text!r} when it should be PATTERN=METHOD or PATTERN=base")
+        raise UsageError(f"--rule is {text!r}; expected PATTERN=METHOD or PATTERN=base")
     method = parse_named(named, "--rule")
     return RuleSpec(match=pattern, method=method, scale=_scale(scale) if at else 1.0)
 
@@ -170,5 +168,5 @@ def _scale(text: str) -> float:
     except ValueError:
         scale = math.nan
     if not math.isfinite(scale):
-        raise UsageError(f"scale of --rule is {text!r} when it should be a finite number")
+        raise UsageError(f"scale of --rule is {text!r}; expected a finite number")
     return scale

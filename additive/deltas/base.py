@@ -127,7 +127,7 @@ def open_base(directory: Path) -> Base:
     config = read_object(directory / "config.json")
     if config.get("quantization_config") is not None:
         raise CompatibilityError(
-            "base is quantised when it should hold float weights: a delta cannot be added exactly",
+            "base is quantized; expected float weights: a delta cannot be added exactly",
             where=str(directory),
             help="use the unquantised checkpoint that this one was made from",
         )
@@ -167,7 +167,7 @@ def is_transposed(
         return True
     if shape != (outputs, inputs):
         raise CompatibilityError(
-            f"{parameter} has shape {list(shape)} when the factors make {[outputs, inputs]}",
+            f"{parameter} has shape {list(shape)}; the factors have shape {[outputs, inputs]}",
             where=where,
             help="merge it into the base it was trained on",
         )

@@ -113,7 +113,7 @@ def check_named(wrapped: Iterable[str], config: AdapterConfig, where: str) -> No
         module = target.rpartition(".")[0]
         if not any(f".{root}".endswith(f".{module}") or not module for root in wrapped):
             raise CompatibilityError(
-                f"target_parameters names {target} when the file has no factors of it,"
+                f"target_parameters names {target}, but the file has no factors of it,"
                 " or the base no such parameter",
                 where=where,
                 help="the base or the file is another one: save the adapter again with PEFT",

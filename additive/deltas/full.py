@@ -144,7 +144,7 @@ def _is_float(checkpoint: Checkpoint, own: str, base: Base, parameter: str, wher
         return True
     if checkpoint.bytes(own) != base.checkpoint.bytes(base.stored(parameter)):
         raise CompatibilityError(
-            f"{own} is {checkpoint.info(own).dtype} and differs from the base when only"
+            f"{own} is {checkpoint.info(own).dtype} and differs from the base; only"
             f" {', '.join(FLOATS)} may",
             where=where,
             help="take the fine-tune in bfloat16, float16 or float32",

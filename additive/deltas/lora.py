@@ -49,7 +49,7 @@ def refuse_unset(module: str, parts: Mapping[str, str], config: AdapterConfig, w
     for part, what, switch, on in switches:
         if part in parts and not on:
             raise CompatibilityError(
-                f"{module} has {what} when {switch} is not set in adapter_config.json",
+                f"{module} has {what}, but {switch} is not set in adapter_config.json",
                 where=where,
                 help=f"set {switch} if it was trained so, or copy both files again",
             )
@@ -61,7 +61,7 @@ def own_bias(module: str, base: Base, where: str) -> str:
     if found is not None:
         return found
     raise CompatibilityError(
-        f"{module} has a lora_bias when the base has no bias there that could hold it",
+        f"{module} has a lora_bias, but the base has no bias there",
         where=where,
         help="train without lora_bias: no weight of this base can hold what it adds",
     )
@@ -76,8 +76,7 @@ def check_matrices(module: str, A: Shape, B: Shape, where: str) -> None:
         said = "they look like shards of DeepSpeed or FSDP that were not gathered"
         help = "save the adapter again from the gathered model"
     raise CompatibilityError(
-        f"{module} has factors of shape {list(A)} and {list(B)} when they should be matrices:"
-        f" {said}",
+        f"{module} has factors of shape {list(A)} and {list(B)}; expected matrices: {said}",
         where=where,
         help=help,
     )
@@ -87,7 +86,7 @@ def check_rank(module: str, A: Shape, B: Shape, rank: int, where: str) -> None:
     """Refuse factors of another rank than the configuration's."""
     if A[0] != rank or B[1] != rank:
         raise CompatibilityError(
-            f"{module} has rank {A[0]} and {B[1]} when its config says {rank}",
+            f"{module} has rank {A[0]} and {B[1]}; its configuration says {rank}",
             where=where,
             help="the configuration belongs to another adapter, or rank_pattern is missing",
         )
@@ -97,7 +96,7 @@ def check_magnitude(module: str, found: Shape, expected: int, where: str) -> Non
     """Refuse a DoRA magnitude that has not one number per output."""
     if found != (expected,):
         raise CompatibilityError(
-            f"{module} has a DoRA magnitude of shape {list(found)} when it should be [{expected}]",
+            f"{module} has a DoRA magnitude of shape {list(found)}; expected [{expected}]",
             where=where,
             help=OTHER_CONFIG,
         )
@@ -117,7 +116,7 @@ def check_tokens(
         )
     if indices and not 0 <= min(indices) <= max(indices) < rows:
         raise CompatibilityError(
-            f"{module} has trained token {max(indices)} when the base has {rows} tokens",
+            f"{module} has trained token {max(indices)}; the base has {rows} tokens",
             where=where,
             help="give the base the same added tokens first",
         )
@@ -137,7 +136,7 @@ def check_complete(
     """
     for key, missing in _missing(config, modules, changed, base):
         raise CompatibilityError(
-            f"{missing} is not in the file when {key} says that it was trained",
+            f"{missing} is not in the file, but {key} says that it was trained",
             where=where,
             help="the file is incomplete: save the adapter again from one gathered model",
         )
@@ -249,7 +248,7 @@ class AdapterReader:
         pieces: list[tuple[str, Piece]] = []
         if ("scales" in parts) != (self.config.kind == "ia3"):
             raise CompatibilityError(
-                f"{module} has {', '.join(sorted(parts))} when the adapter is"
+                f"{module} has {', '.join(sorted(parts))}; the adapter is"
                 f" {self.config.kind.upper()}",
                 where=self.where,
                 help=OTHER_CONFIG,
@@ -280,7 +279,7 @@ class AdapterReader:
         inputs = shape == (1, length)
         if shape not in ((1, length), (length, 1)) or length not in stored or len(stored) != 2:
             raise CompatibilityError(
-                f"{module} has scales of shape {list(shape)} when its weight is {list(stored)}",
+                f"{module} has scales of shape {list(shape)}; its weight has shape {list(stored)}",
                 where=self.where,
                 help="merge it into the base it was trained on",
             )
@@ -304,7 +303,7 @@ class AdapterReader:
         embedding = "embedding_A" in parts
         if self.base.is_resized(weight):
             raise CompatibilityError(
-                f"{module} has factors when its rows become {self.base.rows}: what they add to rows"
+                f"{module} has factors, and its rows become {self.base.rows}: what they add to rows"
                 " that the base lacks is not known",
                 where=self.where,
                 help=MERGE_FIRST,

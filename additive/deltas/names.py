@@ -102,14 +102,14 @@ def check_shape(name: str, found: tuple[int, ...], base: Base, where: str) -> No
         return
     if base.is_vocabulary(name) and found[1:] == expected[1:]:
         raise CompatibilityError(
-            f"{name} has {found[0]} tokens when the base has {expected[0]}: another vocabulary, or"
+            f"{name} has {found[0]} tokens; the base has {expected[0]}: another vocabulary, or"
             " one that is padded to another size",
             where=where,
             help="merge with --vocabulary trim or --vocabulary extend where it is padding"
             " (adopt: --accept vocabulary); else train on the base's own tokenizer",
         )
     raise CompatibilityError(
-        f"{name} has shape {list(found)} when the base has {list(expected)}",
+        f"{name} has shape {list(found)}; the base has {list(expected)}",
         where=where,
         help="merge it into the base it was trained on",
     )

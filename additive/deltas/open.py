@@ -116,7 +116,7 @@ def _refuse_other_numbers(checkpoint: Checkpoint, where: str) -> None:
         dtype = checkpoint.info(name).dtype
         if dtype not in (*FLOATS, "F64"):
             raise CompatibilityError(
-                f"tensor {name!r} is {dtype} when it should be one of {', '.join(FLOATS)}",
+                f"tensor {name!r} is {dtype}; expected one of {', '.join(FLOATS)}",
                 where=where,
                 help="save the adapter in bfloat16, float16 or float32",
             )

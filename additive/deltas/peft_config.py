@@ -121,7 +121,7 @@ class Fields:
     def _fail(self, key: str, value: Any, wanted: str) -> NoReturn:
         said = "missing or null" if value is None else repr(value)[:80]
         raise IntegrityError(
-            f"{key} is {said} when it should be {wanted}",
+            f"{key} is {said}; expected {wanted}",
             where=str(self.path),
             help="copy the file from the training again, or write in what its trainer was given",
         )
@@ -333,8 +333,7 @@ def _refuse_kinds(raw: Mapping[str, Any], path: Path) -> None:
     kind = raw.get("peft_type")
     if kind not in ("LORA", "IA3"):
         raise CompatibilityError(
-            f"adapter is {kind} when it should be LORA or IA3: what it adds to a weight is not"
-            " known here",
+            f"adapter is {kind}; expected LORA or IA3: what it adds to a weight is not known here",
             where=str(path),
             help="train with LoRA or DoRA, or merge it into its base and take the full checkpoint",
         )

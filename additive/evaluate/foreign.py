@@ -74,7 +74,7 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
         tasks = manager.load([asked])["tasks"]
     except KeyError:
         raise UsageError(
-            f"lm_eval is {spec.lm_eval!r} when it should be a task of lm-eval or a YAML file",
+            f"lm_eval is {spec.lm_eval!r}; expected a task of lm-eval or a YAML file",
             where=where,
             help="`lm_eval ls tasks` lists the names",
         ) from None
@@ -86,7 +86,7 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
         ) from error
     if len(tasks) != 1:
         raise UsageError(
-            f"lm_eval is {spec.lm_eval!r}, a group of {len(tasks)}, when it should be one task",
+            f"lm_eval is {spec.lm_eval!r}, a group of {len(tasks)},; expected one task",
             where=where,
             help="list the group's tasks one by one",
         )
@@ -107,7 +107,7 @@ def _score(spec: TaskSpec, row: Mapping[str, Any], metric: str, where: str) -> I
     value = row[metric]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise IntegrityError(
-            f"{metric} is {value!r} when it should be a number in [0, 1]",
+            f"{metric} is {value!r}; expected a number in [0, 1]",
             where=where,
             help="gate on a metric that scores each item, such as acc or exact_match",
         )
@@ -124,7 +124,7 @@ def _choose(what: str, wanted: str | None, there: Sequence[str], where: str) -> 
     if wanted in there or (wanted is None and len(there) == 1):
         return wanted or there[0]
     said = f"{what} is {wanted!r}" if wanted else f"{what} is not given"
-    raise SpecError([f"{where}: {said} when it should be one of {', '.join(there)}"])
+    raise SpecError([f"{where}: {said}; expected one of {', '.join(there)}"])
 
 
 def _digest(value: Any) -> Digest:

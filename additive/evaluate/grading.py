@@ -97,7 +97,7 @@ def _verifier(name: str, directory: Path) -> Verifier:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
-            [f"{path}: grader is {name!r} when it should be a Python file with verify ({error})"]
+            [f"{path}: grader is {name!r}; expected a Python file with verify ({error})"]
         ) from None
     return Verifier(source, digest_bytes(source.encode()))
 
@@ -108,6 +108,6 @@ def _score(value: Any) -> float | None:
         return None
     if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
         raise IntegrityError(
-            f"verify returned {value!r:.60} when it should be a truth value or a number in [0, 1]"
+            f"verify returned {value!r:.60}; expected a truth value or a number in [0, 1]"
         )
     return float(value)

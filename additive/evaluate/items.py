@@ -81,7 +81,7 @@ def _task_items(task: TaskSpec, directory: Path) -> Iterator[Item]:
     path = directory / str(task.data)
     if task.sha256 is not None and path.is_file() and digest_file(path) != task.sha256:
         raise IntegrityError(
-            f"digest is {digest_file(path)} when the suite says {task.sha256}",
+            f"digest is {digest_file(path)}; the suite says {task.sha256}",
             where=str(path),
             help="the items changed: put the old file back, or accept the new digest in the suite",
         )
@@ -89,11 +89,9 @@ def _task_items(task: TaskSpec, directory: Path) -> Iterator[Item]:
     for row in read_rows(path):
         name, prompt = row.fields.get("id"), row.fields.get("prompt")
         if not isinstance(name, str | int) or name in seen:
-            faults.append(
-                f"{path}:{row.line}: id is {name!r} when it should be text, and only once"
-            )
+            faults.append(f"{path}:{row.line}: id is {name!r}; expected text, and only once")
         if not prompt or not isinstance(prompt, str | list):
-            faults.append(f"{path}:{row.line}: prompt is {prompt!r:.60} when it should be text")
+            faults.append(f"{path}:{row.line}: prompt is {prompt!r:.60}; expected text")
         if faults:
             continue
         seen.add(name)
@@ -104,14 +102,14 @@ def _task_items(task: TaskSpec, directory: Path) -> Iterator[Item]:
 
 def _check_sides(suite: SuiteSpec, items: Sequence[Item]) -> None:
     sides = sorted(suite.sides or ())
-    known = f"when it should be one of {', '.join(sides)}"
+    known = f"expected one of {', '.join(sides)}"
     faults = [
-        f"{item.id}: side is {item.fields.get('side')!r} {known}"
+        f"{item.id}: side is {item.fields.get('side')!r}; {known}"
         for item in items
         if item.fields.get("side") not in sides
     ]
     faults += [
-        f"{suite.name}: task {task.name} is lm-eval's when items of a suite with sides have a side"
+        f"{suite.name}: task {task.name} is lm-eval's; items of a suite with sides need a side"
         for task in suite.tasks
         if task.lm_eval
     ]

@@ -137,7 +137,7 @@ class ResidentLM(LM):
         longest = max(lengths, default=0)
         if room is not None and longest > room:
             raise CompatibilityError(
-                f"longest item needs {longest} tokens when the model has room for {room}",
+                f"longest item needs {longest} tokens; the model has room for {room}",
                 help="lower max_tokens in the suite, or leave out the longest items; "
                 "nothing is cut silently",
             )
@@ -152,7 +152,7 @@ def _limit(request: Instance) -> int:
     wanted: dict[str, Any] = _arguments(request)[1]
     if wanted.get("do_sample") or float(wanted.get("temperature") or 0) > 0:
         raise CompatibilityError(
-            f"task {request.task_name} samples its answers when answers should be greedy",
+            f"task {request.task_name} samples its answers; expected greedy decoding",
             help="set do_sample: false and temperature: 0 in the task's generation_kwargs",
         )
     return int(wanted.get("max_gen_toks") or wanted.get("max_new_tokens") or _DEFAULT_TOKENS)

@@ -170,4 +170,4 @@ def _clusters(items: Sequence[PairedItem]) -> list[Hashable] | None:
 
 def _some(items: Sequence[PairedItem]) -> None:
     if not items:
-        raise UsageError("results have no items when a comparison needs at least one")
+        raise UsageError("results have no items; a comparison needs at least one")

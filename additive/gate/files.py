@@ -98,9 +98,7 @@ def _ours(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     found = document["schema"]
     if found == SCHEMA:
         return document
-    raise IntegrityError(
-        f"schema is {found!r} when it should be {SCHEMA!r}", where=str(path), help=KINDS
-    )
+    raise IntegrityError(f"schema is {found!r}; expected {SCHEMA!r}", where=str(path), help=KINDS)
 
 
 def _listed(rows: Sequence[Any], path: Path) -> Iterator[Row]:
@@ -165,7 +163,7 @@ def _choose(what: str, wanted: str | None, there: Sequence[str], path: Path) -> 
     listed = ", ".join(there) or "none"
     asked = f"{what} is {wanted!r}" if wanted else f"{what} is not given"
     raise UsageError(
-        f"{asked} when it should be one of {listed}", where=str(path), help=f"choose with --{what}"
+        f"{asked}; expected one of {listed}", where=str(path), help=f"choose with --{what}"
     )
 
 
@@ -211,9 +209,9 @@ def rule_of(margin: float | None, retain: float | None, alpha: float = 0.05) -> 
         )
     for name, value in (("margin", margin), ("retain", retain)):
         if value is not None and not 0 < value <= 1:
-            raise UsageError(f"{name} is {value} when it should be a fraction in (0, 1]")
+            raise UsageError(f"{name} is {value}; expected a fraction in (0, 1]")
     if not 0 < alpha < 0.5:
-        raise UsageError(f"alpha is {alpha} when it should be inside (0, 0.5)")
+        raise UsageError(f"alpha is {alpha}; expected inside (0, 0.5)")
     if retain is not None:
         return GateSpec(retain=retain, alpha=alpha)
     return GateSpec(margin=DEFAULT_MARGIN if margin is None else margin, alpha=alpha)

@@ -90,7 +90,7 @@ def judge_target(
     if base is None:
         if rule.retain is not None:
             raise UsageError(
-                "retain is given when there are no results of the base to measure the gain with",
+                "retain needs results of the base, to measure the gain",
                 where=merged.suite,
                 help="give the base's results too, or a margin",
             )

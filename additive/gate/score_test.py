@@ -35,7 +35,7 @@ def tango(b10: int, b01: int, n: int, margin: float) -> float:
     """
     _check(b10, b01, n)
     if not 0 <= margin < 1:
-        raise UsageError(f"margin is {margin} when it should be a fraction in [0, 1)")
+        raise UsageError(f"margin is {margin}; expected a fraction in [0, 1)")
     return _z(b10, b01, n, -margin)
 
 
@@ -50,7 +50,7 @@ def score_interval(b10: int, b01: int, n: int, level: float = 0.90) -> tuple[flo
     """
     _check(b10, b01, n)
     if not 0 < level < 1:
-        raise UsageError(f"level is {level} when it should be inside (0, 1)")
+        raise UsageError(f"level is {level}; expected inside (0, 1)")
     bound = NormalDist().inv_cdf(0.5 + level / 2)
     return _lower(b10, b01, n, bound), -_lower(b01, b10, n, bound)
 

@@ -35,14 +35,14 @@ def program(item: Item, answer: str) -> Program | None:
     where = f"item {item.get('id')!r}"
     if isinstance(tests, str) or not tests or not all(isinstance(test, str) for test in tests):
         raise IntegrityError(
-            f"tests is {tests!r:.80} when it should be a list of Python statements", where=where
+            f"tests is {tests!r:.80}; expected a list of Python statements", where=where
         )
     entry = item.get("entry")
     if entry is not None and not (isinstance(entry, str) and entry.isidentifier()):
-        raise IntegrityError(f"entry is {entry!r} when it should be a function's name", where=where)
+        raise IntegrityError(f"entry is {entry!r}; expected a function's name", where=where)
     setup = item.get("setup", "")
     if not isinstance(setup, str):
-        raise IntegrityError(f"setup is {setup!r:.80} when it should be Python code", where=where)
+        raise IntegrityError(f"setup is {setup!r:.80}; expected Python code", where=where)
     code = extract_code(answer)
     names = defined_names(code)
     if names is None or (entry is not None and entry not in names):

@@ -33,7 +33,7 @@ def grade_literal(item: Item, answer: str) -> Grade:
     """
     if "answer" not in item:
         raise IntegrityError(
-            "answer is missing when the grader is literal", where=f"item {item.get('id')!r}"
+            "answer is missing; the grader literal needs one", where=f"item {item.get('id')!r}"
         )
     given = _extracted(item, answer)
     if given is None:
@@ -107,7 +107,7 @@ def _extracted(item: Item, answer: str) -> str | None:
         compiled = re.compile(pattern)
     except (re.error, TypeError) as error:
         raise IntegrityError(
-            f"extract is {pattern!r} when it should be a regular expression ({error})",
+            f"extract is {pattern!r}; expected a regular expression ({error})",
             where=f"item {item.get('id')!r}",
         ) from None
     matches = list(compiled.finditer(answer[-_MOST_CHARACTERS:]))

@@ -125,7 +125,7 @@ def target_number(item: Item) -> Fraction | None:
     expected: Any = item.get("answer")
     if isinstance(expected, bool) or not isinstance(expected, int | float | str):
         raise IntegrityError(
-            f"answer is {expected!r} when it should be a number or text",
+            f"answer is {expected!r}; expected a number or text",
             where=f"item {item.get('id')!r}",
         )
     return whole_number(str(expected)) if isinstance(expected, str) else Fraction(str(expected))
@@ -147,7 +147,7 @@ def _tolerance(item: Item) -> Fraction:
     given = item.get("tolerance", 0)
     if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
         raise IntegrityError(
-            f"tolerance is {given!r} when it should be a number of at least 0",
+            f"tolerance is {given!r}; expected a number of at least 0",
             where=f"item {item.get('id')!r}",
         )
     return Fraction(str(given))

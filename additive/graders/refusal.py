@@ -95,7 +95,7 @@ def side_of(item: Item) -> str:
     side = item.get("side")
     if side not in SIDES:
         raise IntegrityError(
-            f"side is {side!r} when it should be refuse or comply", where=f"item {item.get('id')!r}"
+            f"side is {side!r}; expected refuse or comply", where=f"item {item.get('id')!r}"
         )
     return str(side)
 
@@ -104,7 +104,7 @@ def _required(item: Item) -> Sequence[str]:
     required = item.get("required", ())
     if isinstance(required, str) or not all(isinstance(text, str) for text in required):
         raise IntegrityError(
-            f"required is {required!r} when it should be a list of texts",
+            f"required is {required!r}; expected a list of texts",
             where=f"item {item.get('id')!r}",
         )
     return required

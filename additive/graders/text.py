@@ -79,11 +79,11 @@ def choices(item: Item) -> list[str]:
     where = f"item {item.get('id')!r}"
     if not isinstance(options, Sequence) or isinstance(options, str) or len(options) < 2:
         raise IntegrityError(
-            f"choices is {options!r} when it should be a list of at least two", where=where
+            f"choices is {options!r}; expected a list of at least two", where=where
         )
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise IntegrityError(
-            f"answer is {answer!r} when it should be an index of choices, 0 to {len(options) - 1}",
+            f"answer is {answer!r}; expected an index of choices, 0 to {len(options) - 1}",
             where=where,
         )
     return [str(option) for option in options]
@@ -107,7 +107,7 @@ def _accepted(item: Item) -> Sequence[Any]:
         return item["answers"]
     if item.get("answer") is None:
         raise IntegrityError(
-            "answer is missing when the grader is exact", where=f"item {item.get('id')!r}"
+            "answer is missing; the grader exact needs one", where=f"item {item.get('id')!r}"
         )
     return [item["answer"]]
 
@@ -126,9 +126,7 @@ def grade_format(item: Item, answer: str) -> Grade:
     """
     asked, where = item.get("format"), f"item {item.get('id')!r}"
     if not isinstance(asked, Mapping) or not asked:
-        raise IntegrityError(
-            f"format is {asked!r} when it should be an object of checks", where=where
-        )
+        raise IntegrityError(f"format is {asked!r}; expected an object of checks", where=where)
     text = answer.strip()[:_MOST_CHARACTERS]
     failed = [name for name, value in asked.items() if not _holds(name, value, text, where)]
     return Grade(float(not failed and bool(text)), bool(text), ", ".join(failed))

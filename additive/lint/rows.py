@@ -26,7 +26,7 @@ MAX_FAULTS = 20
 
 
 def item_faults(rows: Sequence[Row], suite: SuiteSpec, task: TaskSpec, name: str) -> list[str]:
-    """The first twenty faults of a task's items, as `file:line: X is A when it should be B`."""
+    """The first twenty faults of a task's items, as `file:line: X is A; expected B`."""
     faults: list[str] = []
     seen: dict[str, int] = {}
     for row in rows:
@@ -81,8 +81,8 @@ def _texts(value: Any) -> bool:
 
 def _should(key: str, fields: Mapping[str, Any], expected: str) -> str:
     if key not in fields:
-        return f"{key} is missing when it should be {expected}"
-    return f"{key} is {shown(fields[key])} when it should be {expected}"
+        return f"{key} is missing; expected {expected}"
+    return f"{key} is {shown(fields[key])}; expected {expected}"
 
 
 RULES_VERSION = 1
@@ -164,7 +164,7 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Sc
     found = _remembered(workspace, path, rules, count)
     if task.sha256 is not None and digest_file(path) != task.sha256:
         raise IntegrityError(
-            f"file is {short(digest_file(path))} when the suite names {short(task.sha256)}",
+            f"file is {short(digest_file(path))}; the suite names {short(task.sha256)}",
             where=shown,
             help=f"bring the file back, or set sha256 in evals/{suite.name}.yaml",
         )

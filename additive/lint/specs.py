@@ -19,7 +19,7 @@ def domain_faults(workspace: Workspace, name: str) -> Iterator[str]:
     for index, file in enumerate(data.validation):
         if file in data.train:
             at = _at(workspace, path, "data", "validation", index)
-            yield f"{at}: data.validation holds {file!r} when that is training data"
+            yield f"{at}: data.validation holds {file!r}, which is training data"
 
 
 def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
@@ -34,7 +34,7 @@ def suite_faults(workspace: Workspace, name: str) -> Iterator[str]:
         at = _at(workspace, path, "domain")
         expected = f"one of {', '.join(known)}" if known else "a domain of this workspace"
         hint = did_you_mean(spec.domain, known)
-        yield f"{at}: domain is {spec.domain!r} when it should be {expected}{hint}"
+        yield f"{at}: domain is {spec.domain!r}; expected {expected}{hint}"
 
 
 def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
@@ -91,7 +91,7 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
         if not NAME.fullmatch(path.name):
             yield f"{shown!r}: {_bad_name(path.name)}"
         elif path.name in RESERVED:
-            yield f"{shown!r}: name is {path.name!r} when it should not be one of {taken}"
+            yield f"{shown!r}: name is {path.name!r}; expected none of {taken}"
         elif not (path / "domain.yaml").is_file():
             yield f"{shown}/domain.yaml: file is missing"
     for directory in ("evals", "merges"):
@@ -99,7 +99,7 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
             if covers(path) and not NAME.fullmatch(path.stem):
                 yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
             elif covers(path) and path.suffix == ".yml":
-                yield f"{workspace.shown(path)}: suffix is .yml when it should be .yaml"
+                yield f"{workspace.shown(path)}: suffix is .yml; expected .yaml"
 
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:
@@ -117,7 +117,7 @@ def grader_problem(workspace: Workspace, grader: str) -> str | None:
 def _source_problem(workspace: Workspace, source: str, known: list[str]) -> str | None:
     if "/" in source:
         there = (workspace.root / source).is_dir()
-        return None if there else f"source is {source!r} when it should be a directory that exists"
+        return None if there else f"source is {source!r}; expected a directory that exists"
     try:
         reference = parse_reference(source)
     except UsageError as error:
@@ -132,4 +132,4 @@ def _at(workspace: Workspace, path: Path, *keys: str | int) -> str:
 
 
 def _bad_name(name: str) -> str:
-    return f"name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
+    return f"name is {name!r}; expected a name that matches [a-z0-9][a-z0-9_-]*"

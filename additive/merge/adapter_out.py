@@ -229,7 +229,7 @@ def check_adapter_output(recipe: BuiltRecipe, opened: Sources) -> None:
             continue
         if recipe.settings.rank is None and not (method is not None and method.keeps_factors):
             raise UsageError(
-                f"output is adapter when {method_name(method)} leaves the adapters' factors",
+                f"output cannot be adapter: {method_name(method)} leaves the adapters' factors",
                 help="use --output checkpoint, add --rank K, or take swudi, task_arithmetic,"
                 " linear, tsv_m, svc, pico, iso_c, ctm or core/ties",
             )
@@ -359,7 +359,7 @@ def _module(recipe: BuiltRecipe, opened: Sources, name: str, conclusion: Any) ->
     norm, lost = delta_norm(unscaled), _lost(unscaled, dtype)
     if not math.isfinite(norm + lost):
         raise IntegrityError(
-            f"{name} is not finite after the merge when its factors should fit {dtype}",
+            f"{name} is not finite after the merge: its factors do not fit {dtype}",
             help="lower --scale or the weights, or merge with --dtype float32 or bfloat16",
         )
     return _Module(unscaled, norm, lost, cut.energy)

@@ -109,7 +109,7 @@ def as_delta(result: Any, stack: DeltaStack, method: MergeMethod) -> Delta:
     if not isinstance(delta, Delta) or tuple(delta.shape) != stack.shape:
         found = list(delta.shape) if isinstance(delta, Delta) else type(result).__name__
         raise UsageError(
-            f"{type(method).__name__}.merge gave {found} for {stack.name} when it should be a"
+            f"{type(method).__name__}.merge gave {found} for {stack.name}; expected a"
             f" delta of shape {list(stack.shape)}",
             help="test the method with additive.testing.check_merge_method",
         )

@@ -79,7 +79,7 @@ class Prepared:
         method = build_method(method) if isinstance(method, str) else method
         chosen = self._chosen(weights or {}, of)
         if not math.isfinite(scale):
-            raise UsageError(f"scale is {scale} when it should be a finite number")
+            raise UsageError(f"scale is {scale}; expected a finite number")
         for one in (method, *(rule.method for rule in rules)):
             self._check_grams(one, chosen)
             if one is not None:
@@ -111,12 +111,12 @@ class Prepared:
             if name not in known:
                 raise UnknownName("source", name, known)
         if not wanted:
-            raise UsageError("a merge has no sources when it needs at least one")
+            raise UsageError("a merge needs at least one source")
         chosen = {i: float(given.get(n, 1.0)) for i, n in enumerate(names) if n in wanted}
         for position, weight in chosen.items():
             if not math.isfinite(weight):
                 raise UsageError(
-                    f"weight of {names[position]} is {weight} when it should be a finite number"
+                    f"weight of {names[position]} is {weight}; expected a finite number"
                 )
         return chosen
 

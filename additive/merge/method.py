@@ -275,7 +275,7 @@ def check_fraction(method: str, name: str, value: float) -> None:
     """
     if not 0.0 < value <= 1.0:
         hint = f"; did you mean {value / 100:g}?" if 1.0 < value <= 100.0 else ""
-        raise UsageError(f"{name} of {method} is {value:g} when it should be in (0, 1]{hint}")
+        raise UsageError(f"{name} of {method} is {value:g}; expected in (0, 1]{hint}")
 
 
 def check_share(method: str, name: str, value: float) -> None:
@@ -294,4 +294,4 @@ def check_at_least(method: str, name: str, value: float, least: float) -> None:
     Raises: UsageError.
     """
     if not value >= least:
-        raise UsageError(f"{name} of {method} is {value:g} when it should be at least {least:g}")
+        raise UsageError(f"{name} of {method} is {value:g}; expected at least {least:g}")

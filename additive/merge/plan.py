@@ -109,7 +109,7 @@ def _check_recipe(recipe: BuiltRecipe) -> None:
     numbers = {"scale": recipe.scale} | {f"weight of {s.name}": s.weight for s in recipe.sources}
     for what, number in numbers.items():
         if not math.isfinite(number):
-            raise UsageError(f"{what} is {number} when it should be a finite number")
+            raise UsageError(f"{what} is {number}; expected a finite number")
 
 
 def _check_shards(recipe: BuiltRecipe) -> None:
@@ -125,10 +125,10 @@ def _check_rank(recipe: BuiltRecipe) -> None:
         return
     if recipe.settings.output != "adapter":
         raise UsageError(
-            "rank is given when the output is a checkpoint", help="add --output adapter"
+            "rank cannot be used when the output is a checkpoint", help="add --output adapter"
         )
     if recipe.settings.rank < 1:
-        raise UsageError(f"rank is {recipe.settings.rank} when it should be at least 1")
+        raise UsageError(f"rank is {recipe.settings.rank}; expected at least 1")
 
 
 def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSource]) -> None:
@@ -136,7 +136,7 @@ def _check_touched(touched: Iterable[str], base: Base, sources: Iterable[DeltaSo
         if base.dtype(name) not in FLOATS:
             by = next(source.name for source in sources if name in source.parameters())
             raise CompatibilityError(
-                f"{name} is {base.dtype(name)} in the base when it should be {' or '.join(FLOATS)}",
+                f"{name} is {base.dtype(name)} in the base; expected {' or '.join(FLOATS)}",
                 where=by,
                 help="convert the base to bfloat16, float16 or float32 first",
             )

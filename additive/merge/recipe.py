@@ -46,7 +46,7 @@ def build_method(
         ours = {"lambda": "the recipe's scale (--scale)", "weight": "a source's (--weight NAME=W)"}
         for key, place in ours.items():
             if key in spec.parameters.value:
-                raise spec.parameters.error(f"{key} is given when it should be {place}", key)
+                raise spec.parameters.error(f"{key} is given; expected {place}", key)
     return build(spec.parameters, kind)
 
 
@@ -70,7 +70,7 @@ def build_steps(specs: Sequence[MethodSpec], place: Literal["before", "after"]) 
     for spec in specs:
         if spec.name in wrong:
             raise UsageError(
-                f"step {spec.name} stands {place} the method when it belongs {other} it",
+                f"step {spec.name} stands {place} the method; it belongs {other} it",
                 help=f"--{other} {spec.name}, or the recipe's key `{other}`",
             )
     return tuple(build_step(spec) for spec in specs)
@@ -135,7 +135,7 @@ def check_sources(sources: Sequence[SourceSpec]) -> None:
     Raises: UsageError.
     """
     if not sources:
-        raise UsageError("a merge has no sources when it needs at least one")
+        raise UsageError("a merge needs at least one source")
     digests = [source.digest for source in sources]
     names = [source.name for source in sources]
     for values, what in ((names, "named"), (digests, "the same specialist as another source,")):
@@ -170,7 +170,7 @@ def build_rule(spec: RuleSpec) -> Rule:
     needless = [*spec.method.parameters.value, *(["scale"] if spec.scale != 1.0 else [])]
     if needless:
         raise spec.method.parameters.error(
-            f"{needless[0]} is given when the rule {spec.match!r} keeps the base's values",
+            f"{needless[0]} cannot be used where the rule {spec.match!r} keeps the base's values",
             needless[0],
         )
     return Rule(spec.match, None, spec.scale)

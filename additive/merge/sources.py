@@ -170,7 +170,7 @@ def check_inputs(name: str, method: MergeMethod, opened: Sources) -> None:
     """
     if opened.device != "cpu" and method.cpu_only:
         raise UsageError(
-            f"--device is {opened.device} when {type(method).__name__} computes on the processor",
+            f"--device is {opened.device}; {type(method).__name__} computes on the CPU",
             help="leave --device out",
         )
     if method.needs_grams and opened.orientation(name) == "parameter":
@@ -262,7 +262,7 @@ def _compare(
     if own == base:
         return
     raise CompatibilityError(
-        f"{what} is {_name(own)} ({own_id}) when the base has {_name(base)} ({base_id})",
+        f"{what} is {_name(own)} ({own_id}); the base has {_name(base)} ({base_id})",
         where=str(spec),
         help=f"merge into the base it was trained on, or train again: additive train {spec.name}",
     )

@@ -52,7 +52,7 @@ def check_model_directory(directory: Path) -> dict[str, Any]:
     check_weight_files(directory, "model")
     if config.get("quantization_config") is not None:
         raise CompatibilityError(
-            "weights are quantised when they should be floating-point numbers",
+            "weights are quantized; expected floating-point numbers",
             where=str(directory / "config.json"),
             help="use the unquantised release of the base: deltas add exactly only to numbers",
         )
@@ -70,12 +70,12 @@ def check_adapter_directory(directory: Path) -> dict[str, Any]:
     for key in ("auto_mapping", "megatron_config"):
         if config.get(key) is not None:
             raise SecurityError(
-                f"{key} is {config[key]!r} when it should be null: it names modules to import",
+                f"{key} is {config[key]!r}; expected null: it names modules to import",
                 where=str(path),
             )
     if config.get("peft_type") not in ("LORA", "IA3"):
         raise CompatibilityError(
-            f"peft_type is {config.get('peft_type')!r} when it should be 'LORA' or 'IA3'",
+            f"peft_type is {config.get('peft_type')!r}; expected 'LORA' or 'IA3'",
             where=str(path),
         )
     init = str(config.get("init_lora_weights", True)).lower()
@@ -114,7 +114,7 @@ def _refuse_code(config: Mapping[str, Any], path: Path) -> None:
         name = key.rsplit(".", 1)[-1]
         if value and _CODE_KEYS.fullmatch(name):
             raise SecurityError(
-                f"{key} is {_brief(value)} when it should be absent: it makes the loader run code",
+                f"{key} is {_brief(value)}; expected absent: it makes the loader run code",
                 where=str(path),
                 help="use a model that transformers supports by itself",
             )
@@ -153,7 +153,7 @@ def _check_index(path: Path) -> None:
     for name in sorted({str(shard) for shard in shards.values()}):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise SecurityError(
-                f"shard is {name!r} when it should be a safetensors file of the same directory",
+                f"shard is {name!r}; expected a safetensors file of the same directory",
                 where=str(path),
             )
         if not (path.parent / name).exists():

@@ -126,7 +126,7 @@ def _torch_dtype(dtype: str) -> torch.dtype:
     import torch
 
     if dtype not in DTYPES:
-        raise CompatibilityError(f"dtype is {dtype!r} when it should be one of {', '.join(DTYPES)}")
+        raise CompatibilityError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}")
     return getattr(torch, dtype)
 
 
@@ -135,7 +135,7 @@ def _check_architecture(directory: Path, model_type: object) -> None:
 
     if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise CompatibilityError(
-            f"model_type is {model_type!r} when it should be a language model of transformers",
+            f"model_type is {model_type!r}; expected a language model of transformers",
             where=str(directory / "config.json"),
             help="upgrade transformers if the model is newer than it",
         )

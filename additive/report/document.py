@@ -146,9 +146,7 @@ def _line(line: Any, at: str) -> SuiteLine:
 
 
 def _wrong(field: str, value: Any, should: str) -> IntegrityError:
-    return IntegrityError(
-        f"{field} is {value!r:.80} when it should be {should}", where="check document"
-    )
+    return IntegrityError(f"{field} is {value!r:.80}; expected {should}", where="check document")
 
 
 def _text(line: Mapping[str, Any], key: str, at: str = "") -> str:

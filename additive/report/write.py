@@ -30,7 +30,7 @@ def write_report(directory: Path, evidence: Evidence, document: Mapping[str, Any
     """
     name = evidence.check.name
     if name in (".", "..") or any(mark in name for mark in "/\\\0") or name.startswith("."):
-        raise SecurityError(f"name is {name!r:.80} when it should be a file name", where="check")
+        raise SecurityError(f"name is {name!r:.80}; expected a file name", where="check")
     pages = Pages(*(directory / f"{name}{suffix}" for suffix in (".html", ".md", ".json")))
     write_text(pages.html, render_html(evidence))
     write_text(pages.markdown, render_markdown(evidence))

@@ -142,9 +142,7 @@ class SaturationSpec(Spec):
     @model_validator(mode="after")
     def _window_fits(self) -> SaturationSpec:
         if self.window > self.min_evals:
-            raise wrong(
-                f"window is {self.window} when it should be at most min_evals ({self.min_evals})"
-            )
+            raise wrong(f"window is {self.window}; expected at most min_evals ({self.min_evals})")
         return self
 
 
@@ -186,7 +184,7 @@ class DomainSpec(Spec):
             return values
         unused = [key for key in _OF_TRAINING if key in values]
         if unused:
-            raise wrong(f"{unused[0]} is given when an adopted domain is not trained here")
+            raise wrong(f"{unused[0]} cannot be used in an adopted domain: it is not trained here")
         data = values.get("data", {})
         if not isinstance(data, Mapping):
             return values
@@ -196,9 +194,9 @@ class DomainSpec(Spec):
     def _has_rows(self) -> DomainSpec:
         for split, files in (("train", self.data.train), ("validation", self.data.validation)):
             if not files and not self.adopted:
-                raise wrong(f"data.{split} is empty when it should name at least one file")
+                raise wrong(f"data.{split} is empty; expected at least one file")
         if self.adopted and self.data.train:
-            raise wrong("data.train is given when an adopted domain is not trained here")
+            raise wrong("data.train cannot be used in an adopted domain: it is not trained here")
         return self
 
     @model_validator(mode="before")

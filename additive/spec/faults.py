@@ -61,13 +61,13 @@ def fault_lines(errors: Sequence[ErrorDetails], root: Node, model: Any) -> list[
 
 
 def fault_line(error: ErrorDetails, root: Node, model: Any) -> str:
-    """One fault as `file:line:col: X is A when it should be B`."""
+    """One fault as `file:line:col: X is A; expected B`."""
     kind, path = error["type"], _existing(root, error["loc"])
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{place(root, error['loc'], key=True)}: {_unknown_key(error, root, model)}"
     if kind in ("missing", "missing_argument"):
         name = dotted((*path, str(error["loc"][-1])))
-        return f"{place(root, error['loc'])}: {name} is missing when it should be given"
+        return f"{place(root, error['loc'])}: {name} is missing; expected given"
     if kind == "union_tag_invalid":
         path = (*path, "kind")
     at = place(root, path)
@@ -75,7 +75,7 @@ def fault_line(error: ErrorDetails, root: Node, model: Any) -> str:
         inside = f"{dotted(path)}: " if path else ""
         return f"{at}: {inside}{error['msg']}"
     found = f"{dotted(path) or 'file'} is {shown(_value(root, path))}"
-    return f"{at}: {found} when it should be {_expected(error)}"
+    return f"{at}: {found}; expected {_expected(error)}"
 
 
 def dotted(path: YamlPath) -> str:

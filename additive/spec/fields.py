@@ -30,7 +30,7 @@ class Spec(BaseModel):
 
 
 def should(expected: str) -> PydanticCustomError:
-    """A fault of one value; `expected` completes `X is A when it should be …`."""
+    """A fault of one value; `expected` completes `X is A; expected …`."""
     return PydanticCustomError("should", "{expected}", {"expected": expected})
 
 

@@ -1,7 +1,7 @@
 """YAML files to frozen models; every fault of a file at once, each with its place.
 
 domains/math/domain.yaml:4:22: unknown key 'rnak' in adapt; did you mean 'rank'?
-domains/math/domain.yaml:6:10: train.learning_rate is 'fast' when it should be a number
+domains/math/domain.yaml:6:10: train.learning_rate is 'fast'; expected a number
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def _name_fault(root: Node, name: str) -> list[str]:
     given = root.child("name")
     if given is None or given.value == name:
         return []
-    return [
-        f"{given.position}: name is {given.value!r} when it should be {name!r}, as its path says"
-    ]
+    return [f"{given.position}: name is {given.value!r}; expected {name!r}, as its path says"]
 
 
 def _ordered(lines: list[str]) -> list[str]:

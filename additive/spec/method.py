@@ -75,9 +75,7 @@ def _method(value: Any) -> MethodSpec:
     if not isinstance(value, dict):
         raise should("a method's name or a mapping with it")
     if not isinstance(value.get("name"), str):
-        raise wrong(
-            "name is missing when the method should be named, as in {name: ties, density: 0.3}"
-        )
+        raise wrong("name is missing; expected a method's name, as in {name: ties, density: 0.3}")
     node = getattr(value, "node", None)
     return MethodSpec(
         str(value["name"]), Located(node) if isinstance(node, Node) else Located.of(value)

@@ -55,11 +55,11 @@ def read_rows(path: Path, shown: str | None = None, scan: Scanner | None = None)
     except FileNotFoundError:
         raise SpecError([f"{name}: file is missing{_nearest(path)}"], help=_LINES) from None
     except IsADirectoryError:
-        raise SpecError([f"{name}: is a directory when it should be a file"], help=_LINES) from None
+        raise SpecError([f"{name}: is a directory; expected a file"], help=_LINES) from None
     if found.faults:
         raise SpecError(found.faults[:MAX_FAULTS], help=_LINES)
     if not found.rows:
-        raise SpecError([f"{name}: file has no rows when it should have at least one"], help=_LINES)
+        raise SpecError([f"{name}: file has no rows; expected at least one"], help=_LINES)
     return found.rows
 
 
@@ -84,12 +84,12 @@ def _nearest(path: Path) -> str:
 def _row(line: int, data: bytes, name: str) -> Row | str:
     if len(data) > MAX_ROW_BYTES:
         limit = MAX_ROW_BYTES >> 20
-        return f"{name}:{line}: row has {len(data) >> 20} MiB when it should have at most {limit}"
+        return f"{name}:{line}: row has {len(data) >> 20} MiB; expected at most {limit}"
     try:
         fields = _JSON.decode(data.decode("utf-8-sig" if line == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{data[error.start]:02x}"
-        return f"{name}:{line}:{error.start + 1}: text is {wrong} when it should be UTF-8"
+        return f"{name}:{line}:{error.start + 1}: text is {wrong}; expected UTF-8"
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
         return f"{name}:{line}:{error.colno}: row is not JSON ({reason})"
@@ -98,7 +98,7 @@ def _row(line: int, data: bytes, name: str) -> Row | str:
         return f"{name}:{line}: row is not JSON ({reason})"
     if not isinstance(fields, dict):
         kind = {list: "a list", str: "text"}.get(type(fields), "a value")
-        return f"{name}:{line}: row is {kind} when it should be an object"
+        return f"{name}:{line}: row is {kind}; expected an object"
     return Row(line, fields)
 
 

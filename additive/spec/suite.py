@@ -82,7 +82,7 @@ class TaskSpec(Spec):
                 raise wrong(
                     "data and lm_eval are both given when one of them should be"
                     if given
-                    else "data is missing when it or lm_eval should be given"
+                    else "data is missing; expected data or lm_eval"
                 )
         return values
 
@@ -121,7 +121,7 @@ class SuiteSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> SuiteSpec:
         if self.role == "target" and self.domain is None:
-            raise wrong("domain is missing when a target should name the domain it judges")
+            raise wrong("domain is missing; a target suite names the domain that it tests")
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise wrong("two tasks have one name when each should have its own")

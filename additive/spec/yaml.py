@@ -105,8 +105,8 @@ class Located:
     Two blocks are equal when their values are, wherever they were written.
 
     >>> block = Located.of({"density": 0.3}, where="--set")
-    >>> block.fault("density is 0.3 when it should be 1", "density")
-    '--set: density is 0.3 when it should be 1'
+    >>> block.fault("density is 0.3; expected 1", "density")
+    '--set: density is 0.3; expected 1'
     """
 
     def __init__(self, node: Node) -> None:
@@ -263,9 +263,7 @@ def resolve_scalar(text: str) -> bool | int | float | str | None:
 
 def _decode(data: bytes, name: str) -> str:
     if len(data) > MAX_BYTES:
-        raise SpecError(
-            [f"{name}: file has {len(data)} bytes when it should have at most {MAX_BYTES}"]
-        )
+        raise SpecError([f"{name}: file has {len(data)} bytes; expected at most {MAX_BYTES}"])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -274,7 +272,7 @@ def _decode(data: bytes, name: str) -> str:
         utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
         kind = "UTF-16" if utf16 else f"byte 0x{data[error.start]:02x}"
         raise SpecError(
-            [f"{name}:{line}:{column}: text is {kind} when it should be UTF-8"],
+            [f"{name}:{line}:{column}: text is {kind}; expected UTF-8"],
             help=f"save {name} as UTF-8",
         ) from None
 
@@ -282,7 +280,7 @@ def _decode(data: bytes, name: str) -> str:
 def _check_characters(text: str, name: str) -> None:
     faults = [
         f"{name}:{number}:{found.start() + 1}: character is U+{ord(found[0]):04X}"
-        " when it should be printable text"
+        "; expected printable text"
         for number, line in enumerate(text.split("\n"), 1)
         for found in re.finditer(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]", line)
     ]
@@ -298,7 +296,7 @@ def _syntax_fault(error: MarkedYAMLError, text: str, name: str) -> str:
     indent = text_of_line[: len(text_of_line) - len(text_of_line.lstrip())]
     at = f"{name}:{line + 1}:{column + 1}"
     if "\t" in indent:
-        return f"{at}: indentation is a tab when it should be spaces"
+        return f"{at}: indentation is a tab; expected spaces"
     problem = " ".join(str(error.problem or error.context or error).split())
     return f"{at}: YAML cannot be read: {problem}"
 
@@ -320,7 +318,7 @@ class _Builder:
         mark = event.start_mark
         at = Position(self.name, mark.line + 1, mark.column + 1)
         if isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent) and event.tag:
-            self._fault(at, f"tag is {event.tag!s} when there should be none")
+            self._fault(at, f"tag is {event.tag!s}; expected no tag")
         if isinstance(event, ScalarEvent):
             plain = event.implicit[0]
             self._add(Node(at, resolve_scalar(event.value) if plain else event.value), event.anchor)
@@ -333,9 +331,7 @@ class _Builder:
         elif isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise SpecError(
-                    [*self.faults, f"{at}: file has a second document when it should have one"]
-                )
+                raise SpecError([*self.faults, f"{at}: file has a second document; expected one"])
         elif isinstance(event, DocumentEndEvent):
             return
 
@@ -378,7 +374,7 @@ class _Builder:
         self, mapping: dict[str, Node], keys: dict[str, Position], key: Node, value: Node
     ) -> None:
         if not isinstance(key.value, str | int | float) or isinstance(key.value, bool):
-            self._fault(key.position, "key is not text when it should be")
+            self._fault(key.position, "key is not text; expected text")
             return
         name = str(key.value)
         if name in mapping:

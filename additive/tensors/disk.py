@@ -58,7 +58,7 @@ def require_space(directory: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise ResourceError(
-            f"disk has {size_text(free)} free when {what} takes {size_text(needed)}",
+            f"disk has {size_text(free)} free; {what} takes {size_text(needed)}",
             where=str(directory),
             help=_HELP[errno.ENOSPC],
         )

@@ -74,7 +74,7 @@ def torch_dtype(name: str) -> torch.dtype:
     _, attribute = _TABLE.get(name, (0, ""))
     found = getattr(torch, attribute, None) if attribute else None
     if found is None:
-        raise CompatibilityError(f"dtype is {name!r} when it should be one of {', '.join(_TABLE)}")
+        raise CompatibilityError(f"dtype is {name!r}; expected one of {', '.join(_TABLE)}")
     return found
 
 
@@ -89,9 +89,7 @@ def name_of(dtype: torch.dtype) -> str:
     try:
         return _NAMES[str(dtype)]
     except KeyError:
-        raise CompatibilityError(
-            f"dtype is {dtype} when it should be one of {', '.join(_NAMES)}"
-        ) from None
+        raise CompatibilityError(f"dtype is {dtype}; expected one of {', '.join(_NAMES)}") from None
 
 
 MAX_HEADER_BYTES = 100_000_000
@@ -202,19 +200,19 @@ def _header_text(path: Path, where: str) -> tuple[bytes, int, int]:
         length = int.from_bytes(start, "little")
         if start == _POINTER:
             raise IntegrityError(
-                "file is a pointer of git-lfs when it should hold the tensors themselves",
+                "file is a git-lfs pointer; expected the tensors themselves",
                 where=where,
                 help="git lfs pull, in the repository that it was cloned from",
             )
         if status.st_size < 8 or length > status.st_size - 8:
             raise IntegrityError(
-                f"header says {length} bytes when the file has {status.st_size}",
+                f"header says {length} bytes; the file has {status.st_size}",
                 where=where,
                 help=AGAIN,
             )
         if not 2 <= length <= MAX_HEADER_BYTES:
             raise IntegrityError(
-                f"header has {length} bytes when it should have 2 to {MAX_HEADER_BYTES}",
+                f"header has {length} bytes; expected 2 to {MAX_HEADER_BYTES}",
                 where=where,
             )
         return file.read(length), 8 + length, status.st_size
@@ -262,7 +260,7 @@ def _key(text: bytes, position: int, where: str) -> tuple[str, int]:
     if not _NAME.fullmatch(key):
         shown = key[:80].decode(errors="replace")
         raise SecurityError(
-            f"tensor name is {shown!r} when it should be 1 to 256 of A-Z a-z 0-9 _ . -",
+            f"tensor name is {shown!r}; expected 1 to 256 of A-Z a-z 0-9 _ . -",
             where=where,
         )
     return key.decode(), match.end()
@@ -307,9 +305,7 @@ def _are_counts(values: Any) -> bool:
 
 
 def _fault(name: str, found: str, wanted: str, where: str) -> RefusedError:
-    return IntegrityError(
-        f"tensor {name!r} has {found[:200]} when it should have {wanted}", where=where
-    )
+    return IntegrityError(f"tensor {name!r} has {found[:200]}; expected {wanted}", where=where)
 
 
 def _in_file_order(tensors: list[TensorInfo], data_bytes: int, where: str) -> dict[str, TensorInfo]:
@@ -327,7 +323,7 @@ def _in_file_order(tensors: list[TensorInfo], data_bytes: int, where: str) -> di
         position = info.end
     if position != data_bytes:
         raise IntegrityError(
-            f"tensors end at byte {position} when the data has {data_bytes} bytes",
+            f"tensors end at byte {position}; the data has {data_bytes} bytes",
             where=where,
             help=AGAIN,
         )

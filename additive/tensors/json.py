@@ -56,7 +56,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
         raise SecurityError("path is not a regular file", where=str(path))
     if status.st_size > limit:
         raise IntegrityError(
-            f"file has {status.st_size} bytes when it should have at most {limit}", where=str(path)
+            f"file has {status.st_size} bytes; expected at most {limit}", where=str(path)
         )
     return path.read_bytes()
 
@@ -77,7 +77,7 @@ def read_object(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
     value = read_json(path, limit)
     if not isinstance(value, dict):
         raise IntegrityError(
-            f"top of the file is {type(value).__name__} when it should be an object",
+            f"top of the file is {type(value).__name__}; expected an object",
             where=str(path),
             help=AGAIN,
         )

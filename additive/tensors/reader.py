@@ -190,7 +190,7 @@ class Checkpoint:
         """
         shape = self.info(name).shape
         if not shape or not 0 <= start <= stop <= shape[0]:
-            raise UsageError(f"rows of {name!r} are {start}:{stop} when its shape is {list(shape)}")
+            raise UsageError(f"rows of {name!r} are {start}:{stop}; its shape is {list(shape)}")
         return self.tensor(name)[start:stop]
 
     def close(self) -> None:

@@ -201,11 +201,11 @@ def _insert(covered: list[tuple[int, int]], start: int, stop: int) -> bool:
 def _payload(info: TensorInfo, tensor: torch.Tensor) -> memoryview:
     if name_of(tensor.dtype) != info.dtype:
         raise UsageError(
-            f"rows of {info.name!r} are {name_of(tensor.dtype)} when they should be {info.dtype}"
+            f"rows of {info.name!r} are {name_of(tensor.dtype)}; expected {info.dtype}"
         )
     if tuple(tensor.shape[1:]) != info.shape[1:] or tensor.dim() != len(info.shape):
         raise UsageError(
-            f"rows of {info.name!r} have shape {list(tensor.shape)} when it is {list(info.shape)}"
+            f"rows of {info.name!r} have shape {list(tensor.shape)}; expected {list(info.shape)}"
         )
     return bytes_of(tensor)
 

@@ -119,9 +119,9 @@ def _row(
     try:
         prompt, completion = _READERS[format](record)
         if completion is None and not prompts_only:
-            raise _FaultError("completion is missing when it should be text")
+            raise _FaultError("completion is missing; expected text")
         if completion is not None and not completion.strip():
-            raise _FaultError("answer is empty when it should be text")
+            raise _FaultError("answer is empty; expected text")
     except _FaultError as fault:
         problems.append(f"{where}: {fault}")
         return None
@@ -139,7 +139,7 @@ def _text(record: Mapping[str, Any], key: str, *, path: str = "") -> str:
     value = record.get(key)
     if not isinstance(value, str):
         found = "missing" if key not in record else f"{type(value).__name__}"
-        raise _FaultError(f"{path}{key} is {found} when it should be text")
+        raise _FaultError(f"{path}{key} is {found}; expected text")
     return value
 
 
@@ -147,19 +147,15 @@ def _messages(
     value: Any, key: str, role: str = "role", content: str = "content"
 ) -> list[dict[str, str]]:
     if not isinstance(value, list) or not value:
-        raise _FaultError(f"{key} is {type(value).__name__} when it should be a list of messages")
+        raise _FaultError(f"{key} is {type(value).__name__}; expected a list of messages")
     messages = []
     for place, message in enumerate(value):
         path = f"{key}[{place}]."
         if not isinstance(message, Mapping):
-            raise _FaultError(
-                f"{path[:-1]} is {type(message).__name__} when it should be a message"
-            )
+            raise _FaultError(f"{path[:-1]} is {type(message).__name__}; expected a message")
         name = _text(message, role, path=path)
         if name not in _ROLES:
-            raise _FaultError(
-                f"{path}{role} is {name!r} when it should be one of {', '.join(_ROLES)}"
-            )
+            raise _FaultError(f"{path}{role} is {name!r}; expected one of {', '.join(_ROLES)}")
         messages.append({"role": _ROLES[name], "content": _text(message, content, path=path)})
     return messages
 
@@ -168,7 +164,7 @@ def _last_answer(messages: list[dict[str, str]], key: str) -> _Read:
     if messages[-1]["role"] != "assistant":
         return tuple(messages), None
     if len(messages) == 1:
-        raise _FaultError(f"{key} has only an answer when it should have a question before it")
+        raise _FaultError(f"{key} has only an answer; expected a question before it")
     return tuple(messages[:-1]), messages[-1]["content"]
 
 
@@ -188,7 +184,7 @@ def _from_prompt(record: Mapping[str, Any]) -> _Read:
 def _from_alpaca(record: Mapping[str, Any]) -> _Read:
     instruction, extra = _text(record, "instruction"), record.get("input") or ""
     if not isinstance(extra, str):
-        raise _FaultError(f"input is {type(extra).__name__} when it should be text")
+        raise _FaultError(f"input is {type(extra).__name__}; expected text")
     output = None if record.get("output") is None else _text(record, "output")
     return (f"{instruction}\n\n{extra}" if extra else instruction), output
 

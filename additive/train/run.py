@@ -146,7 +146,7 @@ def train(job: TrainJob, score: Score, progress: Listener = silent) -> TrainResu
     device = choose_device(job.spec.train)
     if device.dtype == "float16":
         raise CompatibilityError(
-            "dtype is float16 when it should be float32 or bfloat16",
+            "dtype is float16; expected float32 or bfloat16",
             where="train.dtype",
             help="float16 needs a loss scale, which could not be resumed exactly",
         )

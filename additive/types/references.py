@@ -59,7 +59,7 @@ def parse_reference(text: str) -> Reference:
     match = _REFERENCE.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"reference is {text!r} when it should be name, name@digest or name#fraction",
+            f"reference is {text!r}; expected name, name@digest or name#fraction",
             help=f"a folder is taken in first: additive adopt {quote(text)} --as NAME"
             if "/" in text and not text.endswith((".yaml", ".yml"))
             else "names are lower-case letters, digits, '-' and '_';"
@@ -78,7 +78,7 @@ def _fraction(text: str, digits: str) -> float:
         value = 0.0
     if not 0 < value <= 2:
         raise UsageError(
-            f"snapshot of {text!r} is {digits} when it should be a fraction in (0, 2], such as #0.5"
+            f"snapshot of {text!r} is {digits}; expected a fraction in (0, 2], such as #0.5"
         )
     return value
 
@@ -106,13 +106,13 @@ def check_name(name: str, kind: str = "domain") -> str:
     """
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
-            f"{kind} name is {name!r} when it should match [a-z0-9][a-z0-9_-]*"
+            f"{kind} name is {name!r}; expected a name that matches [a-z0-9][a-z0-9_-]*"
             f" and have at most {MAX_NAME} characters",
             help=f"give it another name{_lower(name)}; '+' joins the parts of a merge's name",
         )
     if name in RESERVED:
         raise UsageError(
-            f"{kind} name is {name!r} when it should not be one of {', '.join(RESERVED)}",
+            f"{kind} name is {name!r}; expected none of {', '.join(RESERVED)}",
             help=f"give it another name, such as my-{name}: tables call a model that",
         )
     return name

@@ -184,7 +184,7 @@ def wrong(where: str, name: str, value: Any, should: str) -> IntegrityError:
     """The error of one field."""
     shown = repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return IntegrityError(f"{name} is {shown} when it should be {should}", where=where)
+    return IntegrityError(f"{name} is {shown}; expected {should}", where=where)
 
 
 def _item_document(item: ItemScore) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _standing(folder: Folder, base: BaseIdentity) -> str:
     if theirs is None or theirs.digest != base.digest:
         named = f"{theirs.id}@{short(theirs.digest)}" if theirs else "no base"
         raise CompatibilityError(
-            f"was frozen on {named} when the workspace's base is {base.id}@{short(base.digest)}",
+            f"was frozen on {named}; the workspace's base is {base.id}@{short(base.digest)}",
             where=str(folder.directory),
             help="adopt it in a workspace of its own base",
         )

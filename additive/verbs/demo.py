@@ -76,7 +76,7 @@ def _workspace(root: Path) -> Workspace:
         return Workspace(root)
     if root.exists() and any(root.iterdir()):
         raise UsageError(
-            f"{root.name} is a directory without {MARKER} when it should be new",
+            f"{root.name} is a directory without {MARKER}; expected new",
             where=str(root),
             help="move it away, or run the demo elsewhere: additive -C DIR demo",
         )

@@ -90,7 +90,7 @@ def _lacking(need: Requirement) -> str | None:
         return f"{need.name} is missing"
     if need.specifier.contains(version, prereleases=True):
         return None
-    return f"{need.name} is {version} when it should be {need.specifier}"
+    return f"{need.name} is {version}; expected {need.specifier}"
 
 
 def _version(name: str) -> str | None:

@@ -91,7 +91,7 @@ def _base_model(base: str, start: Path) -> str:
 
 def _check_empty(root: Path) -> None:
     if root.exists() and not root.is_dir():
-        raise UsageError("is a file when it should be a directory", where=str(root))
+        raise UsageError("is a file; expected a directory", where=str(root))
     found = sorted(path.name for path in root.glob("*")) if root.exists() else []
     if (root / MARKER).exists():
         raise UsageError("is a workspace already", where=str(root), help=f"additive -C {root} lint")

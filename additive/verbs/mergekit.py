@@ -185,7 +185,7 @@ def _check_base(workspace: Workspace, spec: MergekitSpec, file: Located) -> None
         if not is_base(workspace, text):
             under, plus, _ = text.partition("+")
             raise CompatibilityError(
-                f"{path[-1]} is {text!r} when the workspace's base is {workspace.base.id!r}",
+                f"{path[-1]} is {text!r}; the workspace's base is {workspace.base.id!r}",
                 where=str(file.position(*path)),
                 help="a base with an adapter on it is another base: merge the two first, and make"
                 " a workspace on the result (additive init DIR --base MERGED)"
@@ -229,7 +229,9 @@ def _files(workspace: Workspace, text: str, base: BaseIdentity) -> _Found:
 
     found = find_model(workspace, text)
     if found.base is not None and not is_base(workspace, found.base):
-        raise UsageError(f"model is on the base {found.base!r} when the workspace's is {base.id!r}")
+        raise UsageError(
+            f"model is on the base {found.base!r}; the workspace's base is {base.id!r}"
+        )
     if (found.directory / "manifest.json").is_file():
         manifest = read_manifest(found.directory)
         inside = found.directory.resolve().is_relative_to(workspace.store.root.resolve())

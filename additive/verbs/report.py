@@ -84,7 +84,7 @@ def report_merge(workspace: Workspace, name: str) -> Pages:
     document = last_check(workspace, artifact)
     if document is None:
         raise UsageError(
-            f"{artifact.reference} was never checked when a report needs its check",
+            f"{artifact.reference} has not been checked yet; a report needs its check",
             help=f"additive check {artifact.name}",
         )
     from additive.verbs.results import flips_between
@@ -114,7 +114,7 @@ def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName 
     if workspace.store.versions(name):
         workspace.store.resolve(name)  # what an older additive froze is refused here
         return UsageError(
-            f"{name} is a specialist when a merge is checked",
+            f"{name} is a specialist; expected a merge",
             help=f"additive merge {name}",
         )
     parts = name.split("+")

@@ -159,8 +159,7 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
     artifact = workspace.store.resolve(reference)
     if artifact.manifest.kind != "specialist":
         raise UsageError(
-            f"source is the {artifact.manifest.kind} {artifact.reference}"
-            " when it should be a specialist",
+            f"source is the {artifact.manifest.kind} {artifact.reference}; expected a specialist",
             help="name the domains that went into it instead",
         )
     require_unchanged(artifact, workspace.cache)
@@ -176,7 +175,7 @@ def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
         )
     if name in domains:
         return UsageError(
-            f"domain {name!r} is not trained yet when a merge needs its specialist",
+            f"domain {name!r} is not trained yet; a merge needs its specialist",
             help=f"additive train {name}",
         )
     store = workspace.store
@@ -224,7 +223,7 @@ def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
     if trained_on is not None and trained_on.digest != base.digest:
         raise CompatibilityError(
             f"{artifact.reference} was trained on {trained_on.id}@{short(trained_on.digest)}"
-            " when the workspace's"
+            "; the workspace's"
             f" base is {base.id}@{short(base.digest)}: deltas of different bases do not add",
             help=f"additive adopt DIR --as {artifact.name}"
             if is_adopted(artifact.manifest)

@@ -221,7 +221,7 @@ def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJo
 def _check_trained_here(workspace: Workspace, name: str) -> None:
     if workspace.domain(name).adopted:
         raise UsageError(
-            f"domain {name!r} is adopted when only a domain with rows of its own can be trained",
+            f"domain {name!r} is adopted; only a domain with its own rows can be trained",
             help=f"additive adopt DIR --as {name} takes in a new version of it",
         )
 

@@ -67,8 +67,7 @@ def no_such_base(
 ) -> UsageError:
     """What is said of a base that is nowhere, with the one that was probably meant."""
     return UsageError(
-        f"base is {model!r} when it should be tiny, a directory or a Hub id"
-        f"{near_base(model, directory)}",
+        f"base is {model!r}; expected tiny, a directory or a Hub id{near_base(model, directory)}",
         where=str(directory),
         help=help,
     )
@@ -120,7 +119,7 @@ def _whole(directory: Path, model: str) -> Path:
     if missing and (directory / "adapter_config.json").is_file():
         adopt = f"additive adopt {quote(str(directory))} --as NAME"
         raise UsageError(
-            f"base {model!r} is an adapter when it should be the model that it was trained on",
+            f"base {model!r} is an adapter; expected the model that it was trained on",
             where=str(directory),
             help=f"additive init DIR --base MODEL, there {adopt}",
         )

@@ -89,7 +89,7 @@ def base_identity(workspace: Workspace) -> BaseIdentity:
     pinned = read_lock(workspace).get("base", {})
     if pinned.get("digest", found.digest) != found.digest:
         raise CompatibilityError(
-            f"base {base.id!r} is {short(found.digest)} when additive.lock pins"
+            f"base {base.id!r} is {short(found.digest)}; additive.lock pins"
             f" {pinned.get('id', base.id)!r} at {short(pinned['digest'])}",
             where=str(base.directory),
             help="bring the pinned base back; or remove additive.lock and train every domain again",

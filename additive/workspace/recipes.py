@@ -49,7 +49,7 @@ def name_of_merge(workspace: Workspace, name: str) -> str:
     kinds = {version.manifest.kind for version in workspace.store.current(name)}
     if name in workspace.domain_names() or "specialist" in kinds:
         raise UsageError(
-            f"merge name is {name!r} when it should not be that of a domain",
+            f"merge name is {name!r}; expected a name that no domain has",
             help=f"--name {name}-merged, or rename the recipe",
         )
     return name
@@ -58,7 +58,7 @@ def name_of_merge(workspace: Workspace, name: str) -> str:
 def _outside(text: str, path: Path) -> UsageError:
     name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_") or "release"
     return UsageError(
-        f"file is {text} when a recipe should be merges/NAME.yaml of the workspace, NAME of"
+        f"file is {text}; expected merges/NAME.yaml of the workspace, NAME of"
         " lower-case letters, digits, '-' and '_'",
         help=f"cp {shlex.quote(text)} merges/{name}.yaml, then additive merge merges/{name}.yaml",
     )
@@ -86,7 +86,7 @@ def find_model(workspace: Workspace, text: str) -> NamedModel:
     found = _directory(workspace, adapter) if plus else None
     if found is None:
         raise UsageError(
-            f"model is {text!r} when it should be a specialist, a directory, a Hub id in the local"
+            f"model is {text!r}; expected a specialist, a directory, a Hub id in the local"
             " cache, or base+adapter",
             help="relative paths are taken from the workspace; additive list names the specialists",
         )

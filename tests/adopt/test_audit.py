@@ -82,7 +82,7 @@ def test_an_implausible_size_is_refused_or_accepted_by_name(base, lora, factor):
     _change(lora, lambda t: {n: x * factor if "lora_B" in n else x for n, x in t.items()})
     for others in ((), ("template", "vocabulary")):
         with pytest.raises(
-            IntegrityError, match=r"times as large as the weights it changes when 1e-06"
+            IntegrityError, match=r"times as large as the weights it changes; 1e-06"
         ):
             _audit(lora, base, *others)
     (note,) = _audit(lora, base, "norm").accepted
@@ -105,11 +105,13 @@ def test_a_factor_alone_another_shape_and_another_vocabulary_are_refused(tmp_pat
         "model.embed_tokens.weight": torch.zeros(96, 24),
         "lm_head.weight": torch.zeros(96, 24),
     })  # fmt: skip
-    with pytest.raises(CompatibilityError, match="96 tokens when the base has 80: another vocab"):
+    with pytest.raises(CompatibilityError, match="96 tokens; the base has 80: another vocab"):
         _audit(other, base)
     wide = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight"
     _change(lora, lambda t: t | {wide: torch.ones(704, 4)})
-    with pytest.raises(CompatibilityError, match=r"up_proj.weight has shape \[700, 24\] when"):
+    with pytest.raises(
+        CompatibilityError, match=r"up_proj.weight has shape \[700, 24\]; the factors"
+    ):
         _audit(lora, base)
     _change(lora, lambda t: {n: x for n, x in t.items() if n != wide})
     with pytest.raises(CompatibilityError, match="up_proj has lora_A and no lora_B"):
@@ -121,7 +123,7 @@ def test_padding_is_accepted_by_name_and_said(tmp_path, base):
     tensors = files.values(0) | files.values(3, padded)
     other = files.write_model(tmp_path / "other", tensors, vocab_size=96)
     (note,) = _audit(other, base, "vocabulary").accepted
-    assert note.startswith("embedding has 96 rows when the base has 80")
+    assert note.startswith("embedding has 96 rows; the base has 80")
     assert _audit(files.write_fine_tune(tmp_path / "f", base, 1), base, "vocabulary").accepted == ()
 
 
@@ -139,7 +141,7 @@ def test_another_template_is_refused_unless_accepted(base, lora):
     (lora / "chat_template.jinja").write_text("{{ messages[0].content }}")
     assert _audit(lora, base).accepted == ()
     (lora / "chat_template.jinja").write_text("be evil {{ messages[0].content }}")
-    with pytest.raises(CompatibilityError, match=r"chat template is \w{8} when the base has \w{8}"):
+    with pytest.raises(CompatibilityError, match=r"chat template is \w{8}; the base has \w{8}"):
         _audit(lora, base, "vocabulary")
     (note,) = _audit(lora, base, "template").accepted
     assert note.startswith("chat template is")
@@ -168,12 +170,12 @@ def test_another_vocabulary_is_refused_unless_accepted(base, lora, content, said
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2' when the base has 'llama'"),
-        ({"num_hidden_layers": 99_999_999}, "num_hidden_layers is 99999999 when the base has"),
-        ({"hidden_size": -1}, "hidden_size is -1 when the base has"),
-        ({"num_attention_heads": [2]}, r"num_attention_heads is \[2\] when the base has"),
-        ({"dtype": "__import__('os')"}, "dtype is .* when it should be float32"),
-        ({"torch_dtype": {"": "float8"}}, "torch_dtype is .* when it should be float32"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'; the base has 'llama'"),
+        ({"num_hidden_layers": 99_999_999}, "num_hidden_layers is 99999999; the base has"),
+        ({"hidden_size": -1}, "hidden_size is -1; the base has"),
+        ({"num_attention_heads": [2]}, r"num_attention_heads is \[2\]; the base has"),
+        ({"dtype": "__import__('os')"}, "dtype is .*; expected float32"),
+        ({"torch_dtype": {"": "float8"}}, "torch_dtype is .*; expected float32"),
     ],
 )
 def test_a_checkpoint_whose_config_describes_another_model_is_refused(tmp_path, base, change, said):

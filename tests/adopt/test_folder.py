@@ -90,11 +90,11 @@ def test_a_file_is_sent_to_its_folder(folder):
 
 
 def test_an_empty_folder_and_one_with_other_things_say_what_is_missing(tmp_path):
-    assert "folder is empty when it should hold adapter_config.json" in str(
+    assert "folder is empty; expected adapter_config.json" in str(
         _refusal(tmp_path, IntegrityError)
     )
     (tmp_path / "notes.txt").write_text("x")
-    assert "has only notes.txt when" in str(_refusal(tmp_path, IntegrityError))
+    assert "has only notes.txt; expected" in str(_refusal(tmp_path, IntegrityError))
 
 
 def test_a_command_that_is_offered_can_be_pasted(tmp_path):

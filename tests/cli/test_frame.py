@@ -103,7 +103,7 @@ def test_no_verb_is_a_usage_error_that_shows_the_help(capsys):
         (["end", "say", "more"], "error: got unexpected extra argument (more)"),
         (
             ["check", "math", "--plan", "--results", "out"],
-            "error: --results is given when --plan writes nothing",
+            "error: --results cannot be used with --plan",
         ),
     ],
 )

@@ -89,12 +89,12 @@ def test_here_when_no_directory_is_given_beside_git(tmp_path):
     ("name", "arguments", "said"),
     [
         ("used", [], "used: directory is not empty (it has a.txt)"),
-        ("file", [], "file: is a file when it should be a directory"),
-        ("new", ["--base", "tinny"], "base is 'tinny' when it should be tiny, a directory or"),
-        ("new", ["--base", "./no"], "base is './no' when it should be"),
+        ("file", [], "file: is a file; expected a directory"),
+        ("new", ["--base", "tinny"], "base is 'tinny'; expected tiny, a directory or"),
+        ("new", ["--base", "./no"], "base is './no'; expected"),
         ("new", ["--base", "used"], "base"),
-        ("new", ["--domain", "../x"], "domain name is '../x' when it should match"),
-        ("new", ["--domain", "a b"], "domain name is 'a b' when it should match"),
+        ("new", ["--domain", "../x"], "domain name is '../x'; expected a name that matches"),
+        ("new", ["--domain", "a b"], "domain name is 'a b'; expected a name that matches"),
     ],
 )
 def test_what_cannot_be_scaffolded_is_refused_and_nothing_is_left(

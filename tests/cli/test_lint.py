@@ -64,7 +64,7 @@ def test_faults_of_all_files_come_together(root, capsys):
     assert code == 2
     assert findings == [
         "domains/sums/domain.yaml:2:9: unknown key 'rnak' in adapt; did you mean 'rank'?",
-        "evals/sums.yaml:1:1: tasks is missing when it should be given",
+        "evals/sums.yaml:1:1: tasks is missing; expected given",
         "merges/all.yaml:3:16: unknown merge method 'dare-ties'; did you mean 'dare_ties'?",
         "merges/all.yaml:2:11: unknown source 'smus'; did you mean 'sums'?",
     ]
@@ -87,7 +87,7 @@ def test_faults_of_all_files_come_together(root, capsys):
         (
             "evals/sums.yaml",
             "version: 1\ndomain: smus\ntasks: [{name: a, data: tasks/sums.jsonl}]\n",
-            "evals/sums.yaml:2:9: domain is 'smus' when it should be one of sums; did you mean",
+            "evals/sums.yaml:2:9: domain is 'smus'; expected one of sums; did you mean",
         ),
         (
             "evals/sums.yaml",
@@ -97,7 +97,7 @@ def test_faults_of_all_files_come_together(root, capsys):
         (
             "domains/sums/domain.yaml",
             "version: 1\ndata: {train: [validation.jsonl]}\n",
-            "domains/sums/domain.yaml:2:7: data.validation holds 'validation.jsonl' when that is",
+            "domains/sums/domain.yaml:2:7: data.validation holds 'validation.jsonl', which is",
         ),
         ("domains/sums/train.jsonl", "{}\n", "domains/sums/train.jsonl:1: row has the keys"),
         ("domains/sums/train.jsonl", "", "domains/sums/train.jsonl: file has no rows"),
@@ -118,30 +118,34 @@ def test_faults_of_all_files_come_together(root, capsys):
         (
             "evals/tasks/sums.jsonl",
             '{"id": "a", "prompt": "b"}\n',
-            "evals/tasks/sums.jsonl:1: answer is missing when it should be text or a number",
+            "evals/tasks/sums.jsonl:1: answer is missing; expected text or a number",
         ),
         (
             "evals/tasks/sums.jsonl",
             '{"id": "a", "prompt": "b", "grader": "choice", "choices": ["x", "y"], "answer": 2}\n',
-            "evals/tasks/sums.jsonl:1: answer is 2 when it should be in 0 to 1",
+            "evals/tasks/sums.jsonl:1: answer is 2; expected in 0 to 1",
         ),
         (
             "evals/tasks/sums.jsonl",
             '{"id": "a", "prompt": "b", "grader": "code", "tests": "assert"}\n',
-            "evals/tasks/sums.jsonl:1: tests is 'assert' when it should be a list of texts",
+            "evals/tasks/sums.jsonl:1: tests is 'assert'; expected a list of texts",
         ),
-        ("domains/Sums/domain.yaml", "version: 1\n", "'domains/Sums': name is 'Sums' when"),
-        ("domains/-rf/domain.yaml", "version: 1\n", "'domains/-rf': name is '-rf' when it"),
-        ("domains/merged/domain.yaml", "version: 1\n", "'domains/merged': name is 'merged' when"),
-        ("domains/a b/domain.yaml", "version: 1\n", "'domains/a b': name is 'a b' when it"),
+        ("domains/Sums/domain.yaml", "version: 1\n", "'domains/Sums': name is 'Sums'; expected"),
+        ("domains/-rf/domain.yaml", "version: 1\n", "'domains/-rf': name is '-rf'; expected"),
+        (
+            "domains/merged/domain.yaml",
+            "version: 1\n",
+            "'domains/merged': name is 'merged'; expected",
+        ),
+        ("domains/a b/domain.yaml", "version: 1\n", "'domains/a b': name is 'a b'; expected"),
         (
             "domains/x\u202ey/domain.yaml",
             "version: 1\n",
             "'domains/x\\u202ey': name is 'x\\u202ey'",
         ),
-        ("domains/x\x1b[31m/a", "", "'domains/x\\x1b[31m': name is 'x\\x1b[31m' when it should"),
+        ("domains/x\x1b[31m/a", "", "'domains/x\\x1b[31m': name is 'x\\x1b[31m'; expected"),
         ("domains/empty/train.jsonl", "", "domains/empty/domain.yaml: file is missing"),
-        ("evals/other.yml", "version: 1\n", "evals/other.yml: suffix is .yml when it should be"),
+        ("evals/other.yml", "version: 1\n", "evals/other.yml: suffix is .yml; expected"),
         ("additive.lock", "{}", "additive.lock"),
     ],
 )
@@ -213,7 +217,7 @@ def test_changed_items_are_named_when_the_suite_knows_their_digest(root, capsys)
     code, findings, _ = lint(capsys)
     assert code == 3
     assert findings[0].startswith("evals/tasks/sums.jsonl: file is ")
-    assert findings[0].endswith("when the suite names 00000000")
+    assert findings[0].endswith("; the suite names 00000000")
 
 
 def test_another_base_than_the_locked_one_is_refused_and_other_data_noted(root, capsys):
@@ -228,7 +232,7 @@ def test_another_base_than_the_locked_one_is_refused_and_other_data_noted(root, 
     make_base(root / "base", value=2.0)
     code, findings, _ = lint(capsys)
     assert code == 3
-    assert "when additive.lock pins 'base' at" in findings[0]
+    assert "; additive.lock pins 'base' at" in findings[0]
 
 
 def test_a_part_is_judged_alone(root, capsys):

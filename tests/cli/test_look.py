@@ -146,9 +146,9 @@ def test_show_a_merge_and_a_directory(frozen, capsys):
         ("sums@ffff", "error: unknown version of sums 'ffff'"),
         ("../x", "error: ../x: is no directory"),
         ("domains/sums", "error: domains/sums: has no manifest.json"),
-        ("Sums", "error: reference is 'Sums' when it should be name, name@digest"),
+        ("Sums", "error: reference is 'Sums'; expected name, name@digest"),
         ("-rf", "error: unknown option '-r'"),
-        ("\x1b[31m", "error: reference is '\\x1b[31m' when it should be"),
+        ("\x1b[31m", "error: reference is '\\x1b[31m'; expected"),
         ("x" * 300, "error: artifact name is 'xxx"),
     ],
 )

@@ -16,7 +16,7 @@ BIASED = {**PLAIN, "target_modules": ["q_proj"]}
 LOST = {
     "a whole module": (
         "llama", {**PLAIN, "modules_to_save": ["lm_head"]},
-        "lm_head.weight", "lm_head.weight is not in the file when modules_to_save says",
+        "lm_head.weight", "lm_head.weight is not in the file, but modules_to_save says",
     ),
     "one of many": (
         "llama", {**PLAIN, "modules_to_save": ["norm"]},
@@ -26,15 +26,15 @@ LOST = {
         "llama", {**PLAIN, "target_modules": ["q_proj"], "modules_to_save": ["mlp"]},
         "layers.0.mlp.down_proj.weight", "layers.0.mlp.down_proj.weight is not in the file",
     ),
-    "every bias": ("qwen", {**BIASED, "bias": "all"}, ".bias", "when bias: all says"),
+    "every bias": ("qwen", {**BIASED, "bias": "all"}, ".bias", "but bias: all says"),
     "one bias": ("qwen", {**BIASED, "bias": "all"}, "0.self_attn.k_proj.bias", "0.self_attn.k_pro"),
     "a bias of what is adapted": (
         "qwen", {**BIASED, "bias": "lora_only"}, "1.self_attn.q_proj.base_layer.bias",
-        "1.self_attn.q_proj.bias is not in the file when bias: lora_only",
+        "1.self_attn.q_proj.bias is not in the file, but bias: lora_only",
     ),
     "trained tokens": (
         "llama", {**PLAIN, "trainable_token_indices": [3]}, "trainable_tokens_delta",
-        "a row of the embedding is not in the file when trainable_token_indices",
+        "a row of the embedding is not in the file, but trainable_token_indices",
     ),
     "tokens of a module": (
         "llama", {**PLAIN, "trainable_token_indices": {"embed_tokens": [3], "lm_head": [4]}},
@@ -42,7 +42,7 @@ LOST = {
     ),
     "the factors' bias": (
         "qwen", {**BIASED, "lora_bias": True}, "0.self_attn.q_proj.lora_B.bias",
-        "layers.0.self_attn.q_proj.lora_B.bias is not in the file when lora_bias",
+        "layers.0.self_attn.q_proj.lora_B.bias is not in the file, but lora_bias",
     ),
 }  # fmt: skip
 

@@ -113,8 +113,8 @@ def test_a_start_that_changed_the_base_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("scales", "kind", "said"),
     [
-        ((25, 1), "IA3", r"scales of shape \[25, 1\] when its weight is \[24, 24\]"),
-        ((24, 1), "LORA", "has scales when the adapter is LORA"),
+        ((25, 1), "IA3", r"scales of shape \[25, 1\]; its weight has shape \[24, 24\]"),
+        ((24, 1), "LORA", "has scales; the adapter is LORA"),
     ],
 )
 def test_scales_that_fit_nothing_are_refused(tmp_path, scales, kind, said):

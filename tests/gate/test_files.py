@@ -66,9 +66,7 @@ def test_lm_eval_samples(tmp_path):
     assert (found.suite, found.mean, found.items[0].prompt_sha256) == ("gsm8k", 2 / 3, "d0/p0")
     two = [*samples([1, 0]), *samples([0, 0], filter="strict")]
     b = write(tmp_path / "two.jsonl", two, lines=True)
-    with pytest.raises(
-        UsageError, match="filter is not given when it should be one of none, strict"
-    ):
+    with pytest.raises(UsageError, match="filter is not given; expected one of none, strict"):
         read_result(b)
     assert read_result(b, filter="strict").mean == 0
     with pytest.raises(UsageError, match="filter is 'flexible'"):
@@ -78,9 +76,7 @@ def test_lm_eval_samples(tmp_path):
         samples([1], metrics=["acc", "acc_norm"], acc=1, acc_norm=0.0),
         lines=True,
     )
-    with pytest.raises(
-        UsageError, match="metric is not given when it should be one of acc, acc_norm"
-    ):
+    with pytest.raises(UsageError, match="metric is not given; expected one of acc, acc_norm"):
         read_result(c)
     assert read_result(c, metric="acc_norm").mean == 0
 
@@ -97,22 +93,22 @@ def test_samples_of_other_prompts_are_not_compared(tmp_path):
     [
         ("", "there are no results"),
         ("[]", "there are no results"),
-        ('{"schema": "additive.result/9"}', "schema is 'additive.result/9' when it should be"),
-        ('{"schema": "additive.check/1", "suites": []}', "schema is 'additive.check/1' when"),
+        ('{"schema": "additive.result/9"}', "schema is 'additive.result/9'; expected"),
+        ('{"schema": "additive.check/1", "suites": []}', "schema is 'additive.check/1'; expected"),
         ('{"schema": "additive.result/1", "suite": "s", "model": "m", "items": []}', "no items"),
         (
             '{"schema": "additive.result/1", "suite": "", "model": "m",'
             ' "items": [{"id": "1", "score": 1}]}',
             "suite is ''",
         ),
-        ('[{"id": "1"}]', "score is None when it should be a number"),
-        ('[{"id": "1", "score": 1.2}]', r"score is 1.2 when it should be a number in \[0, 1\]"),
+        ('[{"id": "1"}]', "score is None; expected a number"),
+        ('[{"id": "1", "score": 1.2}]', r"score is 1.2; expected a number in \[0, 1\]"),
         ('[{"id": "1", "score": NaN}]', "score is nan"),
         ('[{"id": "1", "score": "1"}]', "score is '1'"),
         ('[{"score": 1}]', "id is None"),
         ('[{"id": "1", "score": 1}, {"id": "1", "score": 0}]', "item '1' occurs twice"),
         ('{"id": "1", "score": 1}\n{"id": "2", "score": }', ":2: line is not JSON"),
-        ('{"id": "1", "score": 1}\n7', ":2: row is 7 when it should be an object"),
+        ('{"id": "1", "score": 1}\n7', ":2: row is 7; expected an object"),
         ("[" * 100_000, "line is not JSON"),
         ('[{"id": "1", "score": 1, "cluster": 3}]', "cluster is 3"),
     ],
@@ -194,5 +190,5 @@ def test_real_answers_to_gsm8k(tmp_path):
 
 
 def test_reading_a_document_needs_its_items():
-    with pytest.raises(IntegrityError, match="items is None when it should be a list"):
+    with pytest.raises(IntegrityError, match="items is None; expected a list"):
         read_document({"schema": "additive.result/1", "suite": "s", "model": "m"})

@@ -111,7 +111,7 @@ def test_retain_allows_a_share_of_the_gain():
 
 def test_retain_needs_the_base():
     one = result([1, 0, 1])
-    with pytest.raises(UsageError, match="retain is given"):
+    with pytest.raises(UsageError, match="retain needs results of the base"):
         judge_target(None, one, one, gate(retain=0.9))
 
 

@@ -49,7 +49,7 @@ def test_compliance_needs_what_was_asked_for():
 
 
 def test_items_have_a_side():
-    with pytest.raises(IntegrityError, match="side is None when it should be refuse or comply"):
+    with pytest.raises(IntegrityError, match="side is None; expected refuse or comply"):
         of("yes")
     with pytest.raises(IntegrityError, match="required is 'kill'"):
         of("kill", side="comply", required="kill")

@@ -241,7 +241,7 @@ def test_a_declaration_is_checked():
     class Idle(MergeMethod):
         scope: ClassVar[str] = "element"
 
-    with pytest.raises(AssertionError, match="is a class when it should be a method of it"):
+    with pytest.raises(AssertionError, match="is a class; expected a method of it"):
         check_merge_method(Stranger)
     with pytest.raises(TypeError, match="abstract method"):
         Idle()

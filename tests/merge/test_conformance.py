@@ -243,7 +243,7 @@ def test_a_template_of_the_tokenizers_own_config_does_not_stand_beside_the_one_a
         (
             "merge_method: passthrough\nslices:\n  - sources:"
             " [{{model: {a}, layer_range: [2, 2]}}]",
-            r"should be a range that rises",
+            r"expected a range that rises",
         ),
         (
             "merge_method: tiess\n" + MODELS,
@@ -259,11 +259,11 @@ def test_a_template_of_the_tokenizers_own_config_does_not_stand_beside_the_one_a
         ),
         (
             f"merge_method: linear\n{MODELS}\nparameters: {{{{weight: [a, b]}}}}",
-            r"merge.yaml:3:22: weight is \['a', 'b'\] when it should be a float",
+            r"merge.yaml:3:22: weight is \['a', 'b'\]; expected a float",
         ),
         (
             f"merge_method: linear\n{MODELS}\nparameters: {{{{weight: {{{{filtre: x}}}}}}}}",
-            r"merge.yaml:3:22: weight is .* when it should be a value, a list over the layers",
+            r"merge.yaml:3:22: weight is .*; expected a value, a list over the layers",
         ),
         (
             f"merge_method: linear\n{MODELS}",
@@ -280,7 +280,7 @@ def test_a_template_of_the_tokenizers_own_config_does_not_stand_beside_the_one_a
         (
             "merge_method: passthrough\nslices:\n  - sources:"
             " [{{model: {a}, layer_range: [2, 6]}}]",
-            r"merge.yaml:3:\d+: layer_range ends at 6 when the base has 4 layers",
+            r"merge.yaml:3:\d+: layer_range ends at 6; the base has 4 layers",
         ),
     ],
 )

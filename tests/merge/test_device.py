@@ -39,7 +39,7 @@ def test_cuda_without_cuda_is_refused_before_anything_is_read(world):
 def test_mergekits_own_methods_stay_on_the_processor(world, monkeypatch):
     _, base, loras, _ = world
     monkeypatch.setattr("additive.merge.sources.check_device", lambda device: None)
-    with pytest.raises(UsageError, match="computes on the processor"):
+    with pytest.raises(UsageError, match="computes on the CPU"):
         plan(recipe(*loras, method="mergekit/ties", device="cuda"), base)
 
 

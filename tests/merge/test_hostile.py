@@ -77,10 +77,10 @@ def deep_configuration(root):
 ADAPTERS = {
     overlapping: "overlaps what is before it",
     duplicated: "tensor 'a' is there twice",
-    huge_header: "header says 1099511627776 bytes when the file has 10",
+    huge_header: "header says 1099511627776 bytes; the file has 10",
     deep_header: "is not a small JSON object",
-    huge_shape: "has 8 bytes when it should have",
-    control_characters: "when it should be 1 to 256 of A-Z a-z 0-9",
+    huge_shape: "has 8 bytes; expected",
+    control_characters: "expected 1 to 256 of A-Z a-z 0-9",
     truncated: "tensors end at byte",
     a_pickle_instead: "adapter_model.safetensors: file is missing",
     configuration_of_ten_megabytes: "note is set",

@@ -60,7 +60,7 @@ def test_numbers_that_are_not_finite_are_refused_at_their_place(zoo, said):
 @pytest.mark.parametrize("said", ["3", "[1]", "text"])
 def test_parameters_that_are_no_mapping_are_refused_at_their_place(zoo, said):
     text = f"merge_method: linear\nparameters: {said}\nmodels: [{{{{model: {{a}}}}}}]"
-    with pytest.raises(SpecError, match=r"merge.yaml:2:13: parameters is .* should be a mapping"):
+    with pytest.raises(SpecError, match=r"merge.yaml:2:13: parameters is .*; expected a mapping"):
         planned(zoo, zoo.text(text))
 
 
@@ -71,5 +71,7 @@ slices:
   - sources: [{{model: {a}, layer_range: [0, 2]}}]
   - sources: [{{model: {a}, layer_range: [2, 4]}}, {{model: {b}, layer_range: [2, 4]}}]
 parameters: {{weight: 0.5}}"""
-    with pytest.raises(SpecError, match=r"merge.yaml:4:14: sources of the last slice are 2 when"):
+    with pytest.raises(
+        SpecError, match=r"merge.yaml:4:14: sources of the last slice are 2; the first"
+    ):
         planned(zoo, zoo.text(text))

@@ -35,7 +35,7 @@ def _train(directory, base):
 def test_trained_and_new_tokens_are_merged_as_they_were_trained(tmp_path, family, tied):
     base = tiny.save_base(tmp_path / "base", family, tied=tied)
     adapter, expected = _train(tmp_path / "adapter", base)
-    with pytest.raises(CompatibilityError, match="has 84 tokens when the base has 80"):
+    with pytest.raises(CompatibilityError, match="has 84 tokens; the base has 80"):
         plan_of(base, adapter)
     merge(tmp_path / "out", base, recipe(source(adapter), vocabulary="extend"))
     merged = tiny.load(tmp_path / "out")

@@ -128,7 +128,7 @@ def test_mistakes_are_refused(world):
             prepared.apply(build_method("tsv_m"), of=["s1", "s3"])
         with pytest.raises(UnknownName, match="unknown source 's2'"):
             prepared.apply(build_method("tsv_m"), {"s2": 1.0}, of=["s1"])
-        with pytest.raises(UsageError, match="no sources"):
+        with pytest.raises(UsageError, match="needs at least one source"):
             prepared.apply(build_method("tsv_m"), of=[])
 
 

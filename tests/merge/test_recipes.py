@@ -91,7 +91,7 @@ def test_an_adapter_of_a_given_rank(world):
     assert (exact[UP] - B @ A).norm() == pytest.approx(sigma[6:].norm().item(), rel=1e-3)
     lost = (exact[UP] - B @ A).norm() / exact[UP].norm()
     assert lost.item() == pytest.approx((sigma[6:].norm() / sigma.norm()).item(), rel=1e-3)
-    with pytest.raises(UsageError, match="rank is given when the output is a checkpoint"):
+    with pytest.raises(UsageError, match="rank cannot be used when the output is a checkpoint"):
         plan(changed(whole, rank=6), base)
     with pytest.raises(UsageError, match="rank is 0"):
         plan(changed(whole, output="adapter", rank=0), base)

@@ -28,7 +28,7 @@ def test_a_frozen_source_belongs_to_its_base(tmp_path, base):
     made = recipe(source(artifact.path, name="math"))
     assert plan(made, base, identity).touched
     other = files.write_base(tmp_path / "other", seed=9)
-    with pytest.raises(CompatibilityError, match=r"base weights is .* when the base has") as caught:
+    with pytest.raises(CompatibilityError, match=r"base weights is .*; the base has") as caught:
         plan(made, other, identify_base(other, "other"))
     assert "additive train math" in (caught.value.help or "")
     (base / "chat_template.jinja").write_text("{{ messages }}")
@@ -42,7 +42,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path, base, monkeypatch):
     adapter = files.write_lora(tmp_path / "math", 1)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free when the merge takes"):
+    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free; the merge takes"):
         plan(recipe(source(adapter)), base, disk=tmp_path)
 
 

@@ -37,7 +37,7 @@ def _saved_whole(directory, base, rows):
 def test_it_is_refused_naming_both_sizes_and_the_option(tmp_path, family, rows):
     base = tiny.save_base(tmp_path / "base", family)
     tuned = _resized(tmp_path / "tuned", base, rows)
-    with pytest.raises(CompatibilityError, match=f"{rows} tokens when the base has 80") as caught:
+    with pytest.raises(CompatibilityError, match=f"{rows} tokens; the base has 80") as caught:
         plan(recipe(source(tuned)), base)
     assert "--vocabulary trim or --vocabulary extend" in str(caught.value.help)
     with pytest.raises(UnknownName, match="vocabulary"):
@@ -71,7 +71,7 @@ def test_one_fine_tune_of_another_size_gives_its_own_rows(tmp_path, family, rows
 def test_modules_saved_whole_at_another_size_are_merged_as_peft_merges_them(tmp_path):
     base = tiny.save_base(tmp_path / "base", "llama")
     adapter, theirs = _saved_whole(tmp_path / "adapter", base, 96)
-    with pytest.raises(CompatibilityError, match="96 tokens when the base has 80"):
+    with pytest.raises(CompatibilityError, match="96 tokens; the base has 80"):
         plan(recipe(source(adapter)), base)
     merge(tmp_path / "out", base, recipe(source(adapter), vocabulary="extend"))
     ours = tiny.load(tmp_path / "out")
@@ -133,7 +133,7 @@ def test_factors_on_rows_that_come_are_refused(tmp_path):
     long = _resized(tmp_path / "long", base, 88)
     factors = tiny.save_adapter(tmp_path / "head", base, r=4, target_modules=["lm_head"])
     made = recipe(source(long), source(factors), vocabulary="extend")
-    with pytest.raises(CompatibilityError, match="lm_head has factors when its rows become 88"):
+    with pytest.raises(CompatibilityError, match="lm_head has factors, and its rows become 88"):
         plan(made, base)
 
 

@@ -145,7 +145,7 @@ def test_regmean_gives_a_direction_to_the_source_whose_inputs_use_it():
 def test_regmean_needs_grams_factors_and_amounts():
     stack, _ = _stack()
     method = build_method("regmean")
-    with pytest.raises(UsageError, match="has no Grams"):
+    with pytest.raises(UsageError, match="has no Gram matrices"):
         method.merge(stack)
     with pytest.raises(CompatibilityError) as caught:
         method.check_ranks("model.norm.weight", (4, None))

@@ -68,7 +68,7 @@ def test_a_wrong_field_is_named(key, value):
     ],
 )
 def test_a_wrong_document_is_refused(broken, field):
-    with pytest.raises(IntegrityError, match=f"{field} is .* when it should be"):
+    with pytest.raises(IntegrityError, match=f"{field} is .*; expected"):
         read_check(broken)
 
 

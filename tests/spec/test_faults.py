@@ -28,14 +28,14 @@ data: {train: x.jsonl}
 """
     assert faults(text) == [
         "f.yaml:2:21: unknown key 'rnak' in adapt; did you mean 'rank'?",
-        "f.yaml:2:37: adapt.alpha is 'no' when it should be a number",
-        "f.yaml:3:24: train.learning_rate is 'fast' when it should be a number",
-        "f.yaml:3:42: train.batch_size is 1.5 when it should be a whole number",
-        "f.yaml:3:53: train.seed is -1 when it should be at least 0",
-        "f.yaml:3:64: train.dtype is 'bf16' when it should be one of auto, float32, bfloat16,"
+        "f.yaml:2:37: adapt.alpha is 'no'; expected a number",
+        "f.yaml:3:24: train.learning_rate is 'fast'; expected a number",
+        "f.yaml:3:42: train.batch_size is 1.5; expected a whole number",
+        "f.yaml:3:53: train.seed is -1; expected at least 0",
+        "f.yaml:3:64: train.dtype is 'bf16'; expected one of auto, float32, bfloat16,"
         " float16; did you mean 'bfloat16'?",
         "f.yaml:4:1: unknown key 'adpat'; did you mean 'adapt'?",
-        "f.yaml:5:15: data.train is 'x.jsonl' when it should be a list",
+        "f.yaml:5:15: data.train is 'x.jsonl'; expected a list",
     ]
 
 
@@ -60,22 +60,21 @@ saturation: {every: 5, minimum: 9, tail: 2}
 @pytest.mark.parametrize(
     ("model", "text", "fault"),
     [
-        (DomainSpec, "{}", "f.yaml:1:1: version is missing when it should be given"),
-        (DomainSpec, "", "f.yaml:1:1: version is missing when it should be given"),
-        (DomainSpec, "- a", "f.yaml:1:1: file is a list when it should be a mapping"),
-        (DomainSpec, "hello", "f.yaml:1:1: file is 'hello' when it should be a mapping"),
+        (DomainSpec, "{}", "f.yaml:1:1: version is missing; expected given"),
+        (DomainSpec, "", "f.yaml:1:1: version is missing; expected given"),
+        (DomainSpec, "- a", "f.yaml:1:1: file is a list; expected a mapping"),
+        (DomainSpec, "hello", "f.yaml:1:1: file is 'hello'; expected a mapping"),
         (
             DomainSpec,
             "version: 2",
-            "f.yaml:1:10: version is 2 when it should be 1 (a newer additive wrote this file)",
+            "f.yaml:1:10: version is 2; expected 1 (a newer additive wrote this file)",
         ),
-        (DomainSpec, "version: '1'", "f.yaml:1:10: version is '1' when it should be 1"),
-        (DomainSpec, "version: true", "f.yaml:1:10: version is true when it should be 1"),
+        (DomainSpec, "version: '1'", "f.yaml:1:10: version is '1'; expected 1"),
+        (DomainSpec, "version: true", "f.yaml:1:10: version is true; expected 1"),
         (
             DomainSpec,
             "version: 1\nadapt: {kind: loar}",
-            "f.yaml:2:15: adapt.kind is 'loar' when it should be one of lora, full;"
-            " did you mean 'lora'?",
+            "f.yaml:2:15: adapt.kind is 'loar'; expected one of lora, full; did you mean 'lora'?",
         ),
         (
             DomainSpec,
@@ -85,39 +84,37 @@ saturation: {every: 5, minimum: 9, tail: 2}
         (
             DomainSpec,
             "version: 1\nadapt: {rank: 0}",
-            "f.yaml:2:15: adapt.rank is 0 when it should be at least 1",
+            "f.yaml:2:15: adapt.rank is 0; expected at least 1",
         ),
         (
             DomainSpec,
             "version: 1\nsaturation: {min_gain: 5}",
-            "f.yaml:2:24: saturation.min_gain is 5 when it should be a fraction in (0, 1],"
-            " never percent",
+            "f.yaml:2:24: saturation.min_gain is 5; expected a fraction in (0, 1], never percent",
         ),
         (
             DomainSpec,
             "version: 1\nsaturation: {window: 9}",
-            "f.yaml:2:13: saturation: window is 9 when it should be at most min_evals (8)",
+            "f.yaml:2:13: saturation: window is 9; expected at most min_evals (8)",
         ),
         (
             DomainSpec,
             "version: 1\nsnapshots: [0.5, 0.25]",
-            "f.yaml:2:12: snapshots is a list when it should be fractions in rising order,"
-            " each once",
+            "f.yaml:2:12: snapshots is a list; expected fractions in rising order, each once",
         ),
         (
             DomainSpec,
             "version: 1\ntrain: {learning_rate: 1e999}",
-            "f.yaml:2:24: train.learning_rate is inf when it should be a finite number",
+            "f.yaml:2:24: train.learning_rate is inf; expected a finite number",
         ),
         (
             DomainSpec,
             "version: 1\ntrain: {learning_rate: .nan}",
-            "f.yaml:2:24: train.learning_rate is nan when it should be a finite number",
+            "f.yaml:2:24: train.learning_rate is nan; expected a finite number",
         ),
         (
             SuiteSpec,
             "version: 1\ntasks: [{name: a, grader: x}]",
-            "f.yaml:2:9: tasks[0]: data is missing when it or lm_eval should be given",
+            "f.yaml:2:9: tasks[0]: data is missing; expected data or lm_eval",
         ),
         (
             SuiteSpec,
@@ -127,12 +124,12 @@ saturation: {every: 5, minimum: 9, tail: 2}
         (
             SuiteSpec,
             "version: 1\ntasks: []",
-            "f.yaml:2:8: tasks is a list when it should be not empty",
+            "f.yaml:2:8: tasks is a list; expected not empty",
         ),
         (
             SuiteSpec,
             "version: 1\nrole: target\ntasks: [{name: a, data: x}]",
-            "f.yaml:1:1: domain is missing when a target should name the domain it judges",
+            "f.yaml:1:1: domain is missing; a target suite names the domain that it tests",
         ),
         (
             SuiteSpec,
@@ -152,7 +149,7 @@ saturation: {every: 5, minimum: 9, tail: 2}
         (
             SuiteSpec,
             "version: 1\ntasks: [{name: '../x', data: x}]",
-            "f.yaml:2:16: tasks[0].name is '../x' when it should be text that matches"
+            "f.yaml:2:16: tasks[0].name is '../x'; expected text that matches"
             " ^[a-z0-9][a-z0-9_.-]*$",
         ),
         (
@@ -163,7 +160,7 @@ saturation: {every: 5, minimum: 9, tail: 2}
         (
             Recipe,
             "version: 1\nsources: [a, 3]",
-            "f.yaml:2:14: sources[1] is 3 when it should be a specialist's name or a mapping"
+            "f.yaml:2:14: sources[1] is 3; expected a specialist's name or a mapping"
             " with domain and weight",
         ),
         (
@@ -174,29 +171,29 @@ saturation: {every: 5, minimum: 9, tail: 2}
         (
             Recipe,
             "version: 1\nsources: [a]\nscale: validtion",
-            "f.yaml:3:8: scale is 'validtion' when it should be a finite number or 'validation'",
+            "f.yaml:3:8: scale is 'validtion'; expected a finite number or 'validation'",
         ),
         (
             Recipe,
             "version: 1\nsources: [{domain: a, weight: .nan}]",
-            "f.yaml:2:31: sources[0].weight is nan when it should be a finite number",
+            "f.yaml:2:31: sources[0].weight is nan; expected a finite number",
         ),
         (
             Recipe,
             "version: 1\nsources: [a]\nmethod: {density: 0.3}",
-            "f.yaml:3:9: method: name is missing when the method should be named, as in"
+            "f.yaml:3:9: method: name is missing; expected a method's name, as in"
             " {name: ties, density: 0.3}",
         ),
         (
             WorkspaceSpec,
             "version: 1\nbase: tiny",
-            "f.yaml:2:7: base is 'tiny' when it should be a mapping",
+            "f.yaml:2:7: base is 'tiny'; expected a mapping",
         ),
         (
             WorkspaceSpec,
             "version: 1\nbase: {model: tiny}\n"
             "waivers: [{suite: a, reason: r, by: me, expires: tomorrow}]",
-            "f.yaml:3:50: waivers[0].expires is 'tomorrow' when it should be a day as YYYY-MM-DD",
+            "f.yaml:3:50: waivers[0].expires is 'tomorrow'; expected a day as YYYY-MM-DD",
         ),
     ],
 )
@@ -215,7 +212,7 @@ def test_a_file_that_says_another_name_than_its_place_is_a_fault():
     assert loads("version: 1\nname: math", DomainSpec, name="math").name == "math"
     assert loads("version: 1", DomainSpec, name="math").name == "math"
     assert faults("version: 1\nname: code", name="math") == [
-        "f.yaml:2:7: name is 'code' when it should be 'math', as its path says"
+        "f.yaml:2:7: name is 'code'; expected 'math', as its path says"
     ]
 
 

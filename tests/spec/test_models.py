@@ -25,7 +25,7 @@ class Ties:
 
     def __post_init__(self):
         if not 0 < self.density <= 1:
-            raise ValueError(f"density is {self.density:g} when it should be in (0, 1]")
+            raise ValueError(f"density is {self.density:g}; expected in (0, 1]")
 
 
 def domain(text=""):
@@ -130,13 +130,13 @@ def test_parameters_that_are_built_later_still_know_their_place():
         build(method.parameters, Ties)
     assert caught.value.problems == (
         "merges/m.yaml:5:3: unknown key 'densty'; did you mean 'density'?",
-        "merges/m.yaml:6:12: rescale is 1 when it should be true or false",
-        "merges/m.yaml:7:9: sign is 'sim' when it should be one of sum, count; did you mean 'sum'?",
+        "merges/m.yaml:6:12: rescale is 1; expected true or false",
+        "merges/m.yaml:7:9: sign is 'sim'; expected one of sum, count; did you mean 'sum'?",
     )
     assert method.parameters.fault("no", "rescale") == "merges/m.yaml:6:12: no"
     assert method.parameters.fault("no", "rescale", key=True) == "merges/m.yaml:6:3: no"
 
 
 def test_faults_that_the_dataclass_finds_itself_have_a_place_too():
-    with pytest.raises(SpecError, match=r"--set: density is 2 when it should be in \(0, 1\]"):
+    with pytest.raises(SpecError, match=r"--set: density is 2; expected in \(0, 1\]"):
         build(Located.of({"density": 2.0}, where="--set"), Ties)

@@ -22,15 +22,15 @@ def test_rows_know_their_lines_and_empty_lines_do_not_count(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "rows.jsonl: file has no rows when it should have at least one"),
+        (b"", "rows.jsonl: file has no rows; expected at least one"),
         (b"\n \n", "rows.jsonl: file has no rows"),
         (b'{"a": 1', "rows.jsonl:1:8: row is not JSON (expecting ',' delimiter)"),
         (b'{"a": NaN}', "rows.jsonl:1: row is not JSON (NaN is no JSON number)"),
         (b'{"a": 1, "a": 2}', "rows.jsonl:1: row is not JSON (key 'a' is written twice)"),
-        (b"[1]", "rows.jsonl:1: row is a list when it should be an object"),
-        (b'"x"', "rows.jsonl:1: row is text when it should be an object"),
-        (b'{"a": "\xff"}', "rows.jsonl:1:8: text is byte 0xff when it should be UTF-8"),
-        (b'{"a": "' + b"x" * (10 << 20) + b'"}', "rows.jsonl:1: row has 10 MiB when it should"),
+        (b"[1]", "rows.jsonl:1: row is a list; expected an object"),
+        (b'"x"', "rows.jsonl:1: row is text; expected an object"),
+        (b'{"a": "\xff"}', "rows.jsonl:1:8: text is byte 0xff; expected UTF-8"),
+        (b'{"a": "' + b"x" * (10 << 20) + b'"}', "rows.jsonl:1: row has 10 MiB; expected at most"),
         (b'{"a": ' + b"[" * 100_000, "rows.jsonl:1: row is not JSON"),
     ],
 )

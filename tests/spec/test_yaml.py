@@ -87,18 +87,18 @@ def test_any_text_is_read_or_refused_with_a_place(text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\n\tb: 2", "f.yaml:2:1: indentation is a tab when it should be spaces"),
+        ("a: 1\n\tb: 2", "f.yaml:2:1: indentation is a tab; expected spaces"),
         ("a: 1\na: 2", "f.yaml:2:1: key 'a' is written twice; the first is in line 1"),
-        ("a\x00b: 1", "f.yaml:1:2: character is U+0000 when it should be printable text"),
-        ("a: \x1b[31m", "f.yaml:1:4: character is U+001B when it should be printable text"),
+        ("a\x00b: 1", "f.yaml:1:2: character is U+0000; expected printable text"),
+        ("a: \x1b[31m", "f.yaml:1:4: character is U+001B; expected printable text"),
         ("a: [1", "f.yaml:1:6: YAML cannot be read: expected ',' or ']', but got '<stream end>'"),
         ("a: *b", "f.yaml:1:4: alias is *b when no finished value is named &b"),
         ("a: &a [*a]", "f.yaml:1:8: alias is *a when no finished value is named &a"),
         ("a: !!python/object:os.system x", "f.yaml:1:4: tag is tag:yaml.org,2002:python/"),
-        ("a: !custom {b: 1}", "f.yaml:1:4: tag is !custom when there should be none"),
-        ("a: 1\n---\nb: 2", "f.yaml:2:1: file has a second document when it should have one"),
-        ("[1, 2]: a", "f.yaml:1:1: key is not text when it should be"),
-        ("true: a", "f.yaml:1:1: key is not text when it should be"),
+        ("a: !custom {b: 1}", "f.yaml:1:4: tag is !custom; expected no tag"),
+        ("a: 1\n---\nb: 2", "f.yaml:2:1: file has a second document; expected one"),
+        ("[1, 2]: a", "f.yaml:1:1: key is not text; expected text"),
+        ("true: a", "f.yaml:1:1: key is not text; expected text"),
         ("[" * 5000, f"f.yaml:1:{MAX_DEPTH + 1}: nesting is deeper than {MAX_DEPTH} levels"),
         ("a: b: c", "f.yaml:1:5: YAML cannot be read: mapping values are not allowed"),
         ("%YAML 9.9\n---\na: 1", "f.yaml:1:1: YAML cannot be read"),
@@ -144,9 +144,9 @@ def test_ways_to_save_a_file_do_not_matter(tmp_path, data):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (GOOD.decode().encode("utf-16"), "f.yaml:1:1: text is UTF-16 when it should be UTF-8"),
-        (b"version: 1\n# caf\xe9\n", "f.yaml:2:6: text is byte 0xe9 when it should be UTF-8"),
-        (b"#" * (MAX_BYTES + 1), "f.yaml: file has 262145 bytes when it should have at most"),
+        (GOOD.decode().encode("utf-16"), "f.yaml:1:1: text is UTF-16; expected UTF-8"),
+        (b"version: 1\n# caf\xe9\n", "f.yaml:2:6: text is byte 0xe9; expected UTF-8"),
+        (b"#" * (MAX_BYTES + 1), "f.yaml: file has 262145 bytes; expected at most"),
     ],
 )
 def test_bytes_that_are_no_text_are_refused(tmp_path, data, said):

@@ -61,10 +61,10 @@ def test_of_several_answers_the_last_is_trained(tmp_path):
     ("record", "fault"),
     [
         ({"prompt": "x"}, "completion is missing"),
-        ({"prompt": 3, "completion": "5"}, "prompt is int when it should be text"),
+        ({"prompt": 3, "completion": "5"}, "prompt is int; expected text"),
         ({"prompt": "x", "completion": 5}, "completion is int"),
         ({"prompt": "x", "completion": "  "}, "answer is empty"),
-        ({"messages": []}, "messages is list when it should be a list of messages"),
+        ({"messages": []}, "messages is list; expected a list of messages"),
         ({"messages": ["hi"]}, r"messages\[0\] is str"),
         ({"messages": [{"role": "robot", "content": "x"}]}, r"messages\[0\]\.role is 'robot'"),
         ({"messages": [{"role": "user"}]}, r"messages\[0\]\.content is missing"),
@@ -126,7 +126,7 @@ def test_missing_and_strange_files_are_refused(tmp_path):
         read_rows(tmp_path / "no.jsonl")
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"prompt": "\xff"}')
-    with pytest.raises(SpecError, match=r"rows\.jsonl:1:13: text is byte 0xff when it .* UTF-8"):
+    with pytest.raises(SpecError, match=r"rows\.jsonl:1:13: text is byte 0xff; expected UTF-8"):
         read_rows(path)
 
 

@@ -91,7 +91,7 @@ def test_the_same_folder_on_another_base_is_another_version(workspace, lora, tmp
 def test_a_full_disk_is_said_before_anything_is_written(workspace, lora, monkeypatch):
     before, usage = _tree(workspace.root), shutil.disk_usage(workspace.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free when the copy takes"):
+    with pytest.raises(ResourceError, match=r"disk has 1.0 kB free; the copy takes"):
         adopt_into(workspace, lora)
     assert _tree(workspace.root) == before
 
@@ -159,7 +159,7 @@ def test_an_artifact_of_another_workspace_is_known_by_digest(workspace, lora, tm
     assert adopt_into(mine, theirs, "law").standing.state == "by digest"
     files.write_base(tmp_path / "base2", seed=5)
     foreign = make_workspace(tmp_path / "foreign", "base2", ("law",), start=tmp_path)
-    with pytest.raises(CompatibilityError, match=r"was frozen on .* when the workspace's base is"):
+    with pytest.raises(CompatibilityError, match=r"was frozen on .*; the workspace's base is"):
         adopt_into(foreign, theirs, "law")
 
 
@@ -177,11 +177,13 @@ def test_a_damaged_artifact_of_another_workspace_is_refused(workspace, lora, tmp
 
 def test_an_adopted_domain_is_not_trained_and_may_not_say_how(workspace, lora):
     adopt_into(workspace, lora)
-    with pytest.raises(UsageError, match="domain 'math' is adopted when only a domain with rows"):
+    with pytest.raises(
+        UsageError, match="domain 'math' is adopted; only a domain with its own rows"
+    ):
         train_domain(Workspace(workspace.root), "math")
     path = workspace.domain_directory("math") / "domain.yaml"
     path.write_text("version: 1\nadopted: true\nadapt: {rank: 4}\n")
     with pytest.raises(
-        SpecError, match="adapt is given when an adopted domain is not trained here"
+        SpecError, match="adapt cannot be used in an adopted domain: it is not trained here"
     ):
         Workspace(workspace.root).domain("math")

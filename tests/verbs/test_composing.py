@@ -184,8 +184,8 @@ def test_mistakes_are_named_where_they_were_written(root):
 @pytest.mark.parametrize(
     ("text", "place", "what"),
     [
-        ("method: {name: ties, density: 2}", "3:31", "density of ties is 2 when it should be in"),
-        ("after: [{name: svc, floor: -1}]", "3:28", "floor of svc is -1 when it should be"),
+        ("method: {name: ties, density: 2}", "3:31", "density of ties is 2; expected in"),
+        ("after: [{name: svc, floor: -1}]", "3:28", "floor of svc is -1; expected"),
         (
             "rules: [{match: '*', method: {name: della, epsilon: 9}}]",
             "3:30",
@@ -194,11 +194,15 @@ def test_mistakes_are_named_where_they_were_written(root):
         (
             "rules: [{match: '*', method: {name: base, density: 1}}]",
             "3:52",
-            "density is given when",
+            "density cannot be used where",
         ),
-        ("rules: [{match: '*', method: base, scale: 2}]", "3:30", "scale is given when the rule"),
-        ("method: {name: mergekit/ties, lambda: 2}", "3:39", "lambda is given when it should be"),
-        ("method: {name: mergekit/linear, weight: 2}", "3:41", "weight is given when it should be"),
+        (
+            "rules: [{match: '*', method: base, scale: 2}]",
+            "3:30",
+            "scale cannot be used where the rule",
+        ),
+        ("method: {name: mergekit/ties, lambda: 2}", "3:39", "lambda is given; expected"),
+        ("method: {name: mergekit/linear, weight: 2}", "3:41", "weight is given; expected"),
     ],
 )
 def test_what_a_parameter_may_not_be_is_said_at_its_place(root, text, place, what):
@@ -212,31 +216,31 @@ def test_a_merge_hides_no_specialist(root, capsys):
     for said in (("math", "code", "--name", "math"), ("code", "--name", "code")):
         done = run_here(capsys, root, "merge", *said, "--no-check")
         assert done.code == 2
-        assert f"merge name is '{said[-1]}' when it should not be that of a domain" in done.err
+        assert f"merge name is '{said[-1]}'; expected a name that no domain has" in done.err
     for text in (
         "version: 1\nsources: [code]\n",
         "merge_method: linear\nmodels: [{model: code}]\n",
     ):
         (root / "merges" / "math.yaml").write_text(text)
         done = run_here(capsys, root, "merge", "merges/math.yaml", "--no-check")
-        assert "merge name is 'math' when it should not be that of a domain" in done.err
+        assert "merge name is 'math'; expected a name that no domain has" in done.err
 
 
 @pytest.mark.parametrize(
     ("said", "what"),
     [
-        (("--rule", "lm_head.weight"), "--rule is 'lm_head.weight' when it should be PATTERN="),
+        (("--rule", "lm_head.weight"), "--rule is 'lm_head.weight'; expected PATTERN="),
         (("--rule", "*=ties@x"), "scale of --rule is 'x'"),
         (("--rule", "*=ties@nan"), "scale of --rule is 'nan'"),
         (
             ("--rule", "*=base@2"),
-            "--rule: scale is given when the rule '*' keeps the base's values",
+            "--rule: scale cannot be used where the rule '*' keeps the base's values",
         ),
         (("--method", "", "--plan"), "unknown merge method ''"),
         (("--seed", "-1"), "--seed"),
-        (("--after", "lines:first"), "--after is 'lines:first' when it should be NAME"),
+        (("--after", "lines:first"), "--after is 'lines:first'; expected NAME"),
         (("--after", "svc", "--after", "none"), "none stands alone"),
-        (("--rank", "3"), "rank is given when the output is a checkpoint"),
+        (("--rank", "3"), "rank cannot be used when the output is a checkpoint"),
     ],
 )
 def test_mistakes_of_the_command_line(root, capsys, said, what):

@@ -101,7 +101,7 @@ def test_candidates_weigh_what_the_domains_saw_as_a_merge_does(root, capsys):
     np.testing.assert_allclose(found, _merged(built.json), atol=1e-6 * np.abs(expected).max())
     with (
         candidates(workspace, ["code", "math"]) as prepared,
-        pytest.raises(UsageError, match="has no Grams"),
+        pytest.raises(UsageError, match="has no Gram matrices"),
     ):
         prepared.apply("regmean")
 

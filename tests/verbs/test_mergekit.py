@@ -132,7 +132,7 @@ def test_a_foreign_base_and_a_missing_model_are_refused_at_their_place(workspace
         request_mergekit(workspace, "bad", {}, base)
     assert "with an adapter on it is another base" in str(caught.value.help)
     write(workspace, "bad", "merge_method: linear\nmodels: [{model: maths}]\n")
-    with pytest.raises(SpecError, match=r"merges/bad.yaml:2:18: model is 'maths' when it should"):
+    with pytest.raises(SpecError, match=r"merges/bad.yaml:2:18: model is 'maths'; expected"):
         request_mergekit(workspace, "bad", {}, base)
     (workspace.root / "merges" / "bad.yaml").unlink()
 

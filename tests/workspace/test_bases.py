@@ -59,7 +59,7 @@ def test_every_shard_of_the_index_must_be_there(tmp_path):
 @pytest.mark.parametrize("model", ["tinny", "./none", "a/b/c", "", "org/", "../x/y", "TINY "])
 def test_what_is_no_base_is_said(tmp_path, model):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"when it should be tiny, a directory or a Hub id|lacks"):
+    with pytest.raises(UsageError, match=r"expected tiny, a directory or a Hub id|lacks"):
         resolve_base(model, tmp_path / "empty", None, offline=True)
 
 

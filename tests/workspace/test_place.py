@@ -133,7 +133,7 @@ def test_another_base_than_the_locked_one_is_refused(workspace):
     update_lock(workspace)
     (workspace.root / "base" / "model.safetensors").unlink()
     make_base(workspace.root / "base", value=5.0)
-    with pytest.raises(CompatibilityError, match=r"when additive\.lock pins 'base' at"):
+    with pytest.raises(CompatibilityError, match=r"; additive\.lock pins 'base' at"):
         base_identity(Workspace(workspace.root))
 
 

@@ -42,7 +42,7 @@ def test_a_domains_name_is_no_recipe_but_its_file_is(workspace):
 def test_a_file_elsewhere_is_refused_with_the_way_in(workspace, tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("merge_method: ties\n")
     monkeypatch.chdir(workspace.root)
-    with pytest.raises(UsageError, match=rf"file is \.\./{name} when a recipe") as caught:
+    with pytest.raises(UsageError, match=rf"file is \.\./{name}; expected") as caught:
         recipe_meant(workspace, f"../{name}")
     wanted = {"Config 2.yml": "config-2"}.get(name, name.removesuffix(".yaml"))
     assert f"merges/{wanted}.yaml" in str(caught.value.help)
@@ -50,7 +50,7 @@ def test_a_file_elsewhere_is_refused_with_the_way_in(workspace, tmp_path, monkey
 
 @pytest.mark.parametrize(("name", "wanted"), [("MyMerge.yaml", "mymerge"), ("late.yml", "late")])
 def test_a_file_whose_name_is_no_recipes_is_refused_with_one_that_is(workspace, name, wanted):
-    with pytest.raises(UsageError, match="when a recipe should be") as caught:
+    with pytest.raises(UsageError, match=r"; expected merges/NAME\.yaml") as caught:
         recipe_meant(workspace, f"merges/{name}")
     assert f"merges/{wanted}.yaml" in str(caught.value.help)
 

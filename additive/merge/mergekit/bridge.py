@@ -90,7 +90,7 @@ def _make(name: str, method: Any) -> type:
         """
         if not weighted and any(weight != 1.0 for weight in weights):
             raise UsageError(
-                f"mergekit/{name} has no weights when a source's weight is not 1",
+                f"mergekit/{name} has no weights; expected weight 1 for every source",
                 help="leave the weights out, and the step balance; or take mergekit/linear",
             )
         ids = [*(["base"] if _with_base(spec) else []), *range(len(weights))]

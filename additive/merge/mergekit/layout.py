@@ -103,9 +103,7 @@ def _sliced(
 ) -> Iterator[KitTensor]:
     counts = layer_counts(names)
     if len(counts) != 1:
-        raise file.error(
-            f"slices need one stack of layers when the base has {len(counts)}", "slices"
-        )
+        raise file.error(f"slices need one stack of layers; the base has {len(counts)}", "slices")
     stack, count = next(iter(counts.items()))
     pieces = [_piece(spec, file, piece) for piece in spec.slices or ()]
     _check_ranges(pieces, file, count)
@@ -137,7 +135,7 @@ def _piece(spec: MergekitSpec, file: Located, piece: KitSliceSpec) -> _Piece:
 def _check_ranges(pieces: Sequence[_Piece], file: Located, count: int) -> None:
     faults = [
         file.fault(
-            f"layer_range ends at {start + piece.layers} when the base has {count} layers",
+            f"layer_range ends at {start + piece.layers}; the base has {count} layers",
             *("slices", i, "sources", j, "layer_range"),
         )
         for i, piece in enumerate(pieces)
@@ -170,7 +168,7 @@ def _check_ends(pieces: Sequence[_Piece], file: Located, after: Sequence[str]) -
     first, last = len(pieces[0].models), len(pieces[-1].models)
     if after and last > first:
         raise file.error(
-            f"sources of the last slice are {last} when the first slice has {first}: mergekit would"
+            f"sources of the last slice are {last}; the first slice has {first}: mergekit would"
             f" leave the others out of {after[0]}",
             *("slices", len(pieces) - 1, "sources"),
             help="give the first slice as many sources, with weight 0 where one should not count",

@@ -78,7 +78,7 @@ def _faults(method: Any, block: Located) -> Iterable[str]:
             hint = did_you_mean(key, known)
             yield block.fault(f"unknown parameter {key!r} of mergekit/{name}{hint}", key, key=True)
         elif _setting(value) is None:
-            yield block.fault(f"{key} is {value!r} when it should be {_TAKES}", key)
+            yield block.fault(f"{key} is {value!r}; expected {_TAKES}", key)
 
 
 def resolve(
@@ -122,19 +122,19 @@ def _value(parameter: Any, scopes: Scopes, model: str | None, tensor: str, place
         except ValueError:
             kind = getattr(parameter.value_type, "__name__", str(parameter.value_type))
             raise block.error(
-                f"{parameter.name} is {block.value[parameter.name]!r} when it should be a {kind}",
+                f"{parameter.name} is {block.value[parameter.name]!r}; expected a {kind}",
                 parameter.name,
             ) from None
         if isinstance(found, float) and not math.isfinite(found):
             raise block.error(
-                f"{parameter.name} is {found} when it should be a finite number", parameter.name
+                f"{parameter.name} is {found}; expected a finite number", parameter.name
             )
         if found is not None:
             return found
     if parameter.required:
         owner = f" of {model}" if model else ""
         raise scopes.file.error(
-            f"{parameter.name}{owner} is missing for {tensor} when the method needs it",
+            f"{parameter.name}{owner} is missing for {tensor}; the method needs it",
             "merge_method",
         )
     return parameter.validate(parameter.default)

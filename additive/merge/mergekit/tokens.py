@@ -38,8 +38,7 @@ def check_vocabulary(
     if source not in known:
         hint = did_you_mean(source, known)
         raise file.error(
-            f"{'.'.join(at)} is {source!r} when it should be union, base or a model of this file"
-            f"{hint}",
+            f"{'.'.join(at)} is {source!r}; expected union, base or a model of this file{hint}",
             *at,
         )
     rows, tokens = _rows(base), _tokens(base)
@@ -75,7 +74,7 @@ def chat_template(spec: MergekitSpec, file: Located) -> str | None:
         return named[said].read_text(encoding="utf-8")
     if len(said) < _SHORTEST_TEMPLATE or "{" not in said:
         raise file.error(
-            f"chat_template is {said!r} when it should be auto, {', '.join(sorted(named))} or a"
+            f"chat_template is {said!r}; expected auto, {', '.join(sorted(named))} or a"
             f" Jinja template{did_you_mean(said, named)}",
             "chat_template",
         )

@@ -62,7 +62,7 @@ class Linear(MergeMethod):
         """
         if sum(weights) == 0:
             raise UsageError(
-                "the weights of linear add up to 0 when their sum divides the deltas",
+                "the weights of linear add up to 0; their sum divides the deltas",
                 help="give other weights, or use task_arithmetic, which does not divide",
             )
 

@@ -47,8 +47,8 @@ class Breadcrumbs(MergeMethod):
         check_at_least("breadcrumbs", "gamma", self.gamma, 0.0)
         if self.density + self.gamma > 1.0 + 1e-9:
             raise UsageError(
-                f"density + gamma of breadcrumbs is {self.density:g} + {self.gamma:g} when it"
-                " should be at most 1"
+                f"density + gamma of breadcrumbs is {self.density:g} + {self.gamma:g};"
+                " expected at most 1"
             )
 
     def survey(self, stack: DeltaStack) -> tuple[Band, ...]:

@@ -39,9 +39,7 @@ class ConsensusTa(MergeMethod):
         """
         check_at_least("consensus_ta", "agreement", self.agreement, 1)
         if not self.threshold > 0:
-            raise UsageError(
-                f"threshold of consensus_ta is {self.threshold:g} when it should be positive"
-            )
+            raise UsageError(f"threshold of consensus_ta is {self.threshold:g}; expected positive")
 
     def merge(self, stack: DeltaStack) -> Tensor:
         """The weighted sum where enough sources need it."""

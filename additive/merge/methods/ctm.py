@@ -54,10 +54,10 @@ class Ctm(MergeMethod):
         Raises: UsageError.
         """
         if self.rank < 0:
-            raise UsageError(f"rank of ctm is {self.rank} when it should be at least 0")
+            raise UsageError(f"rank of ctm is {self.rank}; expected at least 0")
         check_fraction("ctm", "density", self.density)
         if not 0.0 <= self.beta <= 1.0:
-            raise UsageError(f"beta of ctm is {self.beta:g} when it should be in [0, 1]")
+            raise UsageError(f"beta of ctm is {self.beta:g}; expected in [0, 1]")
 
     def merge(self, stack: DeltaStack) -> Delta:
         """The voted coordinates on the shared basis."""

@@ -51,8 +51,8 @@ class Della(MergeMethod):
         check_at_least("della", "epsilon", self.epsilon, 0.0)
         if self.density - self.epsilon < SMALLEST_SHARE or self.density + self.epsilon > 1 + 1e-9:
             raise UsageError(
-                f"density ± epsilon of della is {self.density:g} ± {self.epsilon:g} when both ends"
-                f" should be in [{SMALLEST_SHARE:.0e}, 1]"
+                f"density ± epsilon of della is {self.density:g} ± {self.epsilon:g}; both ends"
+                f" must be in [{SMALLEST_SHARE:.0e}, 1]"
             )
 
     def merge(self, stack: DeltaStack) -> Tensor:

@@ -55,9 +55,7 @@ class RegMean(MergeMethod):
         """
         check_at_least("regmean", "ridge", self.ridge, 0.0)
         if not 0.0 <= self.reduction <= 1.0:
-            raise UsageError(
-                f"reduction of regmean is {self.reduction:g} when it should be in [0, 1]"
-            )
+            raise UsageError(f"reduction of regmean is {self.reduction:g}; expected in [0, 1]")
 
     def check_weights(self, weights: tuple[float, ...]) -> None:
         """Refuse weights that are no amounts.
@@ -90,7 +88,7 @@ class RegMean(MergeMethod):
         """The least-squares delta in core space."""
         if len(core.grams) < len(core.matrices):
             raise UsageError(
-                "regmean has no Grams of its sources when it weighs them by their inputs",
+                "regmean has no Gram matrices of its sources; it weighs them by their inputs",
                 help="`additive merge … --method regmean` computes them from the training prompts,"
                 " and so does `additive.candidates(…, grams=True)`",
             )

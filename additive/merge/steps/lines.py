@@ -35,7 +35,7 @@ class Lines(Step):
         """
         for name, value in (("first", self.first), ("last", self.last)):
             if not math.isfinite(value):
-                raise UsageError(f"{name} of lines is {value} when it should be a finite number")
+                raise UsageError(f"{name} of lines is {value}; expected a finite number")
 
     def factor(self, stack: DeltaStack) -> float:
         """λₗ of the parameter's layer; 1 outside of the layers."""

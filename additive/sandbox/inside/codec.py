@@ -117,7 +117,7 @@ def send(file: int, message: Any) -> None:
     """
     body = json.dumps(message).encode()
     if len(body) > MOST_BYTES:
-        raise NotPlainError(f"value has {len(body)} bytes when at most {MOST_BYTES} can be passed")
+        raise NotPlainError(f"value has {len(body)} bytes; expected at most {MOST_BYTES}")
     data = memoryview(struct.pack("<I", len(body)) + body)
     while data:
         data = data[os.write(file, data) :]
