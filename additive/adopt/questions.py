@@ -22,7 +22,7 @@ from typing import Any
 from additive.errors import SpecError
 from additive.graders.literal import is_value
 from additive.graders.numeric import whole_number
-from additive.spec.rows import MAX_FAULTS, Row, read_rows
+from additive.spec.rows import MAX_FAULTS, JsonRow, read_rows
 from additive.types.digests import canonical_json
 
 _SIDES = ("refuse", "comply")
@@ -87,7 +87,7 @@ class Questions:
     sides of a two-sided suite (refuse and comply), else empty
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[JsonRow, ...]
     grader: str
     why: str
     kind: str
@@ -125,7 +125,9 @@ def read_questions(
         )
     fields = _unique_ids([row.fields for row in rows])
     found, why = (grader, "as asked for") if grader else detect_grader(fields)
-    made = [Row(row.line, _for_grader(each, found)) for row, each in zip(rows, fields, strict=True)]
+    made = [
+        JsonRow(row.line, _for_grader(each, found)) for row, each in zip(rows, fields, strict=True)
+    ]
     return Questions(
         rows=tuple(made),
         grader=found,
@@ -136,7 +138,7 @@ def read_questions(
     )
 
 
-def _item(row: Row, place: int, faults: list[str], path: Path) -> Row:
+def _item(row: JsonRow, place: int, faults: list[str], path: Path) -> JsonRow:
     fields = dict(row.fields)
     chat = next((key for key in _CHATS if isinstance(fields.get(key), list)), None)
     if chat is not None:
@@ -153,7 +155,7 @@ def _item(row: Row, place: int, faults: list[str], path: Path) -> Row:
     named = str(fields["id"]) if isinstance(fields.get("id"), str | int) else f"{place:05d}"
     kept = {key: value for key, value in fields.items() if value is not None}
     said = {} if answer is None else {"answer": _final(answer)}
-    return Row(row.line, {**kept, "id": named, "prompt": prompt, **said})
+    return JsonRow(row.line, {**kept, "id": named, "prompt": prompt, **said})
 
 
 def _of_chat(messages: Sequence[Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ BY_DIGEST = "by digest"
 
 
 @dataclass(frozen=True)
-class Standing:
+class BaseCheck:
     """`state` of the base, and why, as a part of a sentence."""
 
     state: Literal["claimed", "checked", "by digest"]
@@ -42,7 +42,7 @@ def is_adopted(manifest: Manifest) -> bool:
     return "adopted" in manifest.spec
 
 
-def standing_of(artifact: Artifact) -> Standing | None:
+def base_check_of(artifact: Artifact) -> BaseCheck | None:
     """What is known of an adopted specialist's base; None for what was trained here.
 
     Raises: IntegrityError when the manifest is damaged.
@@ -51,12 +51,12 @@ def standing_of(artifact: Artifact) -> Standing | None:
     if not isinstance(adopted, Mapping):
         return None
     if adopted.get("base") == BY_DIGEST:
-        return Standing("by digest", "it was frozen on this base")
+        return BaseCheck("by digest", "it was frozen on this base")
     found = functional_check(artifact)
     if found is None:
-        return Standing("claimed", "no functional check yet, which needs held-out questions")
+        return BaseCheck("claimed", "no functional check yet, which needs held-out questions")
     passed = found["verdict"] == "pass"
-    return Standing("checked" if passed else "claimed", _said(found))
+    return BaseCheck("checked" if passed else "claimed", _said(found))
 
 
 def functional_check(artifact: Artifact) -> Mapping[str, Any] | None:

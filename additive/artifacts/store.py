@@ -165,7 +165,7 @@ def describe(staged: Path, draft: ManifestDraft) -> Manifest:
     return complete(draft, asdict(directory_digests(staged)), _file_entries(staged, names))
 
 
-def settle(staged: Path, manifest: Manifest) -> None:
+def finalize(staged: Path, manifest: Manifest) -> None:
     """Write the manifest last, force all to disk; files become read-only, umask kept.
 
     Directories stay writable, as in git's object store: whoever owns a workspace may delete it, and
@@ -262,7 +262,7 @@ class Store:
         order = self.root / "order" / draft.name
         with disk_errors(target):
             if not self._set_damaged_aside(target):
-                settle(staged, manifest)
+                finalize(staged, manifest)
             entry = announce(order, manifest.digest)
             try:
                 self._install(staged, target)

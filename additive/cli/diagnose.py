@@ -47,7 +47,7 @@ def _text(output: Output, document: Mapping[str, Any]) -> str:
 _PAIR = ["first", "second", "cosine", "outputs", "inputs", "interference", "conflicts"]
 
 
-_LAYER = ["layer", "largest cosine", "largest overlap", "interference", "piled"]
+_LAYER = ["layer", "largest cosine", "largest overlap", "interference", "over_accumulation"]
 
 
 def _pair_row(pair: Mapping[str, Any]) -> Sequence[str]:
@@ -60,7 +60,10 @@ def _layer_row(layer: Mapping[str, Any]) -> Sequence[str]:
     overlaps = [max(p["left"], p["right"]) for p in pairs if p["left"] is not None]
     cosines = [p["cosine"] for p in pairs]
     values = [max(cosines, key=abs, default=None), max(overlaps, default=None)]
-    return [layer["layer"], *map(_number, [*values, layer["interference"], layer["piled"]])]
+    return [
+        layer["layer"],
+        *map(_number, [*values, layer["interference"], layer["over_accumulation"]]),
+    ]
 
 
 def _number(value: float | None) -> str:

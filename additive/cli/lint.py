@@ -8,7 +8,7 @@ import click
 
 from additive.cli.output import clean
 from additive.cli.session import Session
-from additive.lint.findings import Report
+from additive.lint.findings import LintReport
 
 MAX_SHOWN = 50
 
@@ -28,7 +28,7 @@ def command(session: Session, paths: tuple[Path, ...]) -> int:
     return report.exit_code
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: LintReport) -> list[str]:
     lines = [clean(finding.message) for finding in report.findings[:MAX_SHOWN]]
     if len(report.findings) > MAX_SHOWN:
         lines.append(f"and {len(report.findings) - MAX_SHOWN} more; --json lists all")
@@ -38,7 +38,7 @@ def _lines(report: Report) -> list[str]:
     return [*lines, _summary(report)]
 
 
-def _summary(report: Report) -> str:
+def _summary(report: LintReport) -> str:
     looked = ", ".join(
         f"{number} {_counted(name, number)}"
         for name, number in report.counts.items()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from additive.artifacts.base_check import standing_of
+from additive.artifacts.base_check import base_check_of
 from additive.cli.output import Output
 from additive.cli.session import Session
 from additive.errors import FormatError, RefusedError
@@ -95,7 +95,7 @@ def _frozen(session: Session, kind: str) -> dict[str, list[Record]]:
             continue
         if manifest.kind == kind:
             record["state"] = str(manifest.saturation.get("outcome") or "frozen")
-            standing = standing_of(artifact)
+            standing = base_check_of(artifact)
             record["base"] = standing.state if standing else "by digest"
             if standing:
                 record["state"] = f"base {standing.state}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from additive.artifacts.base_check import standing_of
+from additive.artifacts.base_check import base_check_of
 from additive.artifacts.manifest import Artifact, Manifest
 from additive.cli.find import artifact_of
 from additive.cli.output import clean
@@ -91,7 +91,7 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:
     """Where an adopted specialist comes from, and how sure its base is."""
-    standing = standing_of(artifact)
+    standing = base_check_of(artifact)
     if standing is None:
         return
     origin = artifact.manifest.times.get("adopted", {})

@@ -275,7 +275,7 @@ def assemble(delta: Delta, dtype: torch.dtype = torch.float32) -> Tensor:
     return (torch.empty(0, dtype=dtype) if out is None else out).reshape(delta.shape)
 
 
-def land(delta: Delta, base: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
+def add_delta(delta: Delta, base: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
     """Put rows [start, stop) of a delta onto the base's rows: (base + delta, delta), both float32.
 
     Deltas that know the trained values (`Exact`) give those, without the rounding of a sum.

@@ -8,8 +8,8 @@ from typing import Any
 
 from additive.errors import IntegrityError, SpecError
 from additive.evaluate.items import Item
-from additive.graders import Asked, Program, Runners, Verifier, grade_all, version_of
-from additive.sandbox import Calls, Job, Limits, Rung, call_many, run_many, strongest
+from additive.graders import GradingRequest, Program, Runners, Verifier, grade_all, version_of
+from additive.sandbox import Calls, Job, Limits, SandboxLevel, call_many, run_many, strongest_level
 from additive.types.digests import digest_bytes
 from additive.types.results import ItemScore
 
@@ -34,26 +34,26 @@ def grader_versions(items: Sequence[Item], verifiers: Mapping[str, Verifier]) ->
     return {name: version_of(name, verifiers) for name in sorted(names)}
 
 
-def needed_rung(items: Sequence[Item], verifiers: Mapping[str, Verifier]) -> Rung | None:
+def needed_level(items: Sequence[Item], verifiers: Mapping[str, Verifier]) -> SandboxLevel | None:
     """What will hold the code that these items' graders run; None when there is none.
 
     Raises: SecurityError when code has to run and nothing can hold it.
     """
     runs = verifiers or any(item.grader == "code" for item in items)
-    return strongest() if runs else None
+    return strongest_level() if runs else None
 
 
 def scores(
     items: Sequence[Item],
     samples: Sequence[Mapping[str, Any]],
     verifiers: Mapping[str, Verifier],
-    rung: Rung | None,
+    level: SandboxLevel | None,
 ) -> list[ItemScore]:
     """The scores of items from lm-eval's logged samples of them, in the order of the items."""
     answers = [_answer(item, sample) for item, sample in zip(items, samples, strict=True)]
     places = [place for place, item in enumerate(items) if item.task.kind != "cloze"]
-    asked = [Asked(items[p].grader, items[p].fields, answers[p]) for p in places]
-    grades = dict(zip(places, grade_all(asked, runners(verifiers, rung)), strict=True))
+    asked = [GradingRequest(items[p].grader, items[p].fields, answers[p]) for p in places]
+    grades = dict(zip(places, grade_all(asked, runners(verifiers, level)), strict=True))
     found = []
     for place, (item, sample) in enumerate(zip(items, samples, strict=True)):
         grade = grades.get(place)
@@ -70,16 +70,16 @@ def scores(
     return found
 
 
-def runners(verifiers: Mapping[str, Verifier], rung: Rung | None) -> Runners:
-    """Graders' code run by the sandbox on one rung."""
+def runners(verifiers: Mapping[str, Verifier], level: SandboxLevel | None) -> Runners:
+    """Graders' code run by the sandbox on one level."""
 
     def programs(wanted: Sequence[Program]) -> list[bool]:
         jobs = [Job(program.code, program.tests, program.entry) for program in wanted]
-        return [outcome.passed for outcome in run_many(jobs, Limits(), rung)]
+        return [outcome.passed for outcome in run_many(jobs, Limits(), level)]
 
     def verifier(used: Verifier, rows: Sequence[tuple[Any, str]]) -> list[float | None]:
         calls = Calls(used.source, _ENTRY, [[dict(item), answer] for item, answer in rows])
-        return [_score(value) for value in call_many(calls, rung=rung)]
+        return [_score(value) for value in call_many(calls, level=level)]
 
     return Runners(programs, verifier, verifiers)
 

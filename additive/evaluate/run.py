@@ -7,10 +7,10 @@ What is evaluated, and on what: a model that is loaded only when it has to answe
 
 Results that were measured before, kept under everything that could change them.
 
-    key = digest(model, suite, runtime, rung)
+    key = digest(model, suite, runtime, level)
 
 model: weights, base, tokenizer and template · suite: items, prompts, graders' versions, decoding,
-how many and by which seed · runtime: dtype, device, batch_size, library versions · rung: what
+how many and by which seed · runtime: dtype, device, batch_size, library versions · level: what
 held code that was run, if any was. Nothing is ever looked up by a name. A record that is damaged,
 or that does not say it belongs to the key, is measured again.
 """
@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING, Any
 from additive.artifacts.atomic import write_text
 from additive.errors import IntegrityError
 from additive.evaluate.foreign import drawn, foreign_digest, foreign_scores, load_foreign
-from additive.evaluate.grading import find_verifiers, grader_versions, needed_rung, scores
+from additive.evaluate.grading import find_verifiers, grader_versions, needed_level, scores
 from additive.evaluate.items import Item, read_items
 from additive.evaluate.tasks import configuration, task_name
 from additive.graders import Verifier
-from additive.sandbox import Rung
+from additive.sandbox import SandboxLevel
 from additive.spec.suite import SuiteSpec
 from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress, silent
@@ -93,10 +93,10 @@ SCHEMA = "additive.evaluation/1"
 
 
 def cache_key(
-    model: Digest, suite: Digest, runtime: Mapping[str, Any], rung: str | None
+    model: Digest, suite: Digest, runtime: Mapping[str, Any], level: str | None
 ) -> dict[str, Any]:
     """The key as JSON, as it is kept beside the results."""
-    return {"model": model, "suite": suite, "runtime": dict(runtime), "rung": rung}
+    return {"model": model, "suite": suite, "runtime": dict(runtime), "sandbox_level": level}
 
 
 def path_of(directory: Path, key: Mapping[str, Any]) -> Path:
@@ -146,8 +146,8 @@ def evaluate(
     when an item does not fit the model; SecurityError when code has to run and nothing can hold it.
     """
     asked = _prepare(suite, directory)
-    rung = asked.rung.name if asked.rung else None
-    key = cache_key(subject.digest, asked.digest, setting.runtime(suite.batch_size), rung)
+    level = asked.level.name if asked.level else None
+    key = cache_key(subject.digest, asked.digest, setting.runtime(suite.batch_size), level)
     known = recall(cache_directory, key) if cache_directory else None
     if known is not None:
         return tuple(_named(result, subject.name) for result in known)
@@ -160,17 +160,17 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PreparedSuite:
     suite: SuiteSpec
     items: tuple[Item, ...]
     verifiers: Mapping[str, Verifier]
     versions: Mapping[str, str]
-    rung: Rung | None
+    level: SandboxLevel | None
     foreign: Mapping[str, Any]
     digest: Digest
 
 
-def _prepare(suite: SuiteSpec, directory: Path) -> _Asked:
+def _prepare(suite: SuiteSpec, directory: Path) -> _PreparedSuite:
     items = read_items(suite, directory)
     verifiers = find_verifiers(items, directory)
     versions = grader_versions(items, verifiers)
@@ -178,8 +178,8 @@ def _prepare(suite: SuiteSpec, directory: Path) -> _Asked:
         foreign = load_foreign(suite, directory)
         others = foreign_digest(foreign, suite)
     digest = _suite_digest(suite, items, versions, others)
-    rung = needed_rung(items, verifiers)
-    return _Asked(suite, items, verifiers, versions, rung, foreign, digest)
+    level = needed_level(items, verifiers)
+    return _PreparedSuite(suite, items, verifiers, versions, level, foreign, digest)
 
 
 def _suite_digest(
@@ -193,7 +193,7 @@ def _suite_digest(
 
 
 def _measured(
-    asked: _Asked, subject: Subject, setting: Setting, progress: Listener
+    asked: _PreparedSuite, subject: Subject, setting: Setting, progress: Listener
 ) -> list[ItemScore]:
     """Every item's score: own items in their order, then those of lm-eval's tasks."""
     from lm_eval.tasks import TaskManager
@@ -210,12 +210,12 @@ def _measured(
     with quiet():
         own = _own_samples(asked, setting, model, TaskManager(include_defaults=False))
         others = [_foreign_samples(asked, name, model) for name in asked.foreign]
-    found = scores(asked.items, own, asked.verifiers, asked.rung)
+    found = scores(asked.items, own, asked.verifiers, asked.level)
     return [*found, *(score for part in others for score in part)]
 
 
 def _own_samples(
-    asked: _Asked, setting: Setting, model: Any, manager: Any
+    asked: _PreparedSuite, setting: Setting, model: Any, manager: Any
 ) -> list[Mapping[str, Any]]:
     """One logged sample per item, in the order of the items."""
     groups: dict[str, list[int]] = {}
@@ -236,7 +236,7 @@ def _own_samples(
     return found
 
 
-def _foreign_samples(asked: _Asked, name: str, model: Any) -> list[ItemScore]:
+def _foreign_samples(asked: _PreparedSuite, name: str, model: Any) -> list[ItemScore]:
     task = asked.foreign[name]
     (spec,) = [task for task in asked.suite.tasks if task.name == name]
     known = task.config.task

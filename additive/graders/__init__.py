@@ -8,13 +8,13 @@ the sandbox).
 from __future__ import annotations
 
 from additive.graders.grade import Grade, Program, RunPrograms, RunVerifier, Verifier
-from additive.graders.grading import KINDS, Asked, Runners, grade, grade_all, version_of
+from additive.graders.grading import KINDS, GradingRequest, Runners, grade, grade_all, version_of
 from additive.graders.refusal import is_refusal
 
 __all__ = [
     "KINDS",
-    "Asked",
     "Grade",
+    "GradingRequest",
     "Program",
     "RunPrograms",
     "RunVerifier",

@@ -1,6 +1,6 @@
 """Grading many answers at once: what is quick here, code and symbols each in one batch.
 
-    grades = grade_all([Asked("numeric", {"id": "1", "answer": 42}, "6*7=42")])
+    grades = grade_all([GradingRequest("numeric", {"id": "1", "answer": 42}, "6*7=42")])
 
 The kind is one of KINDS, or the name of a verifier that is given (a user's own grader). The same
 graders serve curation, training and evaluation; `version_of` belongs into whatever is cached.
@@ -39,7 +39,7 @@ KINDS = tuple(_VERSIONS)
 
 
 @dataclass(frozen=True)
-class Asked:
+class GradingRequest:
     """An answer to an item, and how it is to be graded."""
 
     kind: str
@@ -66,10 +66,10 @@ def grade(kind: str, item: Item, answer: str, run_code: RunPrograms | None = Non
     >>> grade("numeric", {"id": "1", "answer": 42}, "6*7=42").score
     1.0
     """
-    return grade_all([Asked(kind, item, answer)], Runners(run_code))[0]
+    return grade_all([GradingRequest(kind, item, answer)], Runners(run_code))[0]
 
 
-def grade_all(asked: Sequence[Asked], runners: Runners | None = None) -> list[Grade]:
+def grade_all(asked: Sequence[GradingRequest], runners: Runners | None = None) -> list[Grade]:
     """The grades, in order.
 
     Raises: as `grade`.
@@ -104,7 +104,7 @@ def version_of(kind: str, verifiers: Mapping[str, Verifier] | None = None) -> st
     return _VERSIONS[kind]
 
 
-def _quick(one: Asked, runners: Runners) -> Grade | Program | tuple[str, str] | None:
+def _quick(one: GradingRequest, runners: Runners) -> Grade | Program | tuple[str, str] | None:
     """A grade, or what has to be asked elsewhere; None for a user's verifier."""
     if one.kind in runners.verifiers:
         return None
@@ -142,7 +142,7 @@ def _run(to_run: Mapping[int, Program], runners: Runners) -> dict[int, Grade]:
     }
 
 
-def _verified(asked: Sequence[Asked], runners: Runners) -> dict[int, Grade]:
+def _verified(asked: Sequence[GradingRequest], runners: Runners) -> dict[int, Grade]:
     grades: dict[int, Grade] = {}
     for name, verifier in runners.verifiers.items():
         places = [place for place, one in enumerate(asked) if one.kind == name]

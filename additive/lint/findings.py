@@ -15,7 +15,7 @@ Kind = Literal["spec", "integrity", "leak"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """One fault; `message` starts with its place, `help` mends it."""
 
     kind: Kind
@@ -24,10 +24,10 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class LintReport:
     """Everything that is wrong with a workspace, and what was looked at to say so."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LintFinding, ...] = ()
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 

@@ -16,16 +16,16 @@ from typing import Any
 from additive.errors import IntegrityError, SpecError
 from additive.overlap.texts import normalise, squeezed
 from additive.spec.faults import shown
-from additive.spec.rows import Row, Scanner, read_rows
+from additive.spec.rows import JsonRow, Scanner, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
-from additive.train.data import Row as TrainingRow
+from additive.train.data import TrainingRow
 from additive.types.digests import digest_file, digest_json, short
 from additive.workspace.workspace import Workspace
 
 MAX_FAULTS = 20
 
 
-def item_faults(rows: Sequence[Row], suite: SuiteSpec, task: TaskSpec, name: str) -> list[str]:
+def item_faults(rows: Sequence[JsonRow], suite: SuiteSpec, task: TaskSpec, name: str) -> list[str]:
     """The first twenty faults of a task's items, as `file:line: X is A; expected B`."""
     faults: list[str] = []
     seen: dict[str, int] = {}
@@ -37,7 +37,7 @@ def item_faults(rows: Sequence[Row], suite: SuiteSpec, task: TaskSpec, name: str
     return faults
 
 
-def _identity(row: Row, seen: dict[str, int]) -> Iterator[str]:
+def _identity(row: JsonRow, seen: dict[str, int]) -> Iterator[str]:
     identity = row.fields.get("id")
     if not isinstance(identity, str) or not identity:
         yield _should("id", row.fields, "text")

@@ -23,23 +23,23 @@ from additive.deltas.model import (
     Delta,
     Dense,
     Exact,
+    add_delta,
     combine,
     experts_of,
-    land,
     matrix_shape,
     tiles,
 )
 from additive.errors import IntegrityError, UsageError
 from additive.merge.core import Core, core_of, whole_of
 from additive.merge.method import DeltaStack, MergeMethod, Step
-from additive.merge.recipe import BuiltRecipe, Part
+from additive.merge.recipe import BuiltRecipe, ParameterRecipe
 from additive.merge.sources import Sources
 from additive.merge.threads import each
 from additive.types.progress import Listener, Progress, silent
 
 
 @dataclass(frozen=True, eq=False)
-class Landed:
+class RoundedRows:
     """Rows [start, stop) of the matrix view as the output holds them.
 
     squares  ‖Δ‖² and ‖round(W+Δ)−W−Δ‖² of these rows, float64 sums
@@ -116,7 +116,7 @@ def as_delta(result: Any, stack: DeltaStack, method: MergeMethod) -> Delta:
     return delta
 
 
-def landed(delta: Delta, base: Tensor, dtype: torch.dtype, name: str) -> Iterator[Landed]:
+def apply_delta(delta: Delta, base: Tensor, dtype: torch.dtype, name: str) -> Iterator[RoundedRows]:
     """Base plus delta, tile by tile: added in float32, rounded once; a zero delta keeps the base's
     bits.
 
@@ -124,17 +124,17 @@ def landed(delta: Delta, base: Tensor, dtype: torch.dtype, name: str) -> Iterato
     """
     matrix = base.reshape(matrix_shape(tuple(base.shape)))
     for start, stop in tiles(tuple(base.shape)):
-        yield _land(delta, matrix[start:stop], dtype, name, start, stop)
+        yield _apply_rows(delta, matrix[start:stop], dtype, name, start, stop)
 
 
-def _land(
+def _apply_rows(
     delta: Delta, base: Tensor, dtype: torch.dtype, name: str, start: int, stop: int
-) -> Landed:
+) -> RoundedRows:
     wide = base.to(torch.float32)
-    total, added = land(delta, wide, start, stop)
+    total, added = add_delta(delta, wide, start, stop)
     size = torch.linalg.vector_norm(added).item()
     if size == 0.0 and not isinstance(delta, Exact) and not added.any():
-        return Landed(start, stop, base.to(dtype), 0.0, 0.0)
+        return RoundedRows(start, stop, base.to(dtype), 0.0, 0.0)
     values = total.to(dtype)
     # The sum is not needed any more: its memory takes what rounding left out.
     error = total.sub(wide) if dtype == torch.float32 else total.copy_(values).sub_(wide)
@@ -144,10 +144,10 @@ def _land(
             f"{name} is not finite after the merge when every result should fit {dtype}",
             help="lower --scale or the weights, or merge with --dtype float32 or bfloat16",
         )
-    return Landed(start, stop, values, size * size, lost * lost)
+    return RoundedRows(start, stop, values, size * size, lost * lost)
 
 
-def merged_part(part: Part, stack: DeltaStack) -> Delta:
+def merged_part(part: ParameterRecipe, stack: DeltaStack) -> Delta:
     """The delta of a parameter by what the recipe says of it; nothing where the base is kept."""
     if part.method is None:
         return Dense(torch.zeros((), device=stack.base.device).expand(stack.shape))
@@ -191,7 +191,7 @@ def _composed(
     return merged if scale == 1.0 else combine([(scale, merged)])
 
 
-def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
+def calibrated(part: ParameterRecipe, stack: DeltaStack) -> DeltaStack:
     """The stack with the steps before the method applied to its deltas."""
     before = [step for step in part.before if step.overrides("before_core")]
     experts = stack.experts() if before else ()
@@ -204,7 +204,7 @@ def calibrated(part: Part, stack: DeltaStack) -> DeltaStack:
     return replace(stack, deltas=tuple(core.lift(m, stack.shape) for m in core.matrices))
 
 
-def _after(part: Part, stack: DeltaStack) -> tuple[list[Step], float]:
+def _after(part: ParameterRecipe, stack: DeltaStack) -> tuple[list[Step], float]:
     """What the steps before do in the end, the innermost first, then the steps after; and the
     product of the factors at the very end, which need no matrix.
     """
@@ -235,7 +235,7 @@ def _around(
     method: MergeMethod, stack: DeltaStack, before: Sequence[Step], after: Sequence[Step]
 ) -> Delta:
     """A method that knows no core space, between its steps; the whole matrix is in memory."""
-    inner = calibrated(Part(method, 1.0, before=tuple(before)), stack)
+    inner = calibrated(ParameterRecipe(method, 1.0, before=tuple(before)), stack)
     merged = merged_delta(method, inner, 1.0)
     if not after:
         return merged
@@ -254,7 +254,7 @@ def survey_model(
     if method.scope != "model":
         return None
     progress(Progress("merge", "first pass: surveying every parameter"))
-    names = [name for name in opened.parameters() if not recipe.part(name).ruled]
+    names = [name for name in opened.parameters() if not recipe.part(name).from_rule]
 
     def survey(name: str) -> Any:
         return method.survey(
@@ -270,6 +270,6 @@ def stack_of(recipe: BuiltRecipe, opened: Sources, name: str, conclusion: Any) -
     merges it.
     """
     stack = opened.stack(name, recipe.settings.seed)
-    if conclusion is None or recipe.part(name).ruled:
+    if conclusion is None or recipe.part(name).from_rule:
         return stack
     return replace(stack, survey=conclusion)

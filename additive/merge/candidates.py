@@ -33,7 +33,14 @@ from additive.merge.core import (
 from additive.merge.method import DeltaStack, MergeMethod
 from additive.merge.methods.arithmetic import TaskArithmetic
 from additive.merge.planned import ENGINE
-from additive.merge.recipe import BuiltRecipe, Part, Rule, SourceSpec, build_method, check_sources
+from additive.merge.recipe import (
+    BuiltRecipe,
+    ParameterRecipe,
+    ParameterRule,
+    SourceSpec,
+    build_method,
+    check_sources,
+)
 from additive.merge.sources import Sources, open_sources
 from additive.merge.threads import each, worker_count
 from additive.spec.recipe import MergeSpec
@@ -63,7 +70,7 @@ class Prepared:
         scale: float = 1.0,
         *,
         of: Sequence[str] | None = None,
-        rules: Sequence[Rule] = (),
+        rules: Sequence[ParameterRule] = (),
     ) -> dict[str, Delta]:
         """The merged delta of every parameter that these sources trained.
 
@@ -136,7 +143,7 @@ class Prepared:
         method = recipe.method
         if method.scope != "model":
             return None
-        own = [name for name in names if not recipe.part(name).ruled]
+        own = [name for name in names if not recipe.part(name).from_rule]
         surveys = each(lambda n: method.survey(self._stack(n, chosen)), own, worker_count())
         return method.conclude(dict(zip(own, surveys, strict=True)))
 
@@ -151,12 +158,14 @@ class Prepared:
             total=sum(chosen.values()),
         )
 
-    def _merge(self, name: str, part: Part, chosen: Mapping[int, float], survey: Any) -> Delta:
+    def _merge(
+        self, name: str, part: ParameterRecipe, chosen: Mapping[int, float], survey: Any
+    ) -> Delta:
         method, core = part.method, self.cores.get(name)
         # A sum is quicker on the factors than back from its core, and has the bits of the merge.
         if core is None or method is None or not method.has_core_form or method.is_linear:
             stack = self._stack(name, chosen)
-            ready = stack if part.ruled or survey is None else replace(stack, survey=survey)
+            ready = stack if part.from_rule or survey is None else replace(stack, survey=survey)
             return merged_part(part, ready)
         if method.needs_grams:
             core = with_grams(core, self.opened.stack(name, 0))

@@ -17,7 +17,7 @@ from additive.deltas.base import Base
 from additive.errors import UsageError
 from additive.merge.method import MergeMethod
 from additive.merge.methods.arithmetic import Linear, TaskArithmetic
-from additive.merge.recipe import BuiltRecipe, Rule, method_name
+from additive.merge.recipe import BuiltRecipe, ParameterRule, method_name
 from additive.merge.sources import Sources
 
 EMBEDDINGS = ("*embed*.weight", "*wte.weight", "*wpe.weight")
@@ -29,7 +29,7 @@ HEADS = ("*lm_head.*",)
 NORMS = ("*norm*", "ln_*", "*.ln_*")
 
 
-def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
+def default_rules(method: MergeMethod) -> tuple[ParameterRule, ...]:
     """The default rules under a method; none for sums and for mergekit's methods.
 
     >>> from additive.merge.recipe import build_method
@@ -40,8 +40,8 @@ def default_rules(method: MergeMethod) -> tuple[Rule, ...]:
         return ()
     patterns = (*EMBEDDINGS, *HEADS, *NORMS)
     if method.sums_orthogonal:
-        return tuple(Rule(pattern, TaskArithmetic(), None) for pattern in patterns)
-    return tuple(Rule(pattern, Linear()) for pattern in patterns)
+        return tuple(ParameterRule(pattern, TaskArithmetic(), None) for pattern in patterns)
+    return tuple(ParameterRule(pattern, Linear()) for pattern in patterns)
 
 
 def check_rules(recipe: BuiltRecipe) -> None:

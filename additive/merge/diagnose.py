@@ -34,16 +34,16 @@ from additive.merge.threads import each, worker_count
 
 # Where research and arithmetic put the first signs of trouble. Interference alone was compared with
 # measured merges: docs/diagnose.md says how, and what it says of the others.
-_LONGER, _ALIKE, _OPPOSED, _SHARED, _PILED, _SIGNS = 3.0, 0.25, -0.1, 0.3, 1.8, 0.55
+_LONGER, _ALIKE, _OPPOSED, _SHARED, _OVER_ACCUMULATION, _SIGNS = 3.0, 0.25, -0.1, 0.3, 1.8, 0.55
 
 
 _INTERFERING, _OVER_UNRELATED = 0.15, 1.5
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A sentence and the way out; `kind` is `norms`, `alike`, `opposed`, `shared`,
-    `interference`, `signs`, `piled`, `quiet` or `alone`.
+class InterferenceFinding:
+    """A sentence and the way out; `kind` is `norms`, `aligned`, `opposed_directions`, `overlap`,
+    `interference`, `sign_conflict`, `over_accumulation`, `none` or `none`.
     """
 
     kind: str
@@ -56,12 +56,12 @@ def find(
     whole: Measures,
     parameters: Mapping[str, Measures],
     layers: Mapping[str, Measures],
-) -> tuple[Finding, ...]:
-    """All findings; `quiet` when there is nothing to say, `alone` of a single source."""
+) -> tuple[InterferenceFinding, ...]:
+    """All findings; `none` when there is nothing to say, `none` of a single source."""
     if len(sources) == 1:
         return (
-            Finding(
-                "alone",
+            InterferenceFinding(
+                "none",
                 f"{sources[0]} alone meets no other delta",
                 f"name another domain beside it: additive diagnose {sources[0]} OTHER",
             ),
@@ -70,22 +70,22 @@ def find(
     found = (*_norms(sources, whole), *pairs, *_piled(whole, parameters))
     if found:
         return found
-    quiet = Finding(
-        "quiet",
+    quiet = InterferenceFinding(
+        "none",
         "the deltas are of like size and nearly orthogonal",
         "merge them as they are, and check the merge: deltas do not show everything",
     )
     return (quiet,)
 
 
-def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
+def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[InterferenceFinding]:
     trained = {name: norm for name, norm in zip(sources, whole.norms, strict=True) if norm > 0}
     if len(trained) < 2:
         return
     longest, shortest = max(trained, key=trained.__getitem__), min(trained, key=trained.__getitem__)
     ratio = trained[longest] / trained[shortest]
     if ratio >= _LONGER:
-        yield Finding(
+        yield InterferenceFinding(
             "norms",
             f"{longest} is {ratio:.1f} times as long as {shortest}: their sum is mostly {longest}",
             f"if {shortest} loses by it, give {longest} a smaller weight, balance the norms, or"
@@ -95,7 +95,7 @@ def _norms(sources: tuple[str, ...], whole: Measures) -> Iterator[Finding]:
 
 def _pairs(
     sources: tuple[str, ...], whole: Measures, layers: Mapping[str, Measures]
-) -> Iterator[Finding]:
+) -> Iterator[InterferenceFinding]:
     """The first that fits of every pair: the rarer and plainer ones come first."""
     for pair in whole.pairs:
         names = f"{sources[pair.first]} and {sources[pair.second]}"
@@ -106,17 +106,19 @@ def _pairs(
                 break
 
 
-def _direction(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+def _direction(
+    names: str, pair: Pair, layers: Mapping[str, Measures]
+) -> InterferenceFinding | None:
     if pair.cosine >= _ALIKE:
-        return Finding(
-            "alike",
+        return InterferenceFinding(
+            "aligned",
             f"{names} push the same way (cosine {pair.cosine:.2f}{_most(pair, layers, _along)}):"
             " their sum overshoots",
             "lower the scale, or use svc, which counts a shared direction once",
         )
     if pair.cosine <= _OPPOSED:
-        return Finding(
-            "opposed",
+        return InterferenceFinding(
+            "opposed_directions",
             f"{names} undo part of each other (cosine {pair.cosine:.2f}"
             f"{_most(pair, layers, _against)})",
             "look for contradicting examples in their data; no weight adds what the other takes",
@@ -124,23 +126,25 @@ def _direction(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Findin
     return None
 
 
-def _shared(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+def _shared(names: str, pair: Pair, layers: Mapping[str, Measures]) -> InterferenceFinding | None:
     if _overlap(pair) < _SHARED:
         return None
     side = "outputs" if (pair.left or 0.0) >= (pair.right or 0.0) else "inputs"
-    return Finding(
-        "shared",
+    return InterferenceFinding(
+        "overlap",
         f"{names} share {_overlap(pair):.0%} of their {side}{_most(pair, layers, _overlap)}",
         "tsv_m or pico keep shared directions apart",
     )
 
 
-def _interfering(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+def _interfering(
+    names: str, pair: Pair, layers: Mapping[str, Measures]
+) -> InterferenceFinding | None:
     if pair.interference is None or pair.unrelated is None:
         return None
     if pair.interference < max(_INTERFERING, _OVER_UNRELATED * pair.unrelated):
         return None
-    return Finding(
+    return InterferenceFinding(
         "interference",
         f"{names} read and write along each other's directions (interference"
         f" {pair.interference:.2f}{_most(pair, layers, _interference)}; {pair.unrelated:.2f} were"
@@ -150,11 +154,11 @@ def _interfering(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Find
     )
 
 
-def _signs(names: str, pair: Pair, layers: Mapping[str, Measures]) -> Finding | None:
+def _signs(names: str, pair: Pair, layers: Mapping[str, Measures]) -> InterferenceFinding | None:
     if pair.conflicts < _SIGNS:
         return None
-    return Finding(
-        "signs",
+    return InterferenceFinding(
+        "sign_conflict",
         f"{names} pull {pair.conflicts:.0%} of what both change in opposite directions"
         f"{_most(pair, layers, _opposite)}",
         "ties lets the majority of each weight decide",
@@ -192,13 +196,14 @@ def _opposite(pair: Pair) -> float:
     return pair.conflicts
 
 
-def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[Finding]:
-    if whole.piled is None or whole.piled < _PILED:
+def _piled(whole: Measures, parameters: Mapping[str, Measures]) -> Iterator[InterferenceFinding]:
+    if whole.over_accumulation is None or whole.over_accumulation < _OVER_ACCUMULATION:
         return
-    worst = max(parameters, key=lambda name: parameters[name].piled or 0.0)
-    yield Finding(
-        "piled",
-        f"in {worst} the sum has {whole.piled:.1f} times as much of a direction as any one source",
+    worst = max(parameters, key=lambda name: parameters[name].over_accumulation or 0.0)
+    yield InterferenceFinding(
+        "over_accumulation",
+        f"in {worst} the sum has {whole.over_accumulation:.1f} times as much of a direction"
+        " as any one source",
         "use svc, which brings it down, or a scale below 1",
     )
 
@@ -228,7 +233,7 @@ class Diagnosis:
     parameters: Mapping[str, Measures]
     layers: Mapping[str, Measures]
     whole: Measures
-    findings: tuple[Finding, ...]
+    findings: tuple[InterferenceFinding, ...]
 
 
 def diagnose(
@@ -313,7 +318,10 @@ def _on_factors(
         for i, j in combinations(range(len(positions)), 2)
     )
     return Measures(
-        norms, pairs, found.interference() if pairs else None, found.piled() if pairs else None
+        norms,
+        pairs,
+        found.interference() if pairs else None,
+        found.over_accumulation() if pairs else None,
     )
 
 
@@ -365,7 +373,9 @@ def summarise(measured: Sequence[Measures], count: int) -> Measures:
         norms,
         pairs,
         _mean([(m.interference, sum(m.norms)) for m in measured]),
-        max((m.piled for m in measured if m.piled is not None), default=None),
+        max(
+            (m.over_accumulation for m in measured if m.over_accumulation is not None), default=None
+        ),
     )
 
 

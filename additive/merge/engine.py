@@ -25,7 +25,7 @@ from additive.deltas.base import Base, open_base
 from additive.deltas.model import Delta, Dense, matrix_shape
 from additive.errors import IntegrityError
 from additive.merge.adapter_out import write_adapter
-from additive.merge.apply import landed, merged_part, stack_of, survey_model
+from additive.merge.apply import apply_delta, merged_part, stack_of, survey_model
 from additive.merge.method import DeltaStack
 from additive.merge.planned import MergeReport, Plan, PlannedTensor, Written, summarise
 from additive.merge.recipe import BuiltRecipe
@@ -57,12 +57,12 @@ def write_tensor(
         return Written(_copy(base, tensor, writer, known))
     if stack is None:
         values = base.tensor(tensor.name)
-        return write_landed(Dense(torch.zeros(()).expand(values.shape)), values, tensor, writer)
+        return write_rounded(Dense(torch.zeros(()).expand(values.shape)), values, tensor, writer)
     delta = merged_part(recipe.part(tensor.name), stack)
-    return write_landed(delta, stack.base, tensor, writer)
+    return write_rounded(delta, stack.base, tensor, writer)
 
 
-def write_landed(
+def write_rounded(
     delta: Delta, values: Tensor, tensor: PlannedTensor, writer: LayoutWriter
 ) -> Written:
     """Write base values plus a delta, tile by tile.
@@ -72,12 +72,12 @@ def write_landed(
     digest = hashlib.sha256()
     delta_square = lost_square = 0.0
     width = matrix_shape(tensor.shape)[1] * ITEM_BYTES[tensor.dtype]
-    for landing in landed(delta, values, torch_dtype(tensor.dtype), tensor.name):
-        data = bytes_of(landing.values)
+    for rounded in apply_delta(delta, values, torch_dtype(tensor.dtype), tensor.name):
+        data = bytes_of(rounded.values)
         digest.update(data)
-        writer.write_at(tensor.name, landing.start * width, data)
-        delta_square += landing.delta_square
-        lost_square += landing.lost_square
+        writer.write_at(tensor.name, rounded.start * width, data)
+        delta_square += rounded.delta_square
+        lost_square += rounded.lost_square
     leaf = TensorLeaf(tensor.name, tensor.dtype, tensor.shape, digest.hexdigest())
     return Written(leaf, delta_square, lost_square)
 

@@ -49,16 +49,16 @@ class Pair:
 class Measures:
     """What is known of one parameter, of a layer, or of all.
 
-    norms         ‖τᵢ‖ by source; 0 where it did not train the parameter
-    interference  singular-task interference, 0 for orthogonal sources
-    piled         the largest factor by which the sum exceeds the part that its strongest source has
-                  in a direction, [1, n]; 1 for orthogonal sources, n for n equal ones
+    norms              ‖τᵢ‖ by source; 0 where it did not train the parameter
+    interference       singular-task interference, 0 for orthogonal sources
+    over_accumulation  the largest factor by which the sum exceeds its strongest source's part in a
+                       direction, in [1, n]: 1 for orthogonal sources, n for n equal ones
     """
 
     norms: tuple[float, ...]
     pairs: tuple[Pair, ...]
     interference: float | None
-    piled: float | None
+    over_accumulation: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Spectra:
         found = torch.outer(ranks.square(), norms) * math.sqrt(2 / math.pi / math.prod(shape))
         return (found + found.T) / self._sums().clamp(min=1e-300)
 
-    def piled(self) -> float:
+    def over_accumulation(self) -> float:
         """The largest ⟨uᵣᵀτ, uᵣᵀτᵢ⟩ / ‖uᵣᵀτᵢ‖² of the source with the largest part ‖uᵣᵀτᵢ‖, in the
         strongest directions of the sum.
 

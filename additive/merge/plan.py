@@ -85,12 +85,12 @@ def _plan(
         base_id=identity.id if identity else str(base.directory),
         digest=_digest(recipe, base, identity),
         tensors=() if adapter else tensors,
-        untied=opened.untied,
+        untied_heads=opened.untied_heads,
         read=base_bytes + sources_bytes,
         written=written,
         memory=_memory(opened, merged) + (_held(recipe, written) if adapter else 0),
         notes=tuple(_notes(recipe, opened)),
-        ruled=_ruled(recipe, opened),
+        rule_counts=_rule_counts(recipe, opened),
         merged=len(touched),
     )
 
@@ -167,7 +167,7 @@ def _check_methods(recipe: BuiltRecipe, opened: Sources) -> None:
 
 def _tensors(recipe: BuiltRecipe, opened: Sources, touched: set[str]) -> Iterable[PlannedTensor]:
     base, wanted = opened.base, DTYPES[recipe.settings.dtype]
-    names = [n for n in base.names() if n in opened.untied or n not in base.aliases]
+    names = [n for n in base.names() if n in opened.untied_heads or n not in base.aliases]
     for name in names:
         dtype = base.dtype(name)
         yield PlannedTensor(
@@ -227,14 +227,14 @@ def _held(recipe: BuiltRecipe, written: int) -> int:
     return written if item == 4 else written * 4 // item + written
 
 
-def _ruled(recipe: BuiltRecipe, opened: Sources) -> tuple[int, ...]:
+def _rule_counts(recipe: BuiltRecipe, opened: Sources) -> tuple[int, ...]:
     decided = [recipe.rule(name) for name in opened.parameters()]
     return tuple(sum(one is rule for one in decided) for rule in recipe.rules)
 
 
 def _notes(recipe: BuiltRecipe, opened: Sources) -> Iterable[str]:
     yield from resized_notes(opened.base)
-    for alias in opened.untied:
+    for alias in opened.untied_heads:
         yield (
             f"{alias} is tied to {opened.base.stored(alias)} and a source trained one of them"
             " alone: the merge stores both"

@@ -98,8 +98,8 @@ class Plan:
 
     tensors  of a checkpoint, in the base's order; none of an adapter
     merged   how many parameters are computed from sources
-    untied   heads that a source trained apart from the embedding they are tied to
-    ruled    how many parameters each of the recipe's rules decides
+    untied_heads   heads that a source trained apart from the embedding they are tied to
+    rule_counts    how many parameters each of the recipe's rules decides
     read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
     """
 
@@ -108,12 +108,12 @@ class Plan:
     base_id: str
     digest: Digest
     tensors: tuple[PlannedTensor, ...]
-    untied: tuple[str, ...]
+    untied_heads: tuple[str, ...]
     read: int
     written: int
     memory: int
     notes: tuple[str, ...] = ()
-    ruled: tuple[int, ...] = ()
+    rule_counts: tuple[int, ...] = ()
     merged: int = 0
 
     @property

@@ -148,7 +148,7 @@ def check_sources(sources: Sequence[SourceSpec]) -> None:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ParameterRule:
     """An exception for the parameters whose name matches a glob pattern (`*.mlp.*`,
     `lm_head.weight`).
 
@@ -160,32 +160,35 @@ class Rule:
     scale: float | None = 1.0
 
 
-def build_rule(spec: RuleSpec) -> Rule:
+def build_rule(spec: RuleSpec) -> ParameterRule:
     """A recipe's rule with its method as an object; the method `base` keeps the base's values.
 
     Raises: as `build_method`; SpecError for `base` with parameters or a scale.
     """
     if spec.method.name != KEEP_BASE:
-        return Rule(spec.match, build_method(spec.method), spec.scale)
+        return ParameterRule(spec.match, build_method(spec.method), spec.scale)
     needless = [*spec.method.parameters.value, *(["scale"] if spec.scale != 1.0 else [])]
     if needless:
         raise spec.method.parameters.error(
             f"{needless[0]} cannot be used where the rule {spec.match!r} keeps the base's values",
             needless[0],
         )
-    return Rule(spec.match, None, spec.scale)
+    return ParameterRule(spec.match, None, spec.scale)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What applies to one parameter; method None keeps the base's values, `ruled` says that a rule
-    does, `fixed` that the scale is that rule's own. A rule's parameters take no steps.
+class ParameterRecipe:
+    """What applies to one parameter. A rule's parameters take no steps.
+
+    method         None keeps the base's values
+    from_rule      whether a rule of the recipe matches the parameter
+    has_own_scale  whether the scale is that rule's own
     """
 
     method: MergeMethod | None
     scale: float
-    ruled: bool = False
-    fixed: bool = False
+    from_rule: bool = False
+    has_own_scale: bool = False
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
 
@@ -210,7 +213,7 @@ class BuiltRecipe:
     sources: tuple[SourceSpec, ...]
     method: MergeMethod
     settings: MergeSpec = UNSCALED
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ParameterRule, ...] = ()
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
 
@@ -223,18 +226,18 @@ class BuiltRecipe:
             )
         return self.settings.scale
 
-    def part(self, parameter: str) -> Part:
+    def part(self, parameter: str) -> ParameterRecipe:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe
         says.
         """
         rule = self.rule(parameter)
         if rule is not None:
             if rule.scale is None:
-                return Part(rule.method, self.scale, ruled=True)
-            return Part(rule.method, rule.scale, ruled=True, fixed=True)
-        return Part(self.method, self.scale, before=self.before, after=self.after)
+                return ParameterRecipe(rule.method, self.scale, from_rule=True)
+            return ParameterRecipe(rule.method, rule.scale, from_rule=True, has_own_scale=True)
+        return ParameterRecipe(self.method, self.scale, before=self.before, after=self.after)
 
-    def rule(self, parameter: str) -> Rule | None:
+    def rule(self, parameter: str) -> ParameterRule | None:
         """The first rule that matches a parameter's name."""
         return next((r for r in self.rules if fnmatchcase(parameter, r.pattern)), None)
 

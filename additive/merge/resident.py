@@ -19,7 +19,7 @@ from additive.deltas.experts import stacked_places
 from additive.deltas.model import Delta, combine, matrix_shape
 from additive.deltas.names import spellings
 from additive.errors import CompatibilityError, UsageError
-from additive.merge.apply import landed, merged_part, stack_of, survey_model
+from additive.merge.apply import apply_delta, merged_part, stack_of, survey_model
 from additive.merge.candidates import Prepared
 from additive.merge.planned import DTYPES
 from additive.merge.recipe import BuiltRecipe
@@ -32,7 +32,7 @@ from additive.tensors.header import torch_dtype
 class _Slot:
     """One touched parameter of the model: where it lives, its base values, its delta at scale 1.
 
-    `fixed`: a rule of the recipe gives it a scale of its own.
+    `has_own_scale`: a rule of the recipe gives it a scale of its own.
     """
 
     name: str
@@ -40,12 +40,12 @@ class _Slot:
     base: Tensor
     dtype: torch.dtype
     delta: Delta
-    fixed: bool
+    has_own_scale: bool
 
     def show(self, scale: float) -> None:
-        delta = self.delta if scale == 1.0 or self.fixed else combine([(scale, self.delta)])
+        delta = self.delta if scale == 1.0 or self.has_own_scale else combine([(scale, self.delta)])
         rows = self.parameter.data.reshape(matrix_shape(tuple(self.base.shape)))
-        for block in landed(delta, self.base, self.dtype, self.name):
+        for block in apply_delta(delta, self.base, self.dtype, self.name):
             rows[block.start : block.stop] = block.values.to(rows.dtype)
 
     def restore(self) -> None:
@@ -72,7 +72,7 @@ def resident(
     opened = open_sources(recipe, open_base(base_directory))
     parameters = _parameters(model, opened.base)
     _check_rows(parameters, opened.base)
-    split = [_split(model, parameters, alias) for alias in opened.untied]
+    split = [_split(model, parameters, alias) for alias in opened.untied_heads]
     try:
         slots = _slots(parameters, opened, recipe)
         try:
@@ -102,7 +102,7 @@ def switching(
     """
     opened = prepared.opened
     parameters = _parameters(model, opened.base)
-    split = [_split(model, parameters, alias) for alias in opened.untied]
+    split = [_split(model, parameters, alias) for alias in opened.untied_heads]
     try:
         bases = {name: opened.base.tensor(name) for name in opened.parameters()}
         for name, base in bases.items():
@@ -110,7 +110,7 @@ def switching(
 
         def slot(name: str, delta: Delta) -> _Slot:
             dtype = torch_dtype(opened.base.dtype(name))
-            return _Slot(name, parameters[name], bases[name], dtype, delta, fixed=True)
+            return _Slot(name, parameters[name], bases[name], dtype, delta, has_own_scale=True)
 
         def show(deltas: Mapping[str, Delta]) -> None:
             with torch.no_grad():
@@ -142,9 +142,9 @@ def _slots(parameters: Mapping[str, Tensor], opened: Sources, recipe: BuiltRecip
     for name in opened.parameters():
         part, stack = recipe.part(name), stack_of(recipe, opened, name, conclusion)
         _check_loaded(name, parameters, stack.base, opened.base.directory)
-        delta = merged_part(part if part.fixed else replace(part, scale=1.0), stack)
+        delta = merged_part(part if part.has_own_scale else replace(part, scale=1.0), stack)
         dtype = torch_dtype(DTYPES[recipe.settings.dtype] or opened.base.dtype(name))
-        slots.append(_Slot(name, parameters[name], stack.base, dtype, delta, part.fixed))
+        slots.append(_Slot(name, parameters[name], stack.base, dtype, delta, part.has_own_scale))
     return slots
 
 

@@ -41,7 +41,7 @@ def write_side_files(plan: Plan, out: Path) -> None:
     """
     config = read_object(plan.base_directory / "config.json")
     dtype = plan.recipe.settings.dtype if plan.recipe.settings.dtype != "auto" else None
-    changed = output_config(config, plan.tensors, dtype, bool(plan.untied))
+    changed = output_config(config, plan.tensors, dtype, bool(plan.untied_heads))
     write_json(out / "config.json", _resized(changed, plan.tensors))
     copy_side_files(plan.base_directory, out)
 

@@ -54,7 +54,7 @@ class Sources:
 
     weights  by source
     owned    by source: the base's name of each trained parameter → the name to ask the source for
-    untied   the aliases that become parameters of their own in the output
+    untied_heads   the aliases that become parameters of their own in the output
     grams    by source its file of Grams; empty where no method needs any
     device   where parameters are merged
     layers   (index, number of layers) of the parameters that lie in one
@@ -64,7 +64,7 @@ class Sources:
     sources: tuple[DeltaSource, ...]
     weights: tuple[float, ...]
     owned: tuple[Mapping[str, str], ...]
-    untied: tuple[str, ...]
+    untied_heads: tuple[str, ...]
     layers: Mapping[str, tuple[int, int]]
     grams: tuple[Checkpoint, ...] = ()
     device: str = "cpu"
@@ -137,25 +137,25 @@ def gather(
         {alias: source.shares(alias, stored) for alias, stored in base.aliases.items()}
         for source in ordered
     ]
-    untied = tuple(alias for alias in base.aliases if not all(by[alias] for by in shared))
+    untied_heads = tuple(alias for alias in base.aliases if not all(by[alias] for by in shared))
     owned = tuple(
-        _owned(base, source, by, untied) for source, by in zip(ordered, shared, strict=True)
+        _owned(base, source, by, untied_heads) for source, by in zip(ordered, shared, strict=True)
     )
     weighted = tuple(float(weight) for _, weight in pairs)
     files = tuple(open_file(grams[source.digest]) for source in ordered) if grams else ()
     layers = layers_of(base.names())
-    return Sources(base, ordered, weighted, owned, untied, layers, files, device)
+    return Sources(base, ordered, weighted, owned, untied_heads, layers, files, device)
 
 
 def _owned(
-    base: Base, source: DeltaSource, shared: Mapping[str, bool], untied: tuple[str, ...]
+    base: Base, source: DeltaSource, shared: Mapping[str, bool], untied_heads: tuple[str, ...]
 ) -> dict[str, str]:
     """In a pair that others split, a source that is still tied gives its embedding's delta to the
     head.
     """
     owned = {name: name for name in source.parameters()}
     for alias, stored in base.aliases.items():
-        if alias not in untied:
+        if alias not in untied_heads:
             owned.pop(alias, None)
         elif shared[alias] and stored in owned:
             owned[alias] = stored

@@ -22,7 +22,7 @@ _MOST_PAIRS, _MOST_LAYERS = 45, 128
 
 
 @dataclass(frozen=True)
-class Meeting:
+class InterferenceTable:
     """A diagnosis as pages show it; `picture` is None for a single source, `left_out` says what of
     many pairs and layers it does not show.
     """
@@ -33,7 +33,7 @@ class Meeting:
     left_out: str = ""
 
 
-def meeting_of(diagnosis: Mapping[str, Any] | None) -> Meeting | None:
+def meeting_of(diagnosis: Mapping[str, Any] | None) -> InterferenceTable | None:
     """The findings and the heat map of a diagnosis document; None without one."""
     if diagnosis is None:
         return None
@@ -42,7 +42,7 @@ def meeting_of(diagnosis: Mapping[str, Any] | None) -> Meeting | None:
     pairs = _strongest(diagnosis["pairs"], layers)
     columns = tuple(f"{one_line(p['first'])} × {one_line(p['second'])}" for p in pairs)
     picture = _picture(layers, pairs) if pairs and layers else None
-    return Meeting(findings, columns, picture, _left_out(diagnosis) if picture else "")
+    return InterferenceTable(findings, columns, picture, _left_out(diagnosis) if picture else "")
 
 
 def _strongest(

@@ -14,17 +14,17 @@ from additive.types.digests import short
 
 
 @dataclass(frozen=True)
-class Node:
+class LineageNode:
     """One thing that went into a merge, with what went into it."""
 
     kind: str
     name: str
     digest: str = ""
     details: tuple[str, ...] = ()
-    children: tuple[Node, ...] = ()
+    children: tuple[LineageNode, ...] = ()
 
 
-def lineage(evidence: Evidence) -> Node | None:
+def lineage(evidence: Evidence) -> LineageNode | None:
     """Merge, base, specialists and their data; null without the merge's manifest."""
     merge = evidence.merge
     if merge is None:
@@ -35,7 +35,7 @@ def lineage(evidence: Evidence) -> Node | None:
         for parent in merge.parents
     )
     base = (_base(merge.base),) if merge.base else ()
-    return Node("merge", merge.name, merge.digest, _how(merge), (*base, *sources))
+    return LineageNode("merge", merge.name, merge.digest, _how(merge), (*base, *sources))
 
 
 def composition(evidence: Evidence) -> str:
@@ -64,22 +64,22 @@ def method_of(merge: Manifest) -> Mapping[str, Any]:
     return method if isinstance(method, Mapping) else {"name": str(method)}
 
 
-def _base(base: BaseIdentity) -> Node:
+def _base(base: BaseIdentity) -> LineageNode:
     revision = (f"revision {base.revision}",) if base.revision else ()
     parts = (("weights", base.weights), ("tokenizer", base.tokenizer), ("template", base.template))
     digests = tuple(f"{name} {short(digest)}" for name, digest in parts if digest)
-    return Node("base", base.id, base.digest, (*revision, *digests))
+    return LineageNode("base", base.id, base.digest, (*revision, *digests))
 
 
-def _source(parent: Parent, manifest: Manifest | None, standing: str | None) -> Node:
+def _source(parent: Parent, manifest: Manifest | None, standing: str | None) -> LineageNode:
     weight = () if parent.weight is None else (f"weight {parent.weight:g}",)
     if manifest is None:
-        return Node("specialist", parent.name, parent.digest, weight)
+        return LineageNode("specialist", parent.name, parent.digest, weight)
     story = training_story(manifest)
     said = tuple(filter(None, (story, standing)))
     details = (*weight, *said, *_adapt(manifest), *manifest.notes)
     data = tuple(_data(name, entry) for name, entry in sorted(manifest.data.items()))
-    return Node("specialist", parent.name, parent.digest, details, data)
+    return LineageNode("specialist", parent.name, parent.digest, details, data)
 
 
 def _adapt(manifest: Manifest) -> tuple[str, ...]:
@@ -95,9 +95,9 @@ def _seed(manifest: Manifest) -> str:
     return "" if manifest.seed is None else f"seed {manifest.seed}"
 
 
-def _data(name: str, entry: DataEntry) -> Node:
+def _data(name: str, entry: DataEntry) -> LineageNode:
     details = (plural(entry.rows, "row"), f"license {entry.license or 'not stated'}")
-    return Node("data", name, entry.sha256, details)
+    return LineageNode("data", name, entry.sha256, details)
 
 
 def _value(value: Any) -> str:

@@ -7,7 +7,7 @@ import re
 from additive.report.document import Check
 from additive.report.evidence import Evidence, by_task, explanation, headline, training_story
 from additive.report.interference import meeting_of
-from additive.report.lineage import Node, commands, lineage
+from additive.report.lineage import LineageNode, commands, lineage
 from additive.report.table import HEADER, rows
 from additive.report.text import one_line
 
@@ -96,7 +96,7 @@ def _tree(evidence: Evidence) -> list[str]:
     return ["## Where it comes from", "\n".join(_branch(root, 0))] if root else []
 
 
-def _branch(node: Node, depth: int) -> list[str]:
+def _branch(node: LineageNode, depth: int) -> list[str]:
     digest = f" `{_code(node.digest)}`" if node.digest else ""
     details = f": {' · '.join(map(escape, node.details))}" if node.details else ""
     line = f"{'  ' * depth}- {node.kind} **{escape(node.name)}**{digest}{details}"

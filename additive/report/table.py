@@ -36,7 +36,7 @@ Lines = tuple[str, ...]
 Cells = list[Lines]
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One suite as printed text."""
 
     suite: str
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     verdict: str
 
 
-HEADER = Row(
+HEADER = TableRow(
     "suite",
     "role",
     "items",
@@ -71,13 +71,13 @@ _FOLDED = {"specialist": ("special-", "ist"), "retention": ("reten-", "tion")}
 _RIGHT = frozenset({2, 3, 4, 5, 7})
 
 
-def rows(check: Check) -> tuple[Row, ...]:
+def rows(check: Check) -> tuple[TableRow, ...]:
     """One row of text per suite, in the document's order."""
     return tuple(map(_row, check.suites))
 
 
-def _row(line: SuiteLine) -> Row:
-    return Row(
+def _row(line: SuiteLine) -> TableRow:
+    return TableRow(
         suite=one_line(line.suite),
         role=line.role,
         items=str(line.n),
@@ -130,7 +130,7 @@ class _Layout(NamedTuple):
     gap: int
 
 
-def _fit(body: Sequence[Row], room: int) -> _Layout:
+def _fit(body: Sequence[TableRow], room: int) -> _Layout:
     """The roomiest layout that fits: one line, folded heading, folded names, folded all."""
     single = [_unfolded(row) for row in body]
     stacked = [_stacked(row) for row in body]
@@ -155,12 +155,12 @@ def _wrapped(body: Sequence[Cells], room: int) -> _Layout:
     return _Layout(header, folded, 1)
 
 
-def _unfolded(row: Row) -> Cells:
+def _unfolded(row: TableRow) -> Cells:
     difference = f"{row.difference} {row.interval}" if row.interval != "-" else row.difference
     return [(cell,) for cell in (*row[:6], difference, *row[8:])]
 
 
-def _stacked(row: Row) -> Cells:
+def _stacked(row: TableRow) -> Cells:
     cells = [_FOLDED.get(cell, (cell,)) for cell in (*row[:6], row.difference, *row[8:])]
     cells[6] = (row.difference, row.interval) if row.interval != "-" else (row.difference,)
     return cells

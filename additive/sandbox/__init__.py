@@ -3,7 +3,7 @@
     run_tests(code, tests)    one program
     run_many(jobs)            many, side by side, some milliseconds each
     call_many(calls)          a user's grader over many answers
-    available_rung()          what holds the code on this machine (see `ladder`)
+    available_level()          what holds the code on this machine (see `levels`)
 
 Why a printed "PASS", os._exit(0), an object that equals everything, or a look into the memory of
 the tests cannot pass: docs/gate.md.
@@ -11,7 +11,13 @@ the tests cannot pass: docs/gate.md.
 
 from __future__ import annotations
 
-from additive.sandbox.levels import Rung, available_rung, rungs, strongest, unsafe
+from additive.sandbox.levels import (
+    SandboxLevel,
+    available_level,
+    sandbox_levels,
+    strongest_level,
+    unsafe,
+)
 from additive.sandbox.runner import Calls, Job, Limits, Outcome, call_many, run_many, run_tests
 
 __all__ = [
@@ -19,12 +25,12 @@ __all__ = [
     "Job",
     "Limits",
     "Outcome",
-    "Rung",
-    "available_rung",
+    "SandboxLevel",
+    "available_level",
     "call_many",
     "run_many",
     "run_tests",
-    "rungs",
-    "strongest",
+    "sandbox_levels",
+    "strongest_level",
     "unsafe",
 ]

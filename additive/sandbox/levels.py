@@ -1,4 +1,4 @@
-"""What can hold generated code on this machine, from the strongest rung down.
+"""What can hold generated code on this machine, from the strongest level down.
 
     bwrap+seccomp       own namespaces: of files, only Python's library is there; no network, no
                         other process in sight
@@ -7,8 +7,8 @@
     seccomp             no file can be opened at all, so modules that are not loaded yet are missing
     none                limits on time and memory alone; only when it is explicitly allowed
 
-On every rung but the last a seccomp filter lets through a short list of system calls: no process is
-started, no socket opened (TCP, UDP, Unix), no file written, no signal sent to others. The rung is
+On every level but the last a seccomp filter allows a short list of system calls: no process is
+started, no socket opened (TCP, UDP, Unix), no file written, no signal sent to others. The level is
 part of what is recorded with a result.
 """
 
@@ -42,7 +42,7 @@ _PROBE_S = 30.0
 
 
 @dataclass(frozen=True)
-class Rung:
+class SandboxLevel:
     """One way to hold code: how its server is started, and what it has to be told."""
 
     name: str
@@ -62,35 +62,35 @@ class Rung:
         }
 
 
-def available_rung(*, allow_unsafe: bool = False) -> str:
-    """The name of the strongest rung that works here.
+def available_level(*, allow_unsafe: bool = False) -> str:
+    """The name of the strongest level that works here.
 
     Raises: SecurityError when there is none and `allow_unsafe` is not given.
     """
-    return strongest(allow_unsafe=allow_unsafe).name
+    return strongest_level(allow_unsafe=allow_unsafe).name
 
 
 @functools.cache
-def strongest(*, allow_unsafe: bool = False) -> Rung:
-    """The strongest rung that works here, found once per process by trying.
+def strongest_level(*, allow_unsafe: bool = False) -> SandboxLevel:
+    """The strongest level that works here, found once per process by trying.
 
-    Raises: as `available_rung`.
+    Raises: as `available_level`.
     """
-    for rung in rungs():
-        if works(rung):
-            return rung
+    for level in sandbox_levels():
+        if works(level):
+            return level
     if allow_unsafe:
         return unsafe()
     raise SecurityError(
         "this machine has nothing that can hold generated code (it takes Linux with seccomp on "
         "x86-64 or ARM), so no such code is run",
         help="run code suites on Linux, or in a container or virtual machine that you trust to "
-        "hold them and allow the unsafe rung there",
+        "hold them and allow the unsafe level there",
     )
 
 
-def rungs() -> tuple[Rung, ...]:
-    """The rungs that this machine seems to have, strongest first; `works` shows whether it has."""
+def sandbox_levels() -> tuple[SandboxLevel, ...]:
+    """The levels that this machine seems to have, strongest first; `works` tries one."""
     if not syscalls.supported():
         return ()
     found = []
@@ -105,20 +105,20 @@ def rungs() -> tuple[Rung, ...]:
     return tuple(found)
 
 
-def unsafe() -> Rung:
+def unsafe() -> SandboxLevel:
     """Limits alone: code can read what the user can read, write and connect."""
     return _plain("none", "all", False, ())
 
 
-def works(rung: Rung) -> bool:
-    """Whether a server comes up on this rung and says so."""
+def works(level: SandboxLevel) -> bool:
+    """Whether a server comes up on this level and says so."""
     import json
 
     try:
         done = subprocess.run(
-            rung.command,
-            input=json.dumps(rung.settings(512)) + "\n",
-            env=dict(rung.environment),
+            level.command,
+            input=json.dumps(level.settings(512)) + "\n",
+            env=dict(level.environment),
             capture_output=True,
             text=True,
             timeout=_PROBE_S,
@@ -129,12 +129,12 @@ def works(rung: Rung) -> bool:
     return done.returncode == 0 and done.stdout.strip() == '{"ready": true}'
 
 
-def _plain(name: str, files: str, filter: bool, readable: tuple[str, ...]) -> Rung:
+def _plain(name: str, files: str, filter: bool, readable: tuple[str, ...]) -> SandboxLevel:
     command = _server(str(_PACKAGE))
-    return Rung(name, command, tuple(_ENVIRONMENT.items()), files, filter, readable)
+    return SandboxLevel(name, command, tuple(_ENVIRONMENT.items()), files, filter, readable)
 
 
-def _bubblewrap(bwrap: str) -> Rung:
+def _bubblewrap(bwrap: str) -> SandboxLevel:
     binds = [part for path in _LIBRARIES for part in ("--ro-bind-try", path, path)]
     binds += [part for path in _python() for part in ("--ro-bind", path, path)]
     environment = [part for pair in _ENVIRONMENT.items() for part in ("--setenv", *pair)]
@@ -145,7 +145,7 @@ def _bubblewrap(bwrap: str) -> Rung:
         *("--ro-bind", str(_PACKAGE / "inside"), f"{_MOUNTED}/inside", "--chdir", "/", "--"),
         *_server(_MOUNTED),
     )
-    return Rung("bwrap+seccomp", command, (), "all", True, ())
+    return SandboxLevel("bwrap+seccomp", command, (), "all", True, ())
 
 
 def _server(directory: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from additive.errors import ResourceError
 from additive.sandbox.inside import codec
-from additive.sandbox.levels import Rung, strongest
+from additive.sandbox.levels import SandboxLevel, strongest_level
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     """How a job went: `reason` says why it did not pass; `output` is the start of what the code
-    printed (64 KB at most), `rung` what held it."""
+    printed (64 KB at most), `level` what held it."""
 
     passed: bool
     reason: str
-    rung: str
+    level: str
     output: str = ""
     seconds: float = 0.0
 
@@ -85,22 +85,22 @@ def run_tests(
     tests: Sequence[str],
     timeout_s: float = 5.0,
     memory_mb: int = 512,
-    rung: Rung | None = None,
+    level: SandboxLevel | None = None,
 ) -> Outcome:
-    """Run tests against code, held by the strongest rung there is.
+    """Run tests against code, held by the strongest level there is.
 
     Raises: SecurityError when nothing can hold the code.
 
     >>> run_tests("def add(a, b): return a + b", ["assert add(2, 3) == 5"]).passed
     True
     """
-    return run_many([Job(code, tuple(tests))], Limits(timeout_s, memory_mb), rung)[0]
+    return run_many([Job(code, tuple(tests))], Limits(timeout_s, memory_mb), level)[0]
 
 
 def run_many(
     jobs: Sequence[Job],
     limits: Limits | None = None,
-    rung: Rung | None = None,
+    level: SandboxLevel | None = None,
     workers: int | None = None,
 ) -> list[Outcome]:
     """The outcomes, in the order of the jobs; no job sees another.
@@ -108,13 +108,13 @@ def run_many(
     Args: workers is the number of servers, one per core when not given.
     Raises: SecurityError when nothing can hold the code.
     """
-    bounds, held = limits or Limits(), rung or strongest()
+    bounds, held = limits or Limits(), level or strongest_level()
     messages = [{"code": job.code, "tests": list(job.tests), "entry": job.entry} for job in jobs]
     return [
         Outcome(
             passed=reply["passed"] is True,
             reason=str(reply["reason"]),
-            rung=held.name,
+            level=held.name,
             output=str(reply["output"]),
             seconds=float(reply.get("seconds", 0.0)),
         )
@@ -125,7 +125,7 @@ def run_many(
 def call_many(
     calls: Calls,
     limits: Limits | None = None,
-    rung: Rung | None = None,
+    level: SandboxLevel | None = None,
     workers: int | None = None,
 ) -> list[Any]:
     """What a function returns for each list of arguments; None where it raised or ran too long.
@@ -133,7 +133,7 @@ def call_many(
     Args: limits hold for each hundred calls, which share a process.
     Raises: SecurityError when nothing can hold the code.
     """
-    bounds, held = limits or Limits(timeout_s=20.0), rung or strongest()
+    bounds, held = limits or Limits(timeout_s=20.0), level or strongest_level()
     size = _CHUNK
     chunks = [calls.arguments[at : at + size] for at in range(0, len(calls.arguments), size)]
     found: list[Any] = []
@@ -166,7 +166,7 @@ def _no_handle(tag: str, number: int) -> Any:
 
 
 def _all(
-    messages: Sequence[dict[str, Any]], limits: Limits, rung: Rung, workers: int | None
+    messages: Sequence[dict[str, Any]], limits: Limits, level: SandboxLevel, workers: int | None
 ) -> list[dict[str, Any]]:
     if not messages:
         return []
@@ -175,7 +175,7 @@ def _all(
     queue = iter(range(len(messages)))
 
     def work() -> None:
-        with _Server(rung, limits) as server:
+        with _Server(level, limits) as server:
             for place in iter(lambda: next(queue, None), None):
                 found[place] = server.run(messages[place])
 
@@ -188,8 +188,8 @@ def _all(
 class _Server:
     """One server process, started when needed and again after a job that it did not survive."""
 
-    def __init__(self, rung: Rung, limits: Limits) -> None:
-        self._rung, self._limits = rung, limits
+    def __init__(self, level: SandboxLevel, limits: Limits) -> None:
+        self._level, self._limits = level, limits
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
@@ -211,8 +211,8 @@ class _Server:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            self._rung.command,
-            env=dict(self._rung.environment),
+            self._level.command,
+            env=dict(self._level.environment),
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -220,10 +220,10 @@ class _Server:
             start_new_session=True,
         )
         self._process, self._unread = process, b""
-        settings = json.dumps(self._rung.settings(self._limits.memory_mb)) + "\n"
+        settings = json.dumps(self._level.settings(self._limits.memory_mb)) + "\n"
         if self._converse(process, settings, _START_S) != {"ready": True}:
             self._stop()
-            raise ResourceError(f"sandbox {self._rung.name} does not start")
+            raise ResourceError(f"sandbox {self._level.name} does not start")
         return process
 
     def _converse(

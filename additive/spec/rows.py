@@ -23,7 +23,7 @@ _LINES = "give a file of JSON lines: one object on each line"
 
 
 @dataclass(frozen=True)
-class Row:
+class JsonRow:
     """One row: `line` counts from 1."""
 
     line: int
@@ -34,7 +34,7 @@ class Row:
 class Scan:
     """What stands in a file: its rows, and a fault for each line that is none."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[JsonRow, ...]
     faults: tuple[str, ...]
 
 
@@ -44,7 +44,9 @@ Scanner = Callable[[Path, str], Scan]
 """Reads a file that messages call by the name; may remember what it has read."""
 
 
-def read_rows(path: Path, shown: str | None = None, scan: Scanner | None = None) -> tuple[Row, ...]:
+def read_rows(
+    path: Path, shown: str | None = None, scan: Scanner | None = None
+) -> tuple[JsonRow, ...]:
     """Every row of a JSON-lines file; empty lines are skipped.
 
     Raises: SpecError with the first MAX_FAULTS faults, or when the file is missing or has no rows.
@@ -70,7 +72,7 @@ def scan_rows(path: Path, name: str) -> Scan:
     """
     with path.open("rb") as file:
         found = [_row(line, data, name) for line, data in enumerate(file, 1) if data.strip()]
-    rows = tuple(row for row in found if isinstance(row, Row))
+    rows = tuple(row for row in found if isinstance(row, JsonRow))
     return Scan(rows, tuple(fault for fault in found if isinstance(fault, str)))
 
 
@@ -81,7 +83,7 @@ def _nearest(path: Path) -> str:
     return did_you_mean(path.name, names)
 
 
-def _row(line: int, data: bytes, name: str) -> Row | str:
+def _row(line: int, data: bytes, name: str) -> JsonRow | str:
     if len(data) > MAX_ROW_BYTES:
         limit = MAX_ROW_BYTES >> 20
         return f"{name}:{line}: row has {len(data) >> 20} MiB; expected at most {limit}"
@@ -99,7 +101,7 @@ def _row(line: int, data: bytes, name: str) -> Row | str:
     if not isinstance(fields, dict):
         kind = {list: "a list", str: "text"}.get(type(fields), "a value")
         return f"{name}:{line}: row is {kind}; expected an object"
-    return Row(line, fields)
+    return JsonRow(line, fields)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -33,7 +33,7 @@ _RESUMABLE = 2  # the newest, and one before it in case the newest is damaged
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """A checkpoint whose files have the digests that they were written with."""
 
     step: int
@@ -80,17 +80,17 @@ def write(
         ) from error
 
 
-def resumable(root: Path) -> Iterator[Checkpoint]:
+def resumable(root: Path) -> Iterator[TrainingCheckpoint]:
     """The whole checkpoints that training can go on from, newest first."""
     for found in _newest_first(root):
         if _is_whole(found.directory, (WEIGHTS, OPTIMIZER)):
             yield found
 
 
-def at(root: Path, step: int) -> Checkpoint | None:
+def at(root: Path, step: int) -> TrainingCheckpoint | None:
     """The checkpoint of a step, when its weights are whole."""
     directory = root / f"step-{step:08d}"
-    return Checkpoint(step, directory) if _is_whole(directory, (WEIGHTS,)) else None
+    return TrainingCheckpoint(step, directory) if _is_whole(directory, (WEIGHTS,)) else None
 
 
 def prune(root: Path, keep: Collection[int] | None) -> None:
@@ -107,9 +107,9 @@ def prune(root: Path, keep: Collection[int] | None) -> None:
             (found.directory / OPTIMIZER).unlink(missing_ok=True)
 
 
-def _newest_first(root: Path) -> Iterator[Checkpoint]:
+def _newest_first(root: Path) -> Iterator[TrainingCheckpoint]:
     for directory in sorted(root.glob("step-*"), reverse=True):
-        yield Checkpoint(int(directory.name.removeprefix("step-")), directory)
+        yield TrainingCheckpoint(int(directory.name.removeprefix("step-")), directory)
 
 
 def _is_whole(directory: Path, names: tuple[str, ...]) -> bool:

@@ -36,7 +36,7 @@ _ROLES |= {"system": "system", "tool": "tool"}
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """One example. `prompt` is text or chat messages; `completion` is None for a prompt alone."""
 
     prompt: str | tuple[Mapping[str, str], ...]
@@ -55,7 +55,7 @@ class Table:
 
     path: Path
     format: str
-    rows: tuple[Row, ...]
+    rows: tuple[TrainingRow, ...]
 
 
 def read_rows(path: Path, format: str = "auto", *, prompts_only: bool = False) -> Table:
@@ -94,7 +94,7 @@ def table_of(
     return Table(path, found, tuple(row for row in rows if row is not None))
 
 
-def rows_digest(rows: Sequence[Row]) -> Digest:
+def rows_digest(rows: Sequence[TrainingRow]) -> Digest:
     """The digest of what rows say, in their order."""
     return digest_json([row.record() for row in rows])
 
@@ -115,7 +115,7 @@ def _row(
     format: str,
     prompts_only: bool,
     problems: list[str],
-) -> Row | None:
+) -> TrainingRow | None:
     try:
         prompt, completion = _READERS[format](record)
         if completion is None and not prompts_only:
@@ -125,7 +125,7 @@ def _row(
     except _FaultError as fault:
         problems.append(f"{where}: {fault}")
         return None
-    return Row(prompt, completion, where)
+    return TrainingRow(prompt, completion, where)
 
 
 class _FaultError(Exception):

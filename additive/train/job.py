@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from additive.spec.domain import DomainSpec, FullSpec
-from additive.train.data import Row, rows_digest
+from additive.train.data import TrainingRow, rows_digest
 from additive.types.digests import Digest, digest_json
 
 _FORMAT = "additive.run/1"
@@ -29,8 +29,8 @@ class TrainJob:
     base_digest: Digest
     run_directory: Path
     cache: Path
-    rows: tuple[Row, ...]
-    recall: tuple[Row, ...] = ()
+    rows: tuple[TrainingRow, ...]
+    recall: tuple[TrainingRow, ...] = ()
     validation_digest: Digest = ""
 
     @property

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, SpecError
 from additive.models.template import Encoded, control_ids, encode, end_of_turn_id
-from additive.train.data import MAX_NAMED, Row
+from additive.train.data import MAX_NAMED, TrainingRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,7 +62,7 @@ class Preflight:
 
 
 def preflight(
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     system: str | None = None,
@@ -123,7 +123,7 @@ def _shown(example: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[
     return tuple((str(tokenizer.decode(ids)), on) for ids, on in parts)
 
 
-def _refuse_control_text(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> None:
+def _refuse_control_text(rows: Sequence[TrainingRow], tokenizer: PreTrainedTokenizerBase) -> None:
     """Text that looks like the template's own tokens would be read as them."""
     controls = sorted(
         str(text) for text in tokenizer.convert_ids_to_tokens(sorted(control_ids(tokenizer)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from additive.models.generate import generate_ids
 from additive.models.template import pad_id, prompt_ids, stop_ids
-from additive.train.data import Row, rows_digest
+from additive.train.data import TrainingRow, rows_digest
 from additive.types.digests import Digest, digest_json
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 class Recall:
     """Recall rows that all have an answer; `unfinished` prompts got none within the limit."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TrainingRow, ...]
     answered: int
     unfinished: int
 
 
 def answer_prompts(
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     base_digest: Digest,
@@ -58,7 +58,7 @@ def answer_prompts(
         _write(path, answers)
     given = iter(answers)
     filled = [
-        row if row.completion is not None else Row(row.prompt, next(given), row.where)
+        row if row.completion is not None else TrainingRow(row.prompt, next(given), row.where)
         for row in rows
     ]
     unfinished = sum(answer is None for answer in answers)
@@ -67,7 +67,7 @@ def answer_prompts(
 
 
 def _answer(
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,

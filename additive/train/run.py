@@ -38,7 +38,7 @@ from additive.train.recall import Recall, answer_prompts
 from additive.train.result import Snapshot, TrainResult, curve_points, read_result, write_result
 from additive.train.saturation import judge
 from additive.train.schedule import last_possible_step
-from additive.train.session import Session, StopRequest, listen
+from additive.train.session import StopRequest, TrainingSession, listen
 from additive.train.trainer import CompletionTrainer, Feed, configuration
 from additive.train.validation import Score
 from additive.types.progress import Listener, Progress, silent
@@ -183,7 +183,7 @@ def _train(
         base.set_attn_implementation("eager")
     model = adapted(base, job.spec.adapt, job.name, job.spec.train.seed)
     optimizer = make_optimizer(model, job.spec.train)
-    session = Session(job, root, model, optimizer, score, progress, request)
+    session = TrainingSession(job, root, model, optimizer, score, progress, request)
     with args.main_process_first(desc="resume"):
         session.resume(writes=args.process_index == 0)
     _loop(session, args, tokenizer, examples, recalled)
@@ -191,7 +191,7 @@ def _train(
 
 
 def _loop(
-    session: Session,
+    session: TrainingSession,
     args: SFTConfig,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Encoded],
@@ -267,7 +267,7 @@ def _record(report: Preflight, recall: Recall, device: Device) -> dict[str, Any]
 
 
 def _hand_over(
-    session: Session, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]
+    session: TrainingSession, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]
 ) -> TrainResult:
     """Write the plateau and the snapshots out, and the result last."""
     job, root = session.job, session.root
@@ -299,7 +299,7 @@ def _hand_over(
 
 
 def _write_out(
-    session: Session, tokenizer: PreTrainedTokenizerBase, place: Path, step: int
+    session: TrainingSession, tokenizer: PreTrainedTokenizerBase, place: Path, step: int
 ) -> None:
     from peft import PeftModel
 

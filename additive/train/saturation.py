@@ -37,7 +37,7 @@ MATERIAL_RISE = 0.05
 _LATEST = 3  # evaluations that are averaged where the present level is needed
 
 
-class Rule(Protocol):
+class SaturationRule(Protocol):
     """The keys of `saturation:` in domain.yaml that the rule reads (`spec.SaturationSpec`)."""
 
     @property
@@ -134,7 +134,7 @@ class Bounds:
         return "saturated" if self.gain_loss < min_gain else None
 
 
-def judge(curve: Sequence[Evaluation], rule: Rule) -> Saturation:
+def judge(curve: Sequence[Evaluation], rule: SaturationRule) -> Saturation:
     """What the curve says at its last evaluation; `outcome` is None while training should go on.
 
     The base's own evaluation, at step 0, is not counted.
@@ -164,7 +164,7 @@ def judge(curve: Sequence[Evaluation], rule: Rule) -> Saturation:
     )
 
 
-def first_outcome(curve: Sequence[Evaluation], rule: Rule) -> Saturation | None:
+def first_outcome(curve: Sequence[Evaluation], rule: SaturationRule) -> Saturation | None:
     """The verdict at the first evaluation where there is one, as training met it."""
     for end in range(1, len(curve) + 1):
         verdict = judge(curve[:end], rule)
@@ -173,7 +173,7 @@ def first_outcome(curve: Sequence[Evaluation], rule: Rule) -> Saturation | None:
     return None
 
 
-def bounds(correct: np.ndarray, losses: np.ndarray, rule: Rule) -> Bounds:
+def bounds(correct: np.ndarray, losses: np.ndarray, rule: SaturationRule) -> Bounds:
     """The bounds from the evaluations in the window.
 
     Shapes: both [evaluations, items]; scores in [0, 1], losses in nats per token.
@@ -192,7 +192,7 @@ def bounds(correct: np.ndarray, losses: np.ndarray, rule: Rule) -> Bounds:
     )
 
 
-def _window(evaluations: int, rule: Rule) -> int:
+def _window(evaluations: int, rule: SaturationRule) -> int:
     return max(rule.window, evaluations // 2)
 
 

@@ -85,7 +85,7 @@ _LOSS = "loss_sum"
 
 
 @dataclass
-class Session:
+class TrainingSession:
     """The state of a run while it is in memory."""
 
     job: TrainJob
@@ -220,7 +220,7 @@ class Session:
         wanted = [*range(0, step, spec.eval_steps), now.decay_start, now.decay_end]
         return seen.issuperset(s for s in wanted if s < step)
 
-    def _take_up(self, found: checkpoint.Checkpoint, curve: list[Evaluation]) -> None:
+    def _take_up(self, found: checkpoint.TrainingCheckpoint, curve: list[Evaluation]) -> None:
         load_weights(self.model, found.weights())
         state = found.optimizer()
         load_optimizer(self.model, self.optimizer, state)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from additive.models.score import score_encoded
 from additive.models.template import encode, pad_id
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.saturation import Evaluation
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Score = Callable[["PreTrainedModel | PeftModel", int], Evaluation]
 
 def completion_score(
     tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     batch: int = 64,
     system: str | None = None,
 ) -> Score:

@@ -16,7 +16,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from additive.artifacts.base_check import BY_DIGEST, Standing, standing_of
+from additive.artifacts.base_check import BY_DIGEST, BaseCheck, base_check_of
 from additive.artifacts.locks import lock
 from additive.artifacts.manifest import Artifact, BaseIdentity, ManifestDraft, read_manifest
 from additive.artifacts.verify import require_intact
@@ -34,7 +34,7 @@ from additive.verbs.adopted_files import (
     write_suite,
 )
 from additive.workspace import Workspace, environment
-from additive.workspace.bases import Found
+from additive.workspace.bases import NamedFolder
 from additive.workspace.inputs import base_identity, update_lock
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class Adopted:
     before: str | None
     folder: Folder
     questions: Questions | None
-    standing: Standing
+    standing: BaseCheck
     check: Mapping[str, Any] | None
 
 
 def adopt(
     workspace: Workspace,
-    found: Found,
+    found: NamedFolder,
     name: str,
     options: AdoptOptions,
     progress: Listener = silent,
@@ -104,7 +104,7 @@ def adopt(
         workspace = Workspace(workspace.root)  # specs are read once, and some were just written
         update_lock(workspace)
     check = _checked(workspace, artifact, progress) if options.checked else None
-    standing = standing_of(artifact) or Standing("claimed", "")
+    standing = base_check_of(artifact) or BaseCheck("claimed", "")
     older = None if reused or not before else before[-1].reference
     return Adopted(artifact, reused, older, folder, questions, standing, check)
 
@@ -119,7 +119,7 @@ def _context(base_directory: Path) -> int | None:
 
 def _frozen(
     workspace: Workspace,
-    found: Found,
+    found: NamedFolder,
     folder: Folder,
     name: str,
     options: AdoptOptions,
@@ -255,7 +255,7 @@ def _checked(
     workspace: Workspace, artifact: Artifact, progress: Listener
 ) -> Mapping[str, Any] | None:
     """Ask base and specialist the questions of its own suites; answers are kept by digest."""
-    from additive.verbs.base_check import settle
+    from additive.verbs.base_check import record_base_check
     from additive.verbs.results import BASE, Contestant, results_of
 
     uses = tuple(
@@ -267,7 +267,7 @@ def _checked(
         return None
     base = results_of(workspace, Contestant(BASE, None, uses), progress)
     specialist = results_of(workspace, Contestant(artifact.name, artifact, uses), progress)
-    return settle(artifact, base, specialist)
+    return record_base_check(artifact, base, specialist)
 
 
 def next_command(workspace: Workspace, adopted: Adopted) -> str:

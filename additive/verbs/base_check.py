@@ -18,7 +18,7 @@ from additive.types.results import SuiteResult, pair
 ALPHA = 0.05
 
 
-def settle(
+def record_base_check(
     artifact: Artifact, base: Mapping[str, SuiteResult], specialist: Mapping[str, SuiteResult]
 ) -> Mapping[str, Any] | None:
     """Judge an adopted specialist on the suites that both were asked, and keep what was found.

@@ -14,7 +14,7 @@ from additive.types.progress import Listener, Progress
 from additive.workspace import Workspace
 
 
-class Asked(Protocol):
+class IdentifiedMerge(Protocol):
     """What a merge is found by: its name, and `record()`, all that decides its bytes."""
 
     @property
@@ -63,7 +63,7 @@ class Built:
         )
 
 
-def find_merge(workspace: Workspace, request: Asked) -> Artifact | None:
+def find_merge(workspace: Workspace, request: IdentifiedMerge) -> Artifact | None:
     """The newest frozen merge with the same request; a damaged one is made again."""
     record = request.record()
     for artifact in reversed(workspace.store.current(request.name)):
@@ -75,7 +75,7 @@ def find_merge(workspace: Workspace, request: Asked) -> Artifact | None:
 
 def build_once(
     workspace: Workspace,
-    request: Asked,
+    request: IdentifiedMerge,
     freeze: Callable[[], Artifact],
     progress: Listener,
     *,

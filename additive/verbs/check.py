@@ -21,7 +21,7 @@ from additive.report.evidence import Flips
 from additive.spec.suite import GateSpec
 from additive.types.digests import Digest, digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
-from additive.verbs.base_check import settle
+from additive.verbs.base_check import record_base_check
 from additive.verbs.report import check_path, last_check, pages_stand, write_pages
 from additive.verbs.results import (
     BASE,
@@ -76,7 +76,7 @@ def _settle_claims(contestants: Sequence[Contestant], results: Results) -> None:
     """What was just asked is a functional check of every adopted specialist."""
     for contestant in contestants:
         if contestant.artifact is not None and contestant.role != MERGED:
-            settle(contestant.artifact, results[BASE], results[contestant.role])
+            record_base_check(contestant.artifact, results[BASE], results[contestant.role])
 
 
 def judged(use: SuiteUse, results: Results) -> tuple[SuiteVerdict, ...]:

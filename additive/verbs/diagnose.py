@@ -136,5 +136,5 @@ def _measured(sources: Sequence[str], measures: Measures) -> dict[str, Any]:
             for pair in measures.pairs
         ],
         "interference": measures.interference,
-        "piled": measures.piled,
+        "over_accumulation": measures.over_accumulation,
     }

@@ -202,13 +202,13 @@ def _disk(directory: Path) -> Check:
 
 def _sandbox() -> Check:
     """On what generated code would run."""
-    from additive.sandbox import available_rung
+    from additive.sandbox import available_level
 
-    rung = available_rung()
-    if rung is None or str(rung) in ("none", "refused"):
+    level = available_level()
+    if level is None or str(level) in ("none", "refused"):
         found = "none: suites with a code grader are refused"
         return Check("sandbox", "warn", found, "apt-get install bubblewrap")
-    return Check("sandbox", "ok", str(rung))
+    return Check("sandbox", "ok", str(level))
 
 
 def _base(workspace: Workspace | None, directory: Path) -> Check:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from additive.errors import RefusedError, ResourceError, SpecError, UsageError
-from additive.lint.findings import Finding, Report
+from additive.lint.findings import LintFinding, LintReport
 from additive.lint.rows import check_domain, check_suite, shared_prompts
 from additive.lint.specs import (
     domain_faults,
@@ -33,7 +33,7 @@ class _Findings:
     """What has been found so far; paths are shown from `root`."""
 
     root: Path
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LintFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def attempt(self, work: Callable[[], object]) -> bool:
@@ -41,18 +41,18 @@ class _Findings:
         try:
             work()
         except SpecError as error:
-            self.findings += [Finding("spec", text, error.help) for text in error.problems]
+            self.findings += [LintFinding("spec", text, error.help) for text in error.problems]
         except RefusedError as error:
             text = str(error).replace(f"{self.root}/", "")
-            self.findings.append(Finding("integrity", text, error.help))
+            self.findings.append(LintFinding("integrity", text, error.help))
         except UsageError as error:
-            self.findings.append(Finding("spec", str(error), error.help))
+            self.findings.append(LintFinding("spec", str(error), error.help))
         else:
             return True
         return False
 
 
-def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
+def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> LintReport:
     """Judge a workspace, or only what lies below some paths of it.
 
     Raises: UsageError for a path that is no part of the workspace.
@@ -60,15 +60,15 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     scope = _Scope(workspace, tuple(paths))
     found = _Findings(workspace.root)
     if not found.attempt(lambda: workspace.spec):
-        return Report(tuple(found.findings))
-    found.findings += [Finding("spec", text) for text in stray_faults(workspace, scope.covers)]
+        return LintReport(tuple(found.findings))
+    found.findings += [LintFinding("spec", text) for text in stray_faults(workspace, scope.covers)]
     domains = [n for n in scope.domains if found.attempt(lambda n=n: workspace.domain(n))]
     suites = [n for n in scope.suites if found.attempt(lambda n=n: workspace.suite(n))]
     recipes = [n for n in scope.recipes if found.attempt(lambda n=n: _read(workspace, n))]
     if scope.covers(workspace.root / MARKER):
-        found.findings += [Finding("spec", text) for text in merge_faults(workspace.spec.merge)]
+        found.findings += [LintFinding("spec", text) for text in merge_faults(workspace.spec.merge)]
     for text in _crossed(workspace, domains, suites, recipes):
-        found.findings.append(Finding("spec", text))
+        found.findings.append(LintFinding("spec", text))
     counts = {"domains": len(domains), "suites": len(suites), "recipes": len(recipes)}
     scan = cache(scan_rows)  # what rows say is asked three times
     rows = _count(domains, lambda name: check_domain(workspace, name, scan), found)
@@ -77,7 +77,7 @@ def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> Report:
     if not scope.paths:
         _lock(workspace, found)
     counts |= {"rows": sum(rows.values()), "items": sum(items.values()), "leaks": leaks}
-    return Report(tuple(found.findings), tuple(found.notes), counts)
+    return LintReport(tuple(found.findings), tuple(found.notes), counts)
 
 
 def _read(workspace: Workspace, name: str) -> None:
@@ -149,13 +149,13 @@ def _leaks(
 
     def within(name: str) -> None:
         for text in shared_prompts(workspace, name, scan):
-            found.findings.append(Finding("leak", text, _SPLIT_HELP))
+            found.findings.append(LintFinding("leak", text, _SPLIT_HELP))
 
     def across(rows: Sequence[str], held_out: Sequence[str]) -> None:
         train = [file for name in rows for file in _train_files(workspace, name)]
         items = [file for name in held_out for file in _item_files(workspace, name)]
         for leak in leaks_between(train, items, workspace.cache, scan):
-            found.findings.append(Finding("leak", str(leak), _LEAK_HELP))
+            found.findings.append(LintFinding("leak", str(leak), _LEAK_HELP))
 
     for name in domains:
         found.attempt(lambda n=name: within(n))

@@ -17,7 +17,7 @@ from additive.verbs.requests import MergeRequest
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.merge.recipe import BuiltRecipe, Rule
+    from additive.merge.recipe import BuiltRecipe, ParameterRule
 
 
 SCHEMA = "additive.plan/1"
@@ -97,7 +97,7 @@ def plan_merge(workspace: Workspace, request: MergeRequest) -> MergePlan:
         written=made.written,
         memory=made.memory,
         notes=(*request.notes, *made.notes, *_gram_notes(workspace, request)),
-        rules=tuple(zip(described_rules(made.recipe), made.ruled, strict=True)),
+        rules=tuple(zip(described_rules(made.recipe), made.rule_counts, strict=True)),
     )
 
 
@@ -113,7 +113,7 @@ def described_rules(recipe: BuiltRecipe) -> tuple[str, ...]:
     return tuple(f"{rule.pattern}: {_ruling(rule)}" for rule in recipe.rules)
 
 
-def _ruling(rule: Rule) -> str:
+def _ruling(rule: ParameterRule) -> str:
     from additive.merge.recipe import method_name
 
     if rule.method is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from additive.artifacts.base_check import standing_of
+from additive.artifacts.base_check import base_check_of
 from additive.artifacts.manifest import Artifact
 from additive.errors import IntegrityError, UnknownName, UsageError
 from additive.report.document import read_check
@@ -35,7 +35,7 @@ def evidence_of(
         specialists=[s.manifest for s in specialists if s],
         flips=tuple(flips),
         diagnosis=known_diagnosis(workspace, merge.manifest) if merge else None,
-        standings={s.digest: str(told) for s in specialists if s and (told := standing_of(s))},
+        standings={s.digest: str(told) for s in specialists if s and (told := base_check_of(s))},
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from additive.train.data import Row, read_rows
+from additive.train.data import TrainingRow, read_rows
 from additive.train.saturation import Evaluation
 from additive.workspace import Workspace
 
@@ -31,7 +31,7 @@ GENERATED_ROWS = 64
 MAX_TOKENS = 96
 
 
-def validation_rows(workspace: Workspace, name: str) -> tuple[Row, ...]:
+def validation_rows(workspace: Workspace, name: str) -> tuple[TrainingRow, ...]:
     """A domain's validation rows. Raises: SpecError."""
     spec = workspace.domain(name)
     files = workspace.data_files(name, "validation")
@@ -67,8 +67,8 @@ def validation_score(workspace: Workspace, name: str) -> Score:
 
 
 def _graded_items(
-    workspace: Workspace, name: str, rows: Sequence[Row]
-) -> tuple[tuple[Row, Mapping[str, Any]], ...]:
+    workspace: Workspace, name: str, rows: Sequence[TrainingRow]
+) -> tuple[tuple[TrainingRow, Mapping[str, Any]], ...]:
     """Rows that say how they are graded, evenly drawn; code is left to the held-out suites."""
     from additive.graders import KINDS
 
@@ -93,10 +93,10 @@ def _items(paths: Sequence[Path]) -> list[dict[str, Any]]:
 def _answered(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Row, Mapping[str, Any]]],
+    items: Sequence[tuple[TrainingRow, Mapping[str, Any]]],
     system: str | None,
 ) -> float:
-    from additive.graders import Asked, grade_all
+    from additive.graders import GradingRequest, grade_all
     from additive.models.generate import generate
 
     training = model.training
@@ -106,7 +106,7 @@ def _answered(
     )
     model.train(training)
     asked = [
-        Asked(str(item["grader"]), item, answer)
+        GradingRequest(str(item["grader"]), item, answer)
         for (_, item), answer in zip(items, answers, strict=True)
     ]
     return sum(grade.score for grade in grade_all(asked)) / len(asked)

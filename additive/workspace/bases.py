@@ -201,7 +201,7 @@ _CONFIGS = ("adapter_config.json", "config.json")
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedFolder:
     """A folder, what a person calls it, and the commit of one from the hub."""
 
     directory: Path
@@ -209,7 +209,7 @@ class Found:
     revision: str | None = None
 
 
-def find_folder(text: str, start: Path) -> Found:
+def find_folder(text: str, start: Path) -> NamedFolder:
     """The folder that a path (relative to `start`) or a hub id means; nothing is downloaded.
 
     Raises: UsageError for a path that leads nowhere, with the nearest name; ResourceError for a hub
@@ -217,7 +217,7 @@ def find_folder(text: str, start: Path) -> Found:
     """
     path = (start / Path(text).expanduser()).resolve()
     if path.exists():
-        return Found(path, path.name)
+        return NamedFolder(path, path.name)
     hint = _nearest(path)
     if looks_like_hub_id(text) and not text.startswith(".") and not hint:
         cached = _cached_snapshot(text)
@@ -241,12 +241,12 @@ def _nearest(path: Path) -> str:
     return did_you_mean(path.name, names)
 
 
-def _cached_snapshot(model: str) -> Found | None:
+def _cached_snapshot(model: str) -> NamedFolder | None:
     from huggingface_hub import try_to_load_from_cache
 
     for name in _CONFIGS:
         found = try_to_load_from_cache(model, name)
         if isinstance(found, str):
             directory = Path(found).parent
-            return Found(directory, model, directory.name)
+            return NamedFolder(directory, model, directory.name)
     return None

@@ -97,7 +97,7 @@ def _all_numbers(found: Spectra, shape: tuple[int, int]) -> None:
     found.interference()
     found.interferences()
     found.unrelated(shape)
-    found.piled()
+    found.over_accumulation()
 
 
 def _whole(shape: str, work: Path) -> str:

@@ -34,7 +34,7 @@ from additive.merge.recipe import SourceSpec, build_method
 from additive.merge.resident import switching
 from additive.models.attach import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
 from additive.verbs.demo import DOMAINS as DEMO
@@ -159,8 +159,8 @@ def demo(root: Path, seed: int, methods: Sequence[str]) -> Iterator[Outcome]:
     yield from outcomes(workspace.base_directory(), domains, "the demo's 3", seed, methods)
 
 
-def _as_rows(rows: Rows) -> list[Row]:
-    return [Row(p, c) for p, c in zip(rows.prompts, rows.completions, strict=True)]
+def _as_rows(rows: Rows) -> list[TrainingRow]:
+    return [TrainingRow(p, c) for p, c in zip(rows.prompts, rows.completions, strict=True)]
 
 
 def table(found: Sequence[Outcome]) -> str:

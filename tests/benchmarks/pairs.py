@@ -34,7 +34,7 @@ from additive.merge.recipe import SourceSpec, build_method
 from additive.merge.resident import switching
 from additive.models.attach import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
 from additive.verbs.train import train_domain
@@ -51,7 +51,7 @@ EFFECTS = (
 )  # fmt: skip
 PREDICTORS = (
     "norm ratio", "cosine", "size of cosine", "outputs", "inputs", "interference", "conflicts",
-    "piled",
+    "over_accumulation",
 )  # fmt: skip
 DRAWS, TENTH = 10_000, 0.1
 
@@ -112,7 +112,7 @@ def _judges(base: Path, rows: int) -> dict[str, Score]:
     for name in DOMAINS:
         test = rows_of(name)["test"]
         asked = zip(test.prompts[:rows], test.completions[:rows], strict=True)
-        found[name] = completion_score(tokenizer, [Row(p, c) for p, c in asked])
+        found[name] = completion_score(tokenizer, [TrainingRow(p, c) for p, c in asked])
     return found
 
 
@@ -152,7 +152,7 @@ def _numbers(found: Diagnosis) -> dict[str, float]:
     pair = whole.pairs[0]
     values = (
         max(whole.norms) / min(whole.norms), pair.cosine, abs(pair.cosine), pair.left, pair.right,
-        pair.interference, pair.conflicts, whole.piled,
+        pair.interference, pair.conflicts, whole.over_accumulation,
     )  # fmt: skip
     return {name: float(value or 0.0) for name, value in zip(PREDICTORS, values, strict=True)}
 

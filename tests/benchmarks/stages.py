@@ -16,8 +16,8 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
-# Deltas and landing read what is mapped: reading warm pages is in them.
-STAGES = ("factors", "survey", "draws", "deltas", "method", "landing", "hash", "write", "fsync")
+# Deltas and rounding read what is mapped: reading warm pages is in them.
+STAGES = ("factors", "survey", "draws", "deltas", "method", "rounding", "hash", "write", "fsync")
 
 
 class Clock:
@@ -75,7 +75,7 @@ def _places(method: type) -> list[tuple[Any, str, str]]:
         (Difference, "trained_rows", "deltas"),
         (LowRank, "dense", "deltas"),
         (method, "merge", "method"),
-        (apply, "_land", "landing"),
+        (apply, "_apply_rows", "rounding"),
         (LayoutWriter, "write_at", "write"),
         (LayoutWriter, "flush", "fsync"),
         (LayoutWriter, "close", "fsync"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from additive.errors import IntegrityError, UnknownName, UsageError
-from additive.graders import KINDS, Asked, Runners, Verifier, grade, grade_all, version_of
+from additive.graders import KINDS, GradingRequest, Runners, Verifier, grade, grade_all, version_of
 from additive.graders.code import defined_names, extract_code
 
 CODE = {"id": "c", "grader": "code", "entry": "add", "tests": ["assert add(2, 3) == 5"]}
@@ -23,13 +23,13 @@ def test_order_is_kept_over_all_kinds_of_work():
 
     own = Verifier("def verify(item, answer): ...", "d" * 64)
     asked = [
-        Asked("numeric", {"id": "1", "answer": 3}, "3"),
-        Asked("code", CODE, "def add(a, b): return a + b"),
-        Asked("own.py", {"id": "2", "want": "x"}, "x"),
-        Asked("code", CODE, "def add(a, b): return a - b"),
-        Asked("exact", {"id": "3", "answer": "y"}, "n"),
-        Asked("own.py", {"id": "4", "want": "x"}, ""),
-        Asked("numeric", {"id": "5", "answer": "x+1"}, "1+x"),
+        GradingRequest("numeric", {"id": "1", "answer": 3}, "3"),
+        GradingRequest("code", CODE, "def add(a, b): return a + b"),
+        GradingRequest("own.py", {"id": "2", "want": "x"}, "x"),
+        GradingRequest("code", CODE, "def add(a, b): return a - b"),
+        GradingRequest("exact", {"id": "3", "answer": "y"}, "n"),
+        GradingRequest("own.py", {"id": "4", "want": "x"}, ""),
+        GradingRequest("numeric", {"id": "5", "answer": "x+1"}, "1+x"),
     ]
     grades = grade_all(asked, Runners(programs, verifier, {"own.py": own}))
     assert [g.score for g in grades] == [1, 1, 1, 0, 0, 0, 1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from additive.errors import CompatibilityError, UsageError
-from additive.merge.recipe import Rule, build_method
+from additive.merge.recipe import ParameterRule, build_method
 from additive.merge.resident import resident
 from additive.models.attach import give_rows
 from tests.deltas import tiny
@@ -43,10 +43,10 @@ def test_rules_and_the_outputs_numbers_are_shown_as_they_are_written(tmp_path, d
     base = tiny.save_base(tmp_path / "base", "llama")
     tuned = [source(tiny.save_fine_tune(tmp_path / f"s{i}", base, seed=i)) for i in (1, 2)]
     rules = (
-        Rule("*.q_proj.weight", build_method("linear"), 0.5),
-        Rule("*.down_proj.weight", None),
-        Rule("*.up_proj.weight", build_method("ties")),
-        Rule("*.k_proj.weight", build_method("task_arithmetic"), None),
+        ParameterRule("*.q_proj.weight", build_method("linear"), 0.5),
+        ParameterRule("*.down_proj.weight", None),
+        ParameterRule("*.up_proj.weight", build_method("ties")),
+        ParameterRule("*.k_proj.weight", build_method("task_arithmetic"), None),
     )
     made = replace(recipe(*tuned, dtype=dtype, scale=0.7), rules=rules)
     model = tiny.load(base)

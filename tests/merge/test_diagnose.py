@@ -80,7 +80,7 @@ def test_the_whole_and_every_layer_are_weighted_means_of_their_parameters(tmp_pa
         sizes = [sum(m.norms) for m in members]
         mean = sum(s * m.interference for s, m in zip(sizes, members, strict=True)) / sum(sizes)
         assert whole.interference == pytest.approx(mean)
-        assert whole.piled == max(m.piled for m in members)
+        assert whole.over_accumulation == max(m.over_accumulation for m in members)
 
 
 def test_a_few_tiles_stand_for_a_large_matrix(tmp_path):
@@ -110,16 +110,16 @@ def _pair(cosine=0.0, left=0.0, right=0.0, conflicts=0.5, interference=0.0, unre
 @pytest.mark.parametrize(
     ("whole", "kind"),
     [
-        (_pair(), "quiet"),
-        (_pair(cosine=0.3), "alike"),
-        (_pair(cosine=-0.2), "opposed"),
-        (_pair(left=0.4), "shared"),
+        (_pair(), "none"),
+        (_pair(cosine=0.3), "aligned"),
+        (_pair(cosine=-0.2), "opposed_directions"),
+        (_pair(left=0.4), "overlap"),
         (_pair(interference=0.2), "interference"),
-        (_pair(conflicts=0.57), "signs"),
-        (_pair(cosine=0.2, left=0.2, right=0.2, conflicts=0.4), "quiet"),
-        (_pair(interference=0.2, unrelated=0.15), "quiet"),
+        (_pair(conflicts=0.57), "sign_conflict"),
+        (_pair(cosine=0.2, left=0.2, right=0.2, conflicts=0.4), "none"),
+        (_pair(interference=0.2, unrelated=0.15), "none"),
         (replace(_pair(), norms=(4.0, 1.0)), "norms"),
-        (replace(_pair(), piled=1.9), "piled"),
+        (replace(_pair(), over_accumulation=1.9), "over_accumulation"),
     ],
 )
 def test_a_trouble_alone_is_named_alone(whole, kind):
@@ -133,7 +133,7 @@ def test_unrelated_sources_are_quiet(tmp_path, base):
     found = _diagnosis(base, *pair)
     assert abs(found.whole.pairs[0].cosine) < 0.05
     assert 0.4 < found.whole.pairs[0].conflicts < 0.6
-    assert not {"norms", "alike", "opposed"} & _kinds(found)
+    assert not {"norms", "aligned", "opposed_directions"} & _kinds(found)
 
 
 def test_what_was_planted_is_found(tmp_path, base):
@@ -143,9 +143,9 @@ def test_what_was_planted_is_found(tmp_path, base):
     enemy = _copy(tmp_path / "enemy", one, lambda n, t: -t if "lora_B" in n else t.clone())
     loud = _copy(tmp_path / "loud", other, lambda n, t: 5 * t if "lora_B" in n else t.clone())
     alike = _diagnosis(base, one, twin)
-    assert {"alike", "piled"} <= _kinds(alike)
-    assert alike.whole.piled == pytest.approx(2.0, rel=1e-3)
-    assert "opposed" in _kinds(_diagnosis(base, one, enemy))
+    assert {"aligned", "over_accumulation"} <= _kinds(alike)
+    assert alike.whole.over_accumulation == pytest.approx(2.0, rel=1e-3)
+    assert "opposed_directions" in _kinds(_diagnosis(base, one, enemy))
     longest = _diagnosis(base, one, loud)
     assert "norms" in _kinds(longest)
     assert "loud is" in next(f.sentence for f in longest.findings if f.kind == "norms")
@@ -191,7 +191,7 @@ def test_interference_and_accumulation_are_those_of_dense_singular_vectors(tmp_p
         worst = shares.gather(0, strongest[None]).max().item()
         # A sum of rank below ten has no tenth direction: what a full SVD puts there is rounding.
         if sum(kept) >= 10:
-            assert measures.piled == pytest.approx(worst, rel=1e-3)
+            assert measures.over_accumulation == pytest.approx(worst, rel=1e-3)
 
 
 def test_a_pair_interferes_as_the_two_alone_would(tmp_path, base):
@@ -228,5 +228,5 @@ def test_layers_add_up_to_the_whole_and_a_finding_names_the_worst_one(tmp_path, 
             return theirs[name] * (-30.0 if "lora_B" in name else 1.0) if inside else tensor
 
         planted = _diagnosis(base, one, _copy(tmp_path / f"planted{layer}", other, undone))
-        (said,) = [f.sentence for f in planted.findings if f.kind == "opposed"]
+        (said,) = [f.sentence for f in planted.findings if f.kind == "opposed_directions"]
         assert f"most in layer {layer})" in said

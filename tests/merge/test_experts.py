@@ -13,7 +13,7 @@ from additive.merge.candidates import prepare
 from additive.merge.diagnose import diagnose
 from additive.merge.method import DeltaStack
 from additive.merge.plan import plan
-from additive.merge.recipe import Part, build_method, build_step
+from additive.merge.recipe import ParameterRecipe, build_method, build_step
 from additive.testing import random_stack
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS
@@ -48,8 +48,8 @@ def alone(stack: DeltaStack, index: int) -> DeltaStack:
     return replace(stack, base=stack.base[index], deltas=factors)
 
 
-def part(method: str, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> Part:
-    return Part(
+def part(method: str, before: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> ParameterRecipe:
+    return ParameterRecipe(
         build_method(method),
         0.8,
         before=tuple(map(build_step, before)),
@@ -119,7 +119,7 @@ def test_factors_on_biases_of_experts_are_no_candidates_core(tmp_path):
     with prepare(base, chosen) as prepared:
         assert name in prepared.opened.parameters()
         assert name not in prepared.cores
-        assert diagnose(prepared.opened).parameters[name].piled is None
+        assert diagnose(prepared.opened).parameters[name].over_accumulation is None
 
 
 @pytest.mark.parametrize(

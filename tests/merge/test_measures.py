@@ -39,15 +39,15 @@ def test_interference_is_nothing_between_orthogonal_deltas_and_one_between_equal
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_what_piles_up_is_between_one_and_the_number_of_sources(count):
     one = _factors(40, 30, 3, 0)
-    assert spectra([one] * count).piled() == pytest.approx(count)
+    assert spectra([one] * count).over_accumulation() == pytest.approx(count)
     eye = torch.eye(40)
     apart = [LowRank(eye[:, [i]], eye[[i], :30], 1.0 + i) for i in range(count)]
-    assert spectra(apart).piled() == pytest.approx(1.0)
+    assert spectra(apart).over_accumulation() == pytest.approx(1.0)
     uneven = [
         _factors(40, 30, 3, 0),
         *(replace(_factors(40, 30, 3, i), scale=0.01) for i in range(1, count)),
     ]
-    assert 0.99 < spectra(uneven).piled() < count
+    assert 0.99 < spectra(uneven).over_accumulation() < count
 
 
 def test_conflicts_of_all_pairs_are_counted_at_once():

@@ -9,7 +9,7 @@ import torch
 
 from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.merge.plan import plan
-from additive.merge.recipe import Rule
+from additive.merge.recipe import ParameterRule
 from tests.deltas import tiny
 from tests.deltas.kinds import KINDS
 from tests.merge import files
@@ -81,7 +81,7 @@ def test_experts_of_any_method_fit_into_an_adapter(tmp_path, kind, method, rank)
     base = tiny.save_base(tmp_path / "base", KINDS[kind][0])
     one = tiny.save_adapter(tmp_path / "one", base, seed=1, **KINDS[kind][2])
     two = tiny.save_adapter(tmp_path / "two", base, seed=2, **KINDS[kind][2])
-    made = {"method": method, "rules": (Rule("*.layers.1.*", None),)}
+    made = {"method": method, "rules": (ParameterRule("*.layers.1.*", None),)}
     merge(tmp_path / "whole", base, recipe(source(one), source(two), **made))
     merge(
         tmp_path / "adapter",

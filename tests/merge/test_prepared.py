@@ -15,7 +15,7 @@ from additive.merge.candidates import prepare
 from additive.merge.core import Triangles, keep_triangles, read_triangles
 from additive.merge.default_rules import default_rules
 from additive.merge.diagnose import diagnose
-from additive.merge.recipe import Rule, build_method
+from additive.merge.recipe import ParameterRule, build_method
 from additive.merge.resident import switching
 from additive.merge.sources import open_sources
 from tests.deltas import tiny
@@ -87,10 +87,10 @@ def test_a_name_is_the_method_with_what_it_has_by_itself(world):
 def test_rules_are_those_of_a_merge(world):
     tmp, base, sources, full = world
     method = build_method("ties")
-    rules = (Rule("*.up_proj.weight", None), *default_rules(method))
+    rules = (ParameterRule("*.up_proj.weight", None), *default_rules(method))
     made = replace(recipe(*sources, full, method="ties", scale=0.8), rules=rules)
-    merge(tmp / "ruled", base, made)
-    start, merged = files.read(base), files.read(tmp / "ruled")
+    merge(tmp / "from_rule", base, made)
+    start, merged = files.read(base), files.read(tmp / "from_rule")
     with prepare(base, [*sources, full]) as prepared:
         deltas = prepared.apply(method, scale=0.8, rules=rules)
     for name, delta in deltas.items():

@@ -16,7 +16,7 @@ from additive.deltas.source import delta_norms
 from additive.errors import UsageError
 from additive.merge.compress import compress
 from additive.merge.plan import plan
-from additive.merge.recipe import Rule, build_method
+from additive.merge.recipe import ParameterRule, build_method
 from additive.merge.steps.balance import balanced
 from additive.types.norms import total_norm
 from tests.merge import files
@@ -128,30 +128,30 @@ def _of_ranks(directory, seed, ranks):
 def test_the_first_rule_that_matches_wins(world):
     tmp, base, sources = world
     rules = (
-        Rule("*.down_proj.weight", None),
-        Rule("*.mlp.*", build_method("linear"), 2.0),
-        Rule("*", build_method("ties", {"density": 1.0})),
+        ParameterRule("*.down_proj.weight", None),
+        ParameterRule("*.mlp.*", build_method("linear"), 2.0),
+        ParameterRule("*", build_method("ties", {"density": 1.0})),
     )
     made = replace(recipe(*sources, scale=0.5), rules=rules)
     checked = {tensor.name: tensor for tensor in plan(made, base).tensors}
     assert checked[DOWN].action == "copy"
-    merge(tmp / "ruled", base, made)
+    merge(tmp / "from_rule", base, made)
     merge(tmp / "linear", base, recipe(*sources, method="linear", scale=2.0))
     merge(tmp / "ties", base, recipe(*sources, method="ties", parameters={"density": 1.0}))
-    ruled, linear, ties = (files.read(tmp / name) for name in ("ruled", "linear", "ties"))
-    assert torch.equal(ruled[DOWN], files.read(base)[DOWN])
-    assert torch.equal(ruled[UP], linear[UP])
+    from_rule, linear, ties = (files.read(tmp / name) for name in ("from_rule", "linear", "ties"))
+    assert torch.equal(from_rule[DOWN], files.read(base)[DOWN])
+    assert torch.equal(from_rule[UP], linear[UP])
     other = "model.layers.1.self_attn.q_proj.weight"
-    assert torch.equal(ruled[other], ties[other])
+    assert torch.equal(from_rule[other], ties[other])
     assert plan(made, base).digest != plan(recipe(*sources, scale=0.5), base).digest
-    surveying = Rule("*", build_method("localize_and_stitch"))
+    surveying = ParameterRule("*", build_method("localize_and_stitch"))
     with pytest.raises(UsageError, match="surveys the whole model"):
         plan(replace(made, rules=(surveying,)), base)
 
 
 def test_a_rule_under_a_method_that_surveys_the_model(world):
     tmp, base, sources = world
-    rule = Rule("*.up_proj.weight", build_method("ties"))
+    rule = ParameterRule("*.up_proj.weight", build_method("ties"))
     made = replace(recipe(*sources, method="localize_and_stitch"), rules=(rule,))
     merge(tmp / "mixed", base, made)
     merge(tmp / "ties", base, recipe(*sources, method="ties"))
@@ -178,15 +178,18 @@ def test_balance_shrinks_the_long(world):
 def test_a_rule_that_can_match_nothing_is_refused(world):
     """A mistyped pattern decides nothing; one that no source of this merge trained may stay."""
     _, base, sources = world
-    rules = (Rule("*.up_porj.weight", None),)
+    rules = (ParameterRule("*.up_porj.weight", None),)
     with pytest.raises(UsageError, match=r"'\*.up_porj.weight' matches no parameter") as caught:
         plan(replace(recipe(*sources), rules=rules), base)
     assert "names are like" in str(caught.value.help)
-    untrained = (Rule("*.experts.weight", None), Rule("*wte.weight", build_method("linear")))
-    assert plan(replace(recipe(*sources), rules=untrained), base).ruled == (0, 0)
+    untrained = (
+        ParameterRule("*.experts.weight", None),
+        ParameterRule("*wte.weight", build_method("linear")),
+    )
+    assert plan(replace(recipe(*sources), rules=untrained), base).rule_counts == (0, 0)
 
 
 def test_rules_that_keep_the_base_everywhere_are_refused(world):
     _, base, sources = world
     with pytest.raises(UsageError, match="rules keep the base's values of every parameter"):
-        plan(replace(recipe(*sources), rules=(Rule("*", None),)), base)
+        plan(replace(recipe(*sources), rules=(ParameterRule("*", None),)), base)

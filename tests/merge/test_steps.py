@@ -13,7 +13,7 @@ from additive.merge.apply import calibrated, merged_part, stack_of, survey_model
 from additive.merge.core import core_of
 from additive.merge.default_rules import default_rules
 from additive.merge.method import Step
-from additive.merge.recipe import Part, build_method, build_step
+from additive.merge.recipe import ParameterRecipe, build_method, build_step
 from additive.merge.sources import layers_of
 from additive.testing import random_stack
 from tests.deltas import tiny
@@ -27,7 +27,7 @@ UP = "model.layers.0.mlp.up_proj.weight"
 
 
 def _part(method, before=(), after=(), scale=1.0, **parameters):
-    return Part(
+    return ParameterRecipe(
         build_method(method, parameters),
         scale,
         before=tuple(map(build_step, before)),
@@ -196,13 +196,13 @@ def test_default_rules_average_or_sum_embeddings_norms_and_heads(tmp_path, metho
     base = files.write_base(tmp_path / "base")
     sources = [source(files.write_fine_tune(tmp_path / f"s{i}", base, i)) for i in (1, 2)]
     plain = recipe(*sources, method=method, scale=0.3)
-    merge(tmp_path / "ruled", base, replace(plain, rules=default_rules(plain.method)))
+    merge(tmp_path / "from_rule", base, replace(plain, rules=default_rules(plain.method)))
     merge(tmp_path / "plain", base, plain)
     merge(tmp_path / "rule", base, recipe(*sources, method=rule, scale=RULED[rule]))
-    found, own, outside = (files.read(tmp_path / n) for n in ("ruled", "plain", "rule"))
-    ruled = {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
+    found, own, outside = (files.read(tmp_path / n) for n in ("from_rule", "plain", "rule"))
+    from_rule = {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
     for name in files.SHAPES:
-        assert torch.equal(found[name], (outside if name in ruled else own)[name]), name
+        assert torch.equal(found[name], (outside if name in from_rule else own)[name]), name
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen", "gemma", "gpt2"])
@@ -218,7 +218,7 @@ def test_default_rules_know_a_familys_embeddings_norms_and_head(family, inside):
         stem = ".".join(filter(None, [inside, name.partition(".")[2] or name]))
         for parameter, _ in module.named_parameters(recurse=False):
             expected = loose or name == "lm_head"
-            assert made.part(f"{stem}.{parameter}").ruled == expected, f"{stem}.{parameter}"
+            assert made.part(f"{stem}.{parameter}").from_rule == expected, f"{stem}.{parameter}"
 
 
 @pytest.mark.parametrize("method", ["swudi", "ties"])

@@ -14,7 +14,7 @@ def _pair(first, second, interference, cosine=0.1):
 def _document():
     pairs = [_pair("math", EVIL, 0.2), _pair("math", "sql", None, -0.4)]
     layers = [{"layer": str(n), "pairs": pairs} for n in range(3)]
-    findings = [{"kind": "shared", "sentence": f"{EVIL} shares", "help": "use tsv_m"}]
+    findings = [{"kind": "overlap", "sentence": f"{EVIL} shares", "help": "use tsv_m"}]
     return {"pairs": pairs, "layers": layers, "findings": findings}
 
 

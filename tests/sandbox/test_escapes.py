@@ -1,4 +1,4 @@
-"""Nothing that tries to get out, or to pass without the work, does, on any rung that is here."""
+"""Nothing that tries to get out, or to pass without the work, does, on any level that is here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 
 import pytest
 
-from additive.sandbox import Job, Limits, run_many, run_tests, rungs
+from additive.sandbox import Job, Limits, run_many, run_tests, sandbox_levels
 from additive.sandbox.levels import works
 from tests.sandbox.escapes import ESCAPES, SLOW_ESCAPES
 
-HERE = {rung.name: rung for rung in rungs()}
+HERE = {level.name: level for level in sandbox_levels()}
 TEST = ("assert f() == 1, 'TESTS-MARK'",)
 HONEST = Job("def f(): return 1", TEST)
 
 
 @pytest.fixture(params=["bwrap", "landlock", "seccomp"])
-def rung(request):
-    """A rung by the beginning of its name, skipped where this machine does not have it."""
-    found = [rung for name, rung in HERE.items() if name.startswith(request.param)]
+def level(request):
+    """A level by the beginning of its name, skipped where this machine does not have it."""
+    found = [level for name, level in HERE.items() if name.startswith(request.param)]
     if not found or not works(found[0]):
         pytest.skip(f"{request.param} is not available here")
     return found[0]
@@ -50,20 +50,20 @@ def armed(code, traps):
     return code
 
 
-def test_no_escape_passes(rung, traps):
+def test_no_escape_passes(level, traps):
     jobs = [Job(armed(code, traps), TEST) for code in ESCAPES.values()]
     mixed = [job for escape in jobs for job in (escape, HONEST)]
-    outcomes = run_many(mixed, Limits(timeout_s=5), rung)
+    outcomes = run_many(mixed, Limits(timeout_s=5), level)
     passed = [name for name, found in zip(ESCAPES, outcomes[::2], strict=True) if found.passed]
     assert not passed
     # what comes after an attack is judged as if it had not been
     assert all(found.passed for found in outcomes[1::2])
-    assert {found.rung for found in outcomes} == {rung.name}
+    assert {found.level for found in outcomes} == {level.name}
 
 
-def test_what_takes_too_long_is_stopped(rung):
+def test_what_takes_too_long_is_stopped(level):
     jobs = [Job(code, TEST) for code in SLOW_ESCAPES.values()]
-    outcomes = run_many([*jobs, HONEST], Limits(timeout_s=0.5), rung)
+    outcomes = run_many([*jobs, HONEST], Limits(timeout_s=0.5), level)
     assert outcomes[0].reason == "timed out"
     # the kernel's own bounds on processor time and processes may come before the clock's
     stopped = {"timed out", "ended the process", "the tests ended their process"}
@@ -72,9 +72,9 @@ def test_what_takes_too_long_is_stopped(rung):
     assert all(len(found.output) <= 64 << 10 for found in outcomes)
 
 
-def test_nothing_is_left_running(rung):
+def test_nothing_is_left_running(level):
     before = processes()
-    run_many([Job(code, TEST) for code in list(SLOW_ESCAPES.values())[:2]], Limits(0.3), rung)
+    run_many([Job(code, TEST) for code in list(SLOW_ESCAPES.values())[:2]], Limits(0.3), level)
     deadline = time.monotonic() + 10
     while left := [name for name in processes() - before if "inside.server" in name]:
         # the kernel ends what lived in bwrap's process namespace after bwrap itself is gone
@@ -113,6 +113,6 @@ def test_the_attacks_are_real():
         assert space["f"]() == 1
 
 
-def test_an_honest_answer_passes(rung):
-    found = run_tests("def add(a, b): return a + b", ["assert add(2, 3) == 5"], rung=rung)
-    assert (found.passed, found.reason, found.rung) == (True, "", rung.name)
+def test_an_honest_answer_passes(level):
+    found = run_tests("def add(a, b): return a + b", ["assert add(2, 3) == 5"], level=level)
+    assert (found.passed, found.reason, found.level) == (True, "", level.name)

@@ -13,7 +13,7 @@ from additive.sandbox import (
     Calls,
     Job,
     Limits,
-    available_rung,
+    available_level,
     call_many,
     levels,
     run_many,
@@ -141,16 +141,16 @@ def test_calls_of_a_verifier():
 
 
 def test_without_a_rung_code_is_refused_unless_allowed(monkeypatch):
-    levels.strongest.cache_clear()
-    monkeypatch.setattr(levels, "rungs", lambda: ())
+    levels.strongest_level.cache_clear()
+    monkeypatch.setattr(levels, "sandbox_levels", lambda: ())
     try:
         with pytest.raises(SecurityError, match="nothing that can hold generated code"):
-            available_rung()
-        assert available_rung(allow_unsafe=True) == "none"
-        found = run_tests("def f(): return 1", ["assert f() == 1"], rung=unsafe())
-        assert (found.passed, found.rung) == (True, "none")
+            available_level()
+        assert available_level(allow_unsafe=True) == "none"
+        found = run_tests("def f(): return 1", ["assert f() == 1"], level=unsafe())
+        assert (found.passed, found.level) == (True, "none")
     finally:
-        levels.strongest.cache_clear()
+        levels.strongest_level.cache_clear()
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the public data sets beside the checkout")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from additive.models.loading import load_tokenizer
 from additive.spec.domain import DomainSpec
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.job import TrainJob
 from additive.train.validation import completion_score
 
-VALIDATION = tuple(Row(f"{n}+{n}=", str(2 * n)) for n in range(40, 60))
+VALIDATION = tuple(TrainingRow(f"{n}+{n}=", str(2 * n)) for n in range(40, 60))
 
 
 def rows(count=60):
     """Sums whose answer a micro model begins to learn."""
-    return tuple(Row(f"{n}+{n % 7}=", str(n + n % 7), f"rows:{n}") for n in range(count))
+    return tuple(TrainingRow(f"{n}+{n % 7}=", str(n + n % 7), f"rows:{n}") for n in range(count))
 
 
 def spec(**changes):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from additive.errors import CompatibilityError, SpecError
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.preflight import labels, preflight
 
 
 def row(prompt="2+3=", completion="5", where="train.jsonl:1"):
-    return Row(prompt, completion, where)
+    return TrainingRow(prompt, completion, where)
 
 
 def test_an_example_is_shown_with_its_mask(tokenizer):
@@ -51,7 +51,7 @@ def test_text_that_looks_like_a_control_token_is_named(tokenizer):
         preflight(rows, tokenizer, 64)
     message = ({"role": "user", "content": "<|assistant|>hi"},)
     with pytest.raises(SpecError, match="assistant"):
-        preflight([Row(message, "5", "x:1")], tokenizer, 64)
+        preflight([TrainingRow(message, "5", "x:1")], tokenizer, 64)
 
 
 def test_a_system_message_is_part_of_the_prompt(tokenizer):

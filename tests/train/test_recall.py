@@ -7,10 +7,10 @@ import pytest
 from additive.models.generate import generate
 from additive.models.loading import load_model
 from additive.train import recall
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.recall import answer_prompts
 
-PROMPTS = [Row(f"{n}", None, f"recall:{n}") for n in range(6)]
+PROMPTS = [TrainingRow(f"{n}", None, f"recall:{n}") for n in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -19,16 +19,16 @@ def model(base):
 
 
 def test_rows_with_an_answer_stay_as_they_are(model, tokenizer, tmp_path):
-    rows = [Row("a", "b")]
+    rows = [TrainingRow("a", "b")]
     found = answer_prompts(rows, model, tokenizer, "d", tmp_path)
-    assert (found.rows, found.answered, found.unfinished) == ((Row("a", "b"),), 0, 0)
+    assert (found.rows, found.answered, found.unfinished) == ((TrainingRow("a", "b"),), 0, 0)
     assert not list(tmp_path.iterdir())
 
 
 def test_prompts_are_answered_by_the_base_in_place(model, tokenizer, tmp_path):
     """A random base rarely ends; with any token as its end some answers are whole."""
     model.generation_config.eos_token_id = list(range(60, 160))
-    rows = [PROMPTS[0], Row("a", "b"), *PROMPTS[1:]]
+    rows = [PROMPTS[0], TrainingRow("a", "b"), *PROMPTS[1:]]
     found = answer_prompts(rows, model, tokenizer, "d", tmp_path, max_tokens=20)
     expected = generate(model, tokenizer, [row.prompt for row in PROMPTS], max_tokens=20)
     answered = {row.prompt: row.completion for row in found.rows}

@@ -150,22 +150,22 @@ def test_a_damaged_state_is_gone_back_behind(base, tmp_path, undisturbed, damage
 
 def interrupt_at_step(made, base, step, number):
     """Send this process a signal while a step is trained; the step at which the run stopped."""
-    from additive.train.session import Session
+    from additive.train.session import TrainingSession
 
-    original, stopped = Session.before, []
+    original, stopped = TrainingSession.before, []
 
     def before(self, now, rank):
         if now == step - 1:
             os.kill(os.getpid(), number)
         original(self, now, rank)
 
-    Session.before = before
+    TrainingSession.before = before
     try:
         train(made, score(base))
     except Interrupted as error:
         stopped.append(error)
     finally:
-        Session.before = original
+        TrainingSession.before = original
     (error,) = stopped
     assert isinstance(error, Terminated) == (number == signal.SIGTERM)
     assert error.exit_code == (143 if number == signal.SIGTERM else 130)

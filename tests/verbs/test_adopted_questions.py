@@ -1,10 +1,10 @@
-"""Held-out questions of what is adopted: a suite of its own, and what their answers settle."""
+"""Held-out questions of an adopted domain: a suite of its own, and what the answers show."""
 
 from __future__ import annotations
 
 import pytest
 
-from additive.artifacts.base_check import keep_functional_check, standing_of
+from additive.artifacts.base_check import base_check_of, keep_functional_check
 from additive.errors import UsageError
 from additive.types.results import ItemScore, SuiteResult
 from additive.verbs.base_check import judge
@@ -87,16 +87,16 @@ def test_only_a_sure_gain_settles_a_claim():
 
 def test_a_standing_says_what_the_check_found(workspace, lora):
     artifact = adopt_into(workspace, lora).artifact
-    told = standing_of(artifact)
+    told = base_check_of(artifact)
     assert told is not None
     assert str(told).startswith("base claimed: no functional check yet")
     found = judge([_result("base", [0] * 20)], [_result("math", [1] * 20)])
     keep_functional_check(artifact, found)
-    told = standing_of(artifact)
+    told = base_check_of(artifact)
     assert told is not None
     assert told.state == "checked"
     assert told.why.startswith("it beats the base, 1.000 against the base's 0.000 on 20 questions")
     keep_functional_check(artifact, found | {"verdict": "fail"})
-    told = standing_of(artifact)
+    told = base_check_of(artifact)
     assert told is not None
     assert (told.state, told.why.split(",")[0]) == ("claimed", "it does worse than the base")

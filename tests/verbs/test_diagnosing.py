@@ -76,7 +76,7 @@ def test_a_disk_that_keeps_nothing_is_no_reason_to_say_nothing(workspace):
 def test_one_source_has_norms_and_no_pairs(workspace):
     document = diagnose_sources(workspace, ["math"])
     assert document["pairs"] == []
-    assert [found["kind"] for found in document["findings"]] == ["alone"]
+    assert [found["kind"] for found in document["findings"]] == ["none"]
     assert document["sources"][0]["norm"] > 0
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from additive.models.loading import load_model, load_tokenizer
-from additive.train.data import Row
+from additive.train.data import TrainingRow
 from additive.train.validation import completion_score
 from additive.types.progress import silent
 from additive.verbs.ask import ask
@@ -102,7 +102,7 @@ def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
         model = load_model(build_merge(workspace, fixed).artifact.path)
         found = {}
         for domain, rows in ROWS.items():
-            given = [Row(row["prompt"], row["completion"]) for row in rows]
+            given = [TrainingRow(row["prompt"], row["completion"]) for row in rows]
             found[domain] = completion_score(tokenizer, given, system=system_of(domain))(model, 0)
         assert trial.scores == {domain: f.score for domain, f in found.items()}
         assert trial.losses == pytest.approx({domain: f.loss for domain, f in found.items()})
@@ -129,6 +129,6 @@ def test_a_scale_is_chosen_where_the_rows_for_tokens_differ(tmp_path, bases):
     fixed = request_merge(workspace, names, {**wanted, "scale": trial.scale}, base)
     model = load_model(build_merge(workspace, fixed).artifact.path)
     assert model.config.vocab_size == rows
-    given = [Row(row["prompt"], row["completion"]) for row in ROWS["math"]]
+    given = [TrainingRow(row["prompt"], row["completion"]) for row in ROWS["math"]]
     found = completion_score(tokenizer, given, system=system_of("math"))(model, 0)
     assert trial.losses == pytest.approx({"math": found.loss})

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from additive.deltas.base import FLOATS, open_base
-from additive.deltas.model import Delta, Dense, assemble, land, matrix_shape
-from additive.merge.engine import check_finite, write_landed
+from additive.deltas.model import Delta, Dense, add_delta, assemble, matrix_shape
+from additive.merge.engine import check_finite, write_rounded
 from additive.merge.mergekit.bridge import drawing_from
 from additive.merge.mergekit.layout import KitTensor
 from additive.merge.mergekit.plan import KitPlan, open_kit
@@ -85,7 +85,7 @@ class Inputs:
             if id(base) not in wide:
                 wide[id(base)] = _matrix(base)[start:stop].to(torch.float32, copy=True)
             value = wide[id(base)]
-            found.append(value if delta is None else land(delta, value, start, stop)[0])
+            found.append(value if delta is None else add_delta(delta, value, start, stop)[0])
         return found
 
     def whole(self) -> list[Tensor]:
@@ -139,7 +139,7 @@ def _write_all(
             tensor, values, planned = job
             merged = _merged(plan, opened, method, tensor, values)
             origin = opened.base.tensor(next(iter(tensor.inputs.values())))
-            return write_landed(merged, origin, planned, writers[planned.shard])
+            return write_rounded(merged, origin, planned, writers[planned.shard])
 
         for result in each(work, jobs, workers):
             written.append(result)
@@ -204,7 +204,7 @@ def _call(method: Any, tensor: KitTensor, values: Values, tensors: Sequence[Tens
 def _write_side_files(plan: KitPlan, opened: Sources, out: Path) -> None:
     spec, base = plan.recipe.spec, opened.base
     dtype = None if spec.output_dtype == "auto" else spec.output_dtype
-    config = output_config(base.config, plan.planned, dtype, bool(plan.untied))
+    config = output_config(base.config, plan.planned, dtype, bool(plan.untied_heads))
     if spec.slices:
         layers = sum(p.sources[0].layer_range[1] - p.sources[0].layer_range[0] for p in spec.slices)
         config = with_layers(config, layers)

@@ -80,7 +80,7 @@ class KitPlan:
     tensors: tuple[KitTensor, ...]
     values: tuple[Values, ...]
     planned: tuple[PlannedTensor, ...]
-    untied: tuple[str, ...]
+    untied_heads: tuple[str, ...]
     template: str | None
     read: int
     written: int
@@ -119,7 +119,7 @@ def _plan(recipe: KitRecipe, opened: Sources, disk: Path | None) -> KitPlan:
     method = method_of(spec, file)
     check_settings(method, list(_blocks(spec)))
     check_vocabulary(spec, file, recipe.models, base)
-    names = [n for n in base.names() if n in opened.untied or n not in base.aliases]
+    names = [n for n in base.names() if n in opened.untied_heads or n not in base.aliases]
     tensors = kit_tensors(spec, file, names, base)
     _check_inputs(method, spec, file, tensors)
     values = tuple(resolve(method, t.scopes, t.name, t.inputs, t.base, t.place) for t in tensors)
@@ -135,7 +135,7 @@ def _plan(recipe: KitRecipe, opened: Sources, disk: Path | None) -> KitPlan:
         tensors=tensors,
         values=values,
         planned=planned,
-        untied=opened.untied,
+        untied_heads=opened.untied_heads,
         template=chat_template(spec, file),
         read=sum(base.checkpoint.info(n).nbytes for n in base.checkpoint.names()) + sources,
         written=written,

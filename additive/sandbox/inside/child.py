@@ -35,7 +35,7 @@ class Caught:
         return True
 
 
-class Session:
+class ChildSession:
     """The code's namespace, and the objects of it that the tests hold handles to."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Session:
 
 def serve() -> None:
     """Answer until the requests end. The first one is the code."""
-    session = Session()
+    session = ChildSession()
     code = codec.receive(REQUESTS)
     _reply(lambda: {"names": session.execute(code)})
     while True:
