@@ -132,7 +132,7 @@ def _lines(adopted: Adopted) -> Iterator[tuple[str, str]]:
             f"{adopted.artifact.name}-held-out: {len(questions.rows)} questions, graded as"
             f" {questions.grader} ({questions.why}), up to {questions.max_tokens} tokens",
         )
-    yield "base", f"{adopted.standing.state}: {adopted.standing.why}"
+    yield "base", f"{adopted.base_check.state}: {adopted.base_check.why}"
 
 
 def _claim(claims: str, base: str) -> str:
@@ -168,6 +168,6 @@ def _document(adopted: Adopted) -> dict[str, Any]:
             "why": questions.why,
             "max_tokens": questions.max_tokens,
         },
-        "base": {"state": adopted.standing.state, "why": adopted.standing.why},
+        "base": {"state": adopted.base_check.state, "why": adopted.base_check.why},
         "check": adopted.check,
     }

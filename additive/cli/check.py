@@ -50,7 +50,7 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
 
     artifact = find_checkable(session.workspace, merge)
     if plan:
-        from additive.verbs.planning import plan_check
+        from additive.verbs.check import plan_check
 
         planned = plan_check(session.workspace, artifact)
         session.output.result(planned.document(), planned.text())

@@ -21,8 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 from additive.errors import CompatibilityError
 from additive.models.config import check_adapter_directory
 from additive.tensors.json import read_object
@@ -30,6 +28,7 @@ from additive.tensors.json import read_object
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import nn
+    from transformers import PreTrainedModel
 
 
 _LIBRARIES = r"(transformers|peft|trl|accelerate|torch)(\..*)?"
@@ -220,6 +219,3 @@ def _untie(attached: PeftModel, shapes: Shapes) -> None:
     head: Any = modules[1]
     head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
     model.config.tie_word_embeddings = False
-
-
-__all__ = ["PreTrainedModel", "PreTrainedTokenizerBase"]

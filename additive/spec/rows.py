@@ -44,6 +44,12 @@ Scanner = Callable[[Path, str], Scan]
 """Reads a file that messages call by the name; may remember what it has read."""
 
 
+def count_rows(path: Path) -> int:
+    """How many rows a JSON-lines file has; they are not parsed."""
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
 def read_rows(
     path: Path, shown: str | None = None, scan: Scanner | None = None
 ) -> tuple[JsonRow, ...]:

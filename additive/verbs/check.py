@@ -1,40 +1,49 @@
 """Check a merge: the same held-out items for base, specialists and merge, then the gate.
 
-    document = check_merge(workspace, artifact)    # additive.check/1; a report beside it
+    document = check_merge(workspace, artifact)    # additive.check/1; its pages are in reports/
 
 Targets of the merged domains are compared with their specialist, every other suite with the base.
-Results are cached by digest, so a check that was done before costs no model; the verdict is always
-computed anew from the items.
+Results are cached by digest, so a check that was done before needs no model; the verdict is always
+computed again from the items. `plan_check` says what a check would evaluate, and the smallest loss
+that it could detect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
+from additive.gate import visible_drop
 from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
 from additive.gate.verdict import overall
 from additive.report.evidence import Flips
-from additive.spec.suite import GateSpec
+from additive.spec.rows import count_rows
+from additive.spec.suite import DEFAULT_MARGIN, GateSpec
 from additive.types.digests import Digest, digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
-from additive.verbs.base_check import record_base_check
 from additive.verbs.report import check_path, last_check, pages_stand, write_pages
 from additive.verbs.results import (
     BASE,
     MERGED,
-    Contestant,
     Results,
-    _flips,
-    contestants_of,
-    flips_between,
+    collect_flips,
+    known_flips,
+    models_of,
+    record_base_check,
     results_of,
 )
 from additive.workspace import SuiteUse, Workspace, environment
-from additive.workspace.inputs import lock_suites
+from additive.workspace.inputs import base_identity, lock_suites
+
+PLAN_SCHEMA = "additive.plan/1"
+
+
+CHANGED_SHARE = 0.1
+"""The share of items on which a plan assumes that specialist and merge differ."""
 
 
 def check_merge(
@@ -45,9 +54,11 @@ def check_merge(
     Raises: SpecError for suites, LeakError, IntegrityError, ResourceError.
     """
     require_unchanged(artifact, workspace.cache)
+    topic = f"check {artifact.name}"
     domains = [parent.name for parent in artifact.manifest.parents]
     uses = workspace.suites(domains)
-    lock_suites(workspace)
+    base = base_identity(workspace)
+    lock_suites(workspace, base)
     if not any(use.role == "target" for use in uses):
         document = overall(()).document(artifact.name, artifact.digest)
         return _keep(workspace, artifact, document, ())
@@ -56,30 +67,21 @@ def check_merge(
     if known is not None and known.get("key") == key:
         if pages_stand(workspace, known):
             return known
-        return _keep(workspace, artifact, known, flips_between(workspace, artifact, known))
+        return _keep(workspace, artifact, known, known_flips(workspace, artifact, known))
     for name in workspace.unwritten_suites(domains):
-        progress(Progress(f"check {artifact.name}", f"{name} left out: no items", lasting=True))
-    contestants = contestants_of(workspace, artifact, uses)
-    results = {
-        contestant.role: results_of(workspace, contestant, progress) for contestant in contestants
-    }
-    _settle_claims(contestants, results)
-    verdicts = [line for use in uses for line in judged(use, results)]
-    document = overall(verdicts).document(artifact.name, artifact.digest)
-    document["key"] = key
-    flips = _flips(workspace, uses, results)
-    progress(Progress(f"check {artifact.name}", document["verdict"], lasting=True))
-    return _keep(workspace, artifact, document, flips)
+        progress(Progress(topic, f"{name} left out: no items", lasting=True))
+    models = models_of(workspace, artifact, uses)
+    results = {model.role: results_of(workspace, model, base, progress) for model in models}
+    for model in models:  # their targets were just asked, which is a base check of those adopted
+        if model.artifact is not None and model.role != MERGED:
+            record_base_check(model.artifact, results[BASE], results[model.role])
+    verdicts = [verdict for use in uses for verdict in judge(use, results)]
+    document = {**overall(verdicts).document(artifact.name, artifact.digest), "key": key}
+    progress(Progress(topic, document["verdict"], lasting=True))
+    return _keep(workspace, artifact, document, collect_flips(uses, results))
 
 
-def _settle_claims(contestants: Sequence[Contestant], results: Results) -> None:
-    """What was just asked is a functional check of every adopted specialist."""
-    for contestant in contestants:
-        if contestant.artifact is not None and contestant.role != MERGED:
-            record_base_check(contestant.artifact, results[BASE], results[contestant.role])
-
-
-def judged(use: SuiteUse, results: Results) -> tuple[SuiteVerdict, ...]:
+def judge(use: SuiteUse, results: Results) -> tuple[SuiteVerdict, ...]:
     """The verdicts on a suite: one, or one for each of its sides (`suite/side`)."""
     sides: Mapping[str, GateSpec] = use.spec.sides or {}
     if not sides:
@@ -100,7 +102,7 @@ def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]
     """Everything that decides a check, by digest: models, suites, items, verifiers, rules, library
     versions.
 
-    Computed without a model library, so that a check which is there already costs nothing.
+    Computed without a model library, so that a check which was done before costs nothing.
     """
     items = [path for use in uses for path in workspace.item_files(use.name)]
     files = {
@@ -108,17 +110,16 @@ def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]
         for path in (*items, *workspace.verifier_files())
         if path.is_file()
     }
-    suites = {
-        use.name: {"role": use.role, "spec": use.spec.model_dump(mode="json")} for use in uses
-    }
-    parents = [parent.digest for parent in artifact.manifest.parents]
     base = artifact.manifest.base
     return digest_json(
         {
             "merge": artifact.digest,
             "base": base.digest if base else None,
-            "parents": parents,
-            "suites": suites,
+            "parents": [parent.digest for parent in artifact.manifest.parents],
+            "suites": {
+                use.name: {"role": use.role, "spec": use.spec.model_dump(mode="json")}
+                for use in uses
+            },
             "files": files,
             "versions": environment.versions(),
         }
@@ -126,14 +127,62 @@ def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]
 
 
 def _keep(
-    workspace: Workspace,
-    artifact: Artifact,
-    document: dict[str, Any],
-    flips: Sequence[Flips],
+    workspace: Workspace, artifact: Artifact, document: dict[str, Any], flips: Sequence[Flips]
 ) -> dict[str, Any]:
-    """Write the pages, then the document where it is found again; gives it with the page's path."""
+    """Write the pages, then the document where `last_check` finds it, with the pages' path."""
     document["report"] = str(workspace.reports / f"{artifact.name}.html")
     pages = write_pages(workspace, document, flips)
     document["report"] = str(pages.html)
     write_json(check_path(workspace, artifact), document)
     return document
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """A check as it would be run: per suite its items and the smallest loss it could detect."""
+
+    artifact: Artifact
+    suites: tuple[dict[str, Any], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `additive check --plan --json` prints it."""
+        return {
+            "schema": PLAN_SCHEMA,
+            "name": self.artifact.name,
+            "digest": self.artifact.digest,
+            "suites": list(self.suites),
+        }
+
+    def text(self) -> str:
+        """The plan for people."""
+        lines = [
+            f"{s['suite']:24} {s['role']:6} {s['items']:6} items  margin {s['margin']:g}  "
+            f"a loss of {s['visible_drop']:.3f} would be detected"
+            for s in self.suites
+        ]
+        return "\n".join(
+            [f"check    {self.artifact.reference}", *(lines or ["no suite for these domains"])]
+        )
+
+
+def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
+    """What a check would evaluate and could detect, if a tenth of the items change.
+
+    Raises: SpecError for suites.
+    """
+    suites = []
+    for use in workspace.suites([parent.name for parent in artifact.manifest.parents]):
+        gate = use.spec.gate
+        margin = gate.margin if gate and gate.margin is not None else DEFAULT_MARGIN
+        items = sum(count_rows(path) for path in workspace.item_files(use.name) if path.is_file())
+        items = min(items, use.spec.limit or items)
+        suites.append(
+            {
+                "suite": use.name,
+                "role": use.role,
+                "items": items,
+                "margin": margin,
+                "visible_drop": visible_drop(items, CHANGED_SHARE, margin) if items else 1.0,
+            }
+        )
+    return CheckPlan(artifact, tuple(suites))

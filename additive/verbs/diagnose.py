@@ -1,37 +1,31 @@
-"""Interference of frozen specialists before they are merged, as one document.
+"""Measure interference between frozen specialists before they are merged, as one document.
 
     diagnose_sources(workspace, ["math", "code", "sql"])["findings"]
 
-Kept by the digests of base and sources, so that a report of their merge can show it. Factors are
-decomposed once: `additive.candidates` leaves them in the sidecar that is used here, and finds them.
+The document is kept by the digests of base and sources, so that a report of their merge shows it.
+Factors are decomposed once: the decompositions lie in the sidecar that `additive.candidates` uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from additive.artifacts.atomic import write_json
-from additive.artifacts.manifest import Manifest
-from additive.errors import RefusedError, ResourceError
-from additive.tensors.json import read_object
-from additive.types.digests import Digest, digest_json, short
+from additive.deltas.base import open_base
+from additive.errors import ResourceError
+from additive.merge.diagnose import Diagnosis, diagnose
+from additive.merge.measures import Measures
+from additive.merge.plan import plan
+from additive.merge.sources import open_sources
+from additive.types.digests import short
 from additive.verbs.candidates import decompositions
+from additive.verbs.composing import build_recipe
+from additive.verbs.report import DIAGNOSIS_SCHEMA, diagnosis_path
 from additive.verbs.requests import MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
-
-if TYPE_CHECKING:
-    from additive.merge.diagnose import Diagnosis
-    from additive.merge.measures import Measures
-
-
-SCHEMA = "additive.diagnose/1"
-
-
-_BYTES = 64 << 20
 
 
 def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, Any]:
@@ -40,60 +34,27 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     Raises: UnknownName, UsageError; CompatibilityError, IntegrityError, SecurityError for the
     sources, as a merge of them would.
     """
-    from additive.deltas.base import open_base
-    from additive.merge.diagnose import diagnose
-    from additive.merge.plan import plan
-    from additive.merge.sources import open_sources
-    from additive.verbs.composing import build_recipe
-
     options = {"scale": 1.0, "method": "task_arithmetic"}
     request = request_merge(workspace, names, options, base_identity(workspace))
     recipe = build_recipe(workspace, request, 1.0)
     plan(recipe, workspace.base_directory(), request.base)  # what a merge would refuse, but no disk
-    opened = open_sources(recipe, open_base(workspace.base_directory()))
+    parts = [(source.artifact.digest, source.snapshot) for source in request.sources]
     try:
-        found = diagnose(opened, cache=_cache(workspace, request))
+        cache = decompositions(workspace, parts)
+    except ResourceError:  # the disk takes nothing; a diagnosis only prints
+        cache = None
+    sources = open_sources(recipe, open_base(workspace.base_directory()))
+    try:
+        diagnosis = diagnose(sources, cache=cache)
     finally:
-        opened.close()
-    document = _document(request, found)
+        sources.close()
+    document = _document(request, diagnosis)
     with suppress(ResourceError):  # a report of their merge does without it
-        write_json(_place(workspace, request.base.digest, _parts(request)), document)
+        write_json(diagnosis_path(workspace, request.base.digest, parts), document)
     return document
 
 
-def known_diagnosis(workspace: Workspace, merge: Manifest) -> Mapping[str, Any] | None:
-    """The diagnosis of a merge's sources, if there was one; snapshots count apart."""
-    if merge.base is None:
-        return None
-    parts = [[s["digest"], s["snapshot"]] for s in merge.spec.get("request", {}).get("sources", ())]
-    path = _place(workspace, merge.base.digest, sorted(parts))
-    if not path.is_file():
-        return None
-    try:
-        found = read_object(path, _BYTES)
-    except RefusedError:
-        return None
-    return found if found.get("schema") == SCHEMA else None
-
-
-def _cache(workspace: Workspace, request: MergeRequest) -> Path | None:
-    """Where the decompositions are kept; None on a disk that takes nothing."""
-    sources = [(source.artifact.digest, source.snapshot) for source in request.sources]
-    try:
-        return decompositions(workspace, sources)
-    except ResourceError:
-        return None
-
-
-def _parts(request: MergeRequest) -> list[list[Any]]:
-    return sorted([source.artifact.digest, source.snapshot] for source in request.sources)
-
-
-def _place(workspace: Workspace, base: Digest, parts: Sequence[Any]) -> Path:
-    return workspace.cache / "diagnoses" / f"{digest_json([SCHEMA, base, parts])}.json"
-
-
-def _document(request: MergeRequest, found: Diagnosis) -> dict[str, Any]:
+def _document(request: MergeRequest, diagnosis: Diagnosis) -> dict[str, Any]:
     by_name = {source.artifact.name: source for source in request.sources}
     sources = [
         {
@@ -102,19 +63,21 @@ def _document(request: MergeRequest, found: Diagnosis) -> dict[str, Any]:
             "snapshot": by_name[name].snapshot,
             "norm": norm,
         }
-        for name, norm in zip(found.sources, found.whole.norms, strict=True)
+        for name, norm in zip(diagnosis.sources, diagnosis.whole.norms, strict=True)
     ]
     return {
-        "schema": SCHEMA,
+        "schema": DIAGNOSIS_SCHEMA,
         "base": f"{request.base.id}@{short(request.base.digest)}",
         "sources": sources,
-        **_measured(found.sources, found.whole),
-        "layers": [{"layer": k, **_measured(found.sources, m)} for k, m in found.layers.items()],
+        **_measured(diagnosis.sources, diagnosis.whole),
+        "layers": [
+            {"layer": k, **_measured(diagnosis.sources, m)} for k, m in diagnosis.layers.items()
+        ],
         "parameters": [
-            {"name": k, **_measured(found.sources, m)} for k, m in found.parameters.items()
+            {"name": k, **_measured(diagnosis.sources, m)} for k, m in diagnosis.parameters.items()
         ],
         "findings": [
-            {"kind": f.kind, "sentence": f.sentence, "help": f.help} for f in found.findings
+            {"kind": f.kind, "sentence": f.sentence, "help": f.help} for f in diagnosis.findings
         ],
     }
 

@@ -17,6 +17,7 @@ from additive.types.digests import Digest, digest_json
 from additive.types.progress import Listener, Progress
 from additive.verbs.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
+from additive.workspace.inputs import split_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,11 +111,9 @@ def input_directions(opened: Sources) -> dict[str, tuple[str, Tensor]]:
 def _sequences(workspace: Workspace, name: str) -> list[tuple[int, ...]]:
     from additive.models.loading import load_tokenizer
     from additive.models.template import encode
-    from additive.train.data import read_rows
 
     spec = workspace.domain(name)
-    files = workspace.data_files(name, "train")
-    rows = [row for path in files for row in read_rows(path, spec.data.format).rows]
+    rows = split_rows(workspace, name, "train")
     step = max(1, len(rows) // ROWS)
     chosen = rows[::step][:ROWS]
     tokenizer = load_tokenizer(workspace.base_directory())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.manifest import Artifact, ManifestDraft, Parent
+from additive.types.digests import Digest
 from additive.types.progress import Listener, silent, under
 from additive.verbs.built import Built, build_once
 from additive.verbs.composing import build_recipe, planned
@@ -41,16 +42,20 @@ def build_merge(
         return _execute(workspace, request, made, tried, told)
 
     built = build_once(workspace, request, freeze, progress, wait=wait)
-    lock_rows(workspace, _rows_read(workspace, request))
+    lock_rows(workspace, request.base, _rows_read(workspace, request))
     return built
 
 
-def _rows_read(workspace: Workspace, request: MergeRequest) -> Iterator[Path]:
+def _rows_read(workspace: Workspace, request: MergeRequest) -> dict[Path, Digest]:
     """The data files that decide the merge: those that chose its scale or weigh its sources."""
     read = {**request.validation, **request.prompts}
+    digests = {}
     for name in {source.artifact.name for source in request.sources}:
         files = (workspace.data_files(name, split) for split in ("train", "validation") if read)
-        yield from (path for part in files for path in part if f"{name}/{path.name}" in read)
+        for path in (path for part in files for path in part):
+            if f"{name}/{path.name}" in read:
+                digests[path] = read[f"{name}/{path.name}"]
+    return digests
 
 
 def chosen_scale(

@@ -1,10 +1,9 @@
-"""`--plan` of merge and check: what they would do. No tensor is read, nothing is written."""
+"""`merge --plan`: what it would do. No tensor is read, nothing is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.manifest import Artifact
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 
 SCHEMA = "additive.plan/1"
-
-
-CHANGED = 0.1
 
 
 @dataclass(frozen=True)
@@ -120,66 +116,6 @@ def _ruling(rule: ParameterRule) -> str:
         return "the base's values"
     scale = "the merge's scale" if rule.scale is None else f"scale {rule.scale:g}"
     return f"{method_name(rule.method)}, {scale}"
-
-
-@dataclass(frozen=True)
-class CheckPlan:
-    """A check as it would be run: per suite its items and the smallest loss that it could see."""
-
-    artifact: Artifact
-    suites: tuple[dict[str, Any], ...]
-
-    def document(self) -> dict[str, Any]:
-        """As `additive check --plan --json` prints it."""
-        return {
-            "schema": SCHEMA,
-            "name": self.artifact.name,
-            "digest": self.artifact.digest,
-            "suites": list(self.suites),
-        }
-
-    def text(self) -> str:
-        """The plan for people."""
-        lines = [
-            f"{s['suite']:24} {s['role']:6} {s['items']:6} items  margin {s['margin']:g}  "
-            f"a loss of {s['visible_drop']:.3f} would be seen"
-            for s in self.suites
-        ]
-        head = f"check    {self.artifact.reference}"
-        return "\n".join([head, *lines] if lines else [head, "no suite for these domains"])
-
-
-def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
-    """What a check would evaluate and could see, taking a tenth of the items to change hands."""
-    from additive.gate import visible_drop
-    from additive.spec.suite import DEFAULT_MARGIN
-
-    domains = [parent.name for parent in artifact.manifest.parents]
-    suites = []
-    for use in workspace.suites(domains):
-        gate = use.spec.gate
-        margin = gate.margin if gate and gate.margin is not None else DEFAULT_MARGIN
-        items = _count(workspace, use.name, use.spec.limit)
-        suites.append(
-            {
-                "suite": use.name,
-                "role": use.role,
-                "items": items,
-                "margin": margin,
-                "visible_drop": visible_drop(items, CHANGED, margin) if items else 1.0,
-            }
-        )
-    return CheckPlan(artifact, tuple(suites))
-
-
-def _count(workspace: Workspace, suite: str, limit: int | None) -> int:
-    found = sum(_lines(path) for path in workspace.item_files(suite) if path.is_file())
-    return min(found, limit) if limit else found
-
-
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
 
 
 def _steps(place: str, steps: Sequence[MethodSpec]) -> list[str]:

@@ -1,21 +1,33 @@
-"""The evidence behind a check, gathered from the store, and its pages in `reports/`."""
+"""The pages of a merge's check in `reports/`, and the evidence for them from store and cache.
+
+    report_merge(workspace, "math+code")     writes the pages of the newest check again
+
+Beside the check itself a page shows what the manifests of merge and specialists say, the items that
+the merge lost, and the diagnosis of its sources where `additive diagnose` left one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from additive.artifacts.base_check import base_check_of
-from additive.artifacts.manifest import Artifact
-from additive.errors import IntegrityError, UnknownName, UsageError
+from additive.artifacts.manifest import Artifact, Manifest
+from additive.errors import IntegrityError, RefusedError, UnknownName, UsageError
 from additive.report.document import read_check
 from additive.report.evidence import Evidence, Flips
-from additive.report.write import Pages
+from additive.report.write import Pages, render_json, write_report
 from additive.tensors.json import read_object
-from additive.types.digests import short
+from additive.types.digests import Digest, digest_json, short
 from additive.types.references import parse_reference
-from additive.verbs.diagnose import known_diagnosis
+from additive.verbs.results import known_flips
 from additive.workspace import Workspace
+
+DIAGNOSIS_SCHEMA = "additive.diagnose/1"
+
+
+_DIAGNOSIS_BYTES = 64 << 20
 
 
 def evidence_of(
@@ -43,8 +55,6 @@ def write_pages(
     workspace: Workspace, document: Mapping[str, Any], flips: Sequence[Flips] = ()
 ) -> Pages:
     """Write `reports/<merge>.{html,md,json}`. Raises: ResourceError."""
-    from additive.report.write import write_report
-
     workspace.reports.mkdir(parents=True, exist_ok=True)
     return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
 
@@ -55,13 +65,42 @@ def pages_stand(workspace: Workspace, document: Mapping[str, Any]) -> bool:
     They may have been removed, left behind when the workspace was moved, or written over by a check
     of another merge of the same name.
     """
-    from additive.report.write import render_json
-
     page = workspace.reports / f"{document['name']}.html"
     if document.get("report") != str(page) or not page.is_file():
         return False
     beside = page.with_name(f"{document['name']}.json")
     return beside.is_file() and beside.read_bytes() == render_json(document).encode()
+
+
+def known_diagnosis(workspace: Workspace, merge: Manifest) -> Mapping[str, Any] | None:
+    """The newest diagnosis of a merge's sources, as `diagnose_sources` keeps it; None without one.
+
+    A snapshot is another source than its plateau.
+    """
+    if merge.base is None:
+        return None
+    sources = merge.spec.get("request", {}).get("sources", ())
+    parts = [(source["digest"], source["snapshot"]) for source in sources]
+    path = diagnosis_path(workspace, merge.base.digest, parts)
+    if not path.is_file():
+        return None
+    try:
+        diagnosis = read_object(path, _DIAGNOSIS_BYTES)
+    except RefusedError:
+        return None
+    return diagnosis if diagnosis.get("schema") == DIAGNOSIS_SCHEMA else None
+
+
+def diagnosis_path(
+    workspace: Workspace, base: Digest, sources: Sequence[tuple[Digest, float | None]]
+) -> Path:
+    """Where the diagnosis of some sources is kept, by the digests of base and sources.
+
+    sources  digest and snapshot of each, in any order
+    """
+    parts = sorted([digest, snapshot] for digest, snapshot in sources)
+    key = digest_json([DIAGNOSIS_SCHEMA, base, parts])
+    return workspace.cache / "diagnoses" / f"{key}.json"
 
 
 def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
@@ -70,7 +109,7 @@ def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | Non
     return dict(read_object(path)) if path.is_file() else None
 
 
-def check_path(workspace: Workspace, artifact: Artifact) -> Any:
+def check_path(workspace: Workspace, artifact: Artifact) -> Path:
     """Where the newest check of an artifact is kept."""
     return workspace.store.sidecar(artifact.digest) / "check.json"
 
@@ -87,9 +126,7 @@ def report_merge(workspace: Workspace, name: str) -> Pages:
             f"{artifact.reference} has not been checked yet; a report needs its check",
             help=f"additive check {artifact.name}",
         )
-    from additive.verbs.results import flips_between
-
-    return write_pages(workspace, document, flips_between(workspace, artifact, document))
+    return write_pages(workspace, document, known_flips(workspace, artifact, document))
 
 
 def find_checkable(workspace: Workspace, name: str) -> Artifact:

@@ -19,6 +19,7 @@ from additive.errors import UsageError
 from additive.types.progress import Listener, Progress
 from additive.verbs.requests import MergeRequest, RequestedSource
 from additive.workspace import Workspace
+from additive.workspace.inputs import split_rows
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel
@@ -175,10 +176,9 @@ def trial(
 def _score(workspace: Workspace, name: str) -> Score:
     from additive.models.loading import load_tokenizer
     from additive.train.validation import completion_score
-    from additive.verbs.scoring import validation_rows
 
     tokenizer = load_tokenizer(workspace.base_directory())
-    rows = validation_rows(workspace, name)
+    rows = split_rows(workspace, name, "validation")
     return completion_score(tokenizer, rows, system=workspace.domain(name).system)
 
 

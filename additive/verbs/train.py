@@ -30,12 +30,13 @@ from additive.artifacts.manifest import (
 from additive.errors import LeakError, UsageError
 from additive.overlap.check import DataFile, FileLeak, leaks_between
 from additive.spec.domain import DomainSpec
+from additive.spec.rows import count_rows
 from additive.types.digests import digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
 from additive.types.units import size_text, time_text
 from additive.workspace import Workspace, environment
-from additive.workspace.inputs import base_identity, update_lock
+from additive.workspace.inputs import base_identity, split_rows, update_lock
 
 if TYPE_CHECKING:
     from additive.train.job import TrainJob
@@ -122,7 +123,7 @@ def train_domain(
         found = find_trained(workspace, name, base, request)
         if found is not None:
             return Trained(found, reused=True)
-        update_lock(workspace)
+        update_lock(workspace, base)
         workspace.store.reclaim()
         job = training_job(workspace, name, base)
         started = environment.now()
@@ -194,14 +195,6 @@ def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJo
     from additive.train.job import TrainJob
 
     spec = workspace.domain(name)
-    read = {
-        split: [
-            row
-            for path in workspace.data_files(name, split)
-            for row in read_rows(path, spec.data.format).rows
-        ]
-        for split in ("train", "validation")
-    }
     recall = workspace.recall_file()
     rows = read_rows(recall, prompts_only=True).rows if recall else ()
     return TrainJob(
@@ -212,9 +205,9 @@ def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJo
         base_digest=base.digest,
         run_directory=workspace.runs / name,
         cache=workspace.cache / "recall",
-        rows=tuple(read["train"]),
+        rows=split_rows(workspace, name, "train"),
         recall=rows,
-        validation_digest=rows_digest(read["validation"]),
+        validation_digest=rows_digest(split_rows(workspace, name, "validation")),
     )
 
 
@@ -227,10 +220,14 @@ def _check_trained_here(workspace: Workspace, name: str) -> None:
 
 
 def _run(workspace: Workspace, job: TrainJob, progress: Listener) -> TrainResult:
+    from additive.models.loading import load_tokenizer
     from additive.train.run import train
-    from additive.verbs.scoring import validation_score
+    from additive.train.validation import training_score
 
-    return train(job, validation_score(workspace, job.name), progress)
+    rows = split_rows(workspace, job.name, "validation")
+    files = workspace.data_files(job.name, "validation")
+    score = training_score(load_tokenizer(job.base_directory), rows, files, job.spec)
+    return train(job, score, progress)
 
 
 def _freeze(
@@ -284,14 +281,9 @@ def _data_entries(workspace: Workspace, name: str) -> dict[str, DataEntry]:
     license = workspace.domain(name).data.license or "unknown"
     paths = [*workspace.data_files(name, "train"), *workspace.data_files(name, "validation")]
     return {
-        path.name: DataEntry(sha256=digest_file(path), rows=_count_rows(path), license=license)
+        path.name: DataEntry(sha256=digest_file(path), rows=count_rows(path), license=license)
         for path in paths
     }
-
-
-def _count_rows(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
 
 
 def _norms(job: TrainJob, directory: Path) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""Every input of a workspace by digest, as additive.lock records it.
+"""What a workspace's artifacts are made of: the base, and every data file, by digest and by row.
 
-A verb records what it has read: `train` and `adopt` everything, `check` the suites, `merge` the
-rows that decide it. So what `lint` names as changed is what nothing was made of yet.
+additive.lock records the digests. A verb records what it has read: `train` and `adopt` everything,
+`check` the suites, `merge` the rows that decide it. So `lint` lists the files that have changed
+since the last artifact that used them.
 
 {"schema": "additive.lock/1",
  "base": {"id": "tiny", "digest": "9f3c…"},
@@ -13,14 +14,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
-from additive.artifacts.manifest import BaseIdentity
+from additive.artifacts.manifest import BaseIdentity, identify_base
 from additive.errors import CompatibilityError
-from additive.types.digests import digest_file, short
+from additive.train.data import TrainingRow, read_rows
+from additive.types.digests import Digest, digest_file, short
 from additive.workspace.workspace import Workspace
 
 Inputs = dict[str, dict[str, str]]
+"""Digests by section of the lock file and displayed path."""
+
+
+Split = Literal["train", "validation"]
+
+
+def base_identity(workspace: Workspace) -> BaseIdentity:
+    """What the base is, by digest; its weights are hashed once and kept in the cache.
+
+    Raises: what `Workspace.base` raises; CompatibilityError when additive.lock pins another base.
+    """
+    base = workspace.base
+    identity = identify_base(base.directory, base.id, base.revision, workspace.cache)
+    pinned = read_lock(workspace).get("base", {})
+    if pinned.get("digest", identity.digest) != identity.digest:
+        raise CompatibilityError(
+            f"base {base.id!r} is {short(identity.digest)}; additive.lock pins"
+            f" {pinned.get('id', base.id)!r} at {short(pinned['digest'])}",
+            where=str(base.directory),
+            help="bring the pinned base back; or remove additive.lock and train every domain again",
+        )
+    return identity
+
+
+def split_rows(workspace: Workspace, name: str, split: Split) -> tuple[TrainingRow, ...]:
+    """The rows of one split of a domain, in the order of its files.
+
+    Raises: SpecError naming every faulty row; IntegrityError for a file that is missing or empty.
+    """
+    format = workspace.domain(name).data.format
+    files = workspace.data_files(name, split)
+    return tuple(row for path in files for row in read_rows(path, format).rows)
+
+
+def split_digests(workspace: Workspace, name: str, split: Split) -> dict[Path, Digest]:
+    """The files of one split by digest; none where there is no such domain in this workspace."""
+    files = workspace.data_files(name, split) if name in workspace.domain_names() else ()
+    return {path: digest_file(path) for path in files}
 
 
 def read_lock(workspace: Workspace) -> Inputs:
@@ -42,64 +83,45 @@ def data_inputs(workspace: Workspace) -> Inputs:
     }
 
 
-def update_lock(workspace: Workspace) -> tuple[str, ...]:
-    """Write additive.lock as things are now; gives what changed, one line per input.
+def update_lock(workspace: Workspace, base: BaseIdentity) -> tuple[str, ...]:
+    """Write additive.lock as things are now; returns what changed, one line per input.
 
-    Raises: SpecError; what `Workspace.base` raises; CompatibilityError when another base is pinned.
+    Raises: SpecError; IntegrityError for a damaged lock; ResourceError.
     """
-    return _update(workspace, read_lock(workspace), data_inputs(workspace))
+    return _update(workspace, base, read_lock(workspace), data_inputs(workspace))
 
 
-def lock_suites(workspace: Workspace) -> tuple[str, ...]:
+def lock_suites(workspace: Workspace, base: BaseIdentity) -> tuple[str, ...]:
     """Record base and suites in additive.lock as a check reads them; the rest stays as it was.
 
     Raises: as `update_lock`.
     """
     suites = _digests(workspace, _suite_files(workspace))
-    return _update(workspace, read_lock(workspace), {"evals": suites})
+    return _update(workspace, base, read_lock(workspace), {"evals": suites})
 
 
-def lock_rows(workspace: Workspace, paths: Iterable[Path]) -> tuple[str, ...]:
+def lock_rows(
+    workspace: Workspace, base: BaseIdentity, digests: Mapping[Path, Digest]
+) -> tuple[str, ...]:
     """Record base and some data files in additive.lock; the rest stays as it was.
+
+    digests  of the files as they were read
 
     Raises: as `update_lock`.
     """
     old = read_lock(workspace)
-    rows = {**old.get("domains", {}), **_digests(workspace, paths)}
-    return _update(workspace, old, {"domains": rows})
+    rows = {workspace.shown(path): digest for path, digest in digests.items()}
+    return _update(workspace, base, old, {"domains": {**old.get("domains", {}), **rows}})
 
 
 def _update(
-    workspace: Workspace, old: Inputs, sections: Mapping[str, dict[str, str]]
+    workspace: Workspace, base: BaseIdentity, old: Inputs, sections: Inputs
 ) -> tuple[str, ...]:
-    new = {**old, "base": _base_section(base_identity(workspace)), **sections}
+    fields = base.model_dump(mode="json")
+    pinned = {name: value for name, value in fields.items() if isinstance(value, str)}
+    new = {**old, "base": pinned, **sections}
     write_lockfile(workspace.lockfile, new)
     return changes(old, new) if old else ()
-
-
-def base_identity(workspace: Workspace) -> BaseIdentity:
-    """What the base is, by digest; its weights are hashed once and kept in the cache.
-
-    Raises: what `Workspace.base` raises; CompatibilityError when additive.lock pins another base.
-    """
-    from additive.artifacts.manifest import identify_base
-
-    base = workspace.base
-    found = identify_base(base.directory, base.id, base.revision, workspace.cache)
-    pinned = read_lock(workspace).get("base", {})
-    if pinned.get("digest", found.digest) != found.digest:
-        raise CompatibilityError(
-            f"base {base.id!r} is {short(found.digest)}; additive.lock pins"
-            f" {pinned.get('id', base.id)!r} at {short(pinned['digest'])}",
-            where=str(base.directory),
-            help="bring the pinned base back; or remove additive.lock and train every domain again",
-        )
-    return found
-
-
-def _base_section(base: BaseIdentity) -> dict[str, str]:
-    fields = base.model_dump(mode="json")
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 def _digests(workspace: Workspace, paths: Iterable[Path]) -> dict[str, str]:

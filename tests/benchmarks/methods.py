@@ -32,16 +32,16 @@ from additive.deltas.model import Delta, combine
 from additive.merge.candidates import Prepared, prepare
 from additive.merge.recipe import SourceSpec, build_method
 from additive.merge.resident import switching
-from additive.models.attach import PreTrainedModel
+from additive.models.kinds import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
 from additive.verbs.demo import DOMAINS as DEMO
 from additive.verbs.scale import Trial, search, trial
-from additive.verbs.scoring import validation_rows
 from additive.verbs.train import train_domain
 from additive.workspace import Workspace
+from additive.workspace.inputs import split_rows
 from tests.benchmarks.generated import DOMAINS, Rows, generated_workspace, rows_of
 from tests.benchmarks.measure import fill
 
@@ -150,7 +150,7 @@ def demo(root: Path, seed: int, methods: Sequence[str]) -> Iterator[Outcome]:
     tokenizer = load_tokenizer(workspace.base_directory())
     domains = {}
     for name in DEMO:
-        rows = validation_rows(workspace, name)
+        rows = split_rows(workspace, name, "validation")
         domains[name] = Domain(
             workspace.store.versions(name)[-1],
             completion_score(tokenizer, rows[::2]),

@@ -32,7 +32,7 @@ from additive.merge.candidates import prepare
 from additive.merge.diagnose import Diagnosis, diagnose
 from additive.merge.recipe import SourceSpec, build_method
 from additive.merge.resident import switching
-from additive.models.attach import PreTrainedModel
+from additive.models.kinds import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score

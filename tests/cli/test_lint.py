@@ -10,7 +10,7 @@ import pytest
 
 from additive.cli.main import run
 from additive.spec import rows
-from additive.workspace.inputs import update_lock
+from additive.workspace.inputs import base_identity, update_lock
 from tests.workspace.making import PROMPTS, make_base, make_workspace, write_rows
 
 
@@ -222,7 +222,7 @@ def test_changed_items_are_named_when_the_suite_knows_their_digest(root, capsys)
 
 def test_another_base_than_the_locked_one_is_refused_and_other_data_noted(root, capsys):
     workspace = make_workspace(root)
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     assert lint(capsys)[0] == 0
     write_rows(root / "domains/sums/train.jsonl", [{"prompt": "new", "completion": "x"}])
     code, _, document = lint(capsys)

@@ -7,9 +7,9 @@ import pytest
 from additive.artifacts.base_check import base_check_of, keep_functional_check
 from additive.errors import UsageError
 from additive.types.results import ItemScore, SuiteResult
-from additive.verbs.base_check import judge
 from additive.verbs.init import make_workspace
 from additive.verbs.lint import lint
+from additive.verbs.results import compare_with_base
 from additive.workspace import Workspace
 from tests.merge import files
 from tests.verbs.adopting import adopt_into, write_questions
@@ -56,7 +56,7 @@ def test_its_own_suite_is_replaced_and_a_persons_is_not(workspace, lora, tmp_pat
     mine = path.read_text()
     adopt_into(workspace, lora, suite=second)
     assert path.read_text() == mine
-    with pytest.raises(UsageError, match="is there with other questions"):
+    with pytest.raises(UsageError, match="has other questions"):
         adopt_into(workspace, lora, suite=third)
     assert path.read_text() == mine
 
@@ -77,10 +77,13 @@ def _result(model, scores):
 
 def test_only_a_sure_gain_settles_a_claim():
     base, half = [0] * 40, [1, 0] * 20
-    assert judge([_result("base", base)], [_result("math", half)])["verdict"] == "pass"
-    assert judge([_result("base", half)], [_result("math", base)])["verdict"] == "fail"
-    assert judge([_result("base", base)], [_result("math", base)])["verdict"] == "cannot tell"
-    one = judge([_result("base", base)], [_result("math", [1, *base[1:]])])
+    assert compare_with_base([_result("base", base)], [_result("math", half)])["verdict"] == "pass"
+    assert compare_with_base([_result("base", half)], [_result("math", base)])["verdict"] == "fail"
+    assert (
+        compare_with_base([_result("base", base)], [_result("math", base)])["verdict"]
+        == "cannot tell"
+    )
+    one = compare_with_base([_result("base", base)], [_result("math", [1, *base[1:]])])
     assert one["verdict"] == "cannot tell"
     assert (one["n"], one["score"], one["base_score"]) == (40, 1 / 40, 0)
 
@@ -90,7 +93,7 @@ def test_a_standing_says_what_the_check_found(workspace, lora):
     told = base_check_of(artifact)
     assert told is not None
     assert str(told).startswith("base claimed: no functional check yet")
-    found = judge([_result("base", [0] * 20)], [_result("math", [1] * 20)])
+    found = compare_with_base([_result("base", [0] * 20)], [_result("math", [1] * 20)])
     keep_functional_check(artifact, found)
     told = base_check_of(artifact)
     assert told is not None

@@ -45,7 +45,7 @@ def test_it_is_frozen_without_debris_and_merges_like_a_trained_one(workspace, lo
         "adapter_config.json", "adapter_model.safetensors", "manifest.json",
     ]  # fmt: skip
     assert artifact.manifest.base == base_identity(workspace)
-    assert adopted.standing.state == "claimed"
+    assert adopted.base_check.state == "claimed"
     fresh = Workspace(workspace.root)
     assert fresh.domain("math").adopted
     assert not fresh.data_files("math", "train")
@@ -156,7 +156,7 @@ def test_a_scaffold_is_taken_over_and_a_domain_with_rows_is_not(workspace, lora)
 def test_an_artifact_of_another_workspace_is_known_by_digest(workspace, lora, tmp_path):
     theirs = adopt_into(workspace, lora).artifact.path
     mine = make_workspace(tmp_path / "mine", "base", ("law",), start=tmp_path)
-    assert adopt_into(mine, theirs, "law").standing.state == "by digest"
+    assert adopt_into(mine, theirs, "law").base_check.state == "by digest"
     files.write_base(tmp_path / "base2", seed=5)
     foreign = make_workspace(tmp_path / "foreign", "base2", ("law",), start=tmp_path)
     with pytest.raises(CompatibilityError, match=r"was frozen on .*; the workspace's base is"):

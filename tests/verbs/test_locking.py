@@ -32,7 +32,7 @@ def test_a_change_is_noted_until_a_verb_has_read_it(tmp_path, bases):
     items = workspace.root / ITEMS
     write_rows(items, [{"id": "1", "prompt": "say a", "answer": "a"}])
     (workspace.evals / "general.yaml").write_text(json.dumps(SUITE))
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     assert changed(workspace) == []
     write_rows(items, [{"id": "1", "prompt": "say b", "answer": "b"}])
     for split in ("train", "validation"):

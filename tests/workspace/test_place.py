@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, SpecError, UnknownName, UsageError
+from additive.types.digests import digest_file
 from additive.workspace import Environment, Workspace, demo_source, find_workspace
 from additive.workspace.inputs import (
     base_identity,
@@ -93,9 +94,9 @@ def test_recall_rows_are_named_or_beside_the_base(workspace):
 
 
 def test_the_lock_holds_every_input_and_no_time(workspace):
-    assert update_lock(workspace) == ()
+    assert update_lock(workspace, base_identity(workspace)) == ()
     first = workspace.lockfile.read_bytes()
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     assert workspace.lockfile.read_bytes() == first
     locked = read_lock(workspace)
     assert sorted(locked["domains"]) == [
@@ -109,28 +110,28 @@ def test_the_lock_holds_every_input_and_no_time(workspace):
 
 
 def test_updating_says_what_changed(workspace):
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     write_rows(workspace.root / "domains/sums/train.jsonl", [{"prompt": "a", "completion": "b"}])
-    [line] = update_lock(workspace)
+    [line] = update_lock(workspace, base_identity(workspace))
     assert line.startswith("domains domains/sums/train.jsonl: ")
 
 
 def test_a_verb_records_what_it_has_read_and_nothing_else(workspace):
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     first = read_lock(workspace)
     train = workspace.root / "domains/sums/train.jsonl"
     write_rows(train, [{"prompt": "a", "completion": "b"}])
     write_rows(workspace.root / "evals/tasks/sums.jsonl", [{"id": "1", "prompt": "c"}])
-    [line] = lock_suites(workspace)
+    [line] = lock_suites(workspace, base_identity(workspace))
     assert line.startswith("evals evals/tasks/sums.jsonl: ")
     assert read_lock(workspace)["domains"] == first["domains"]
-    [line] = lock_rows(workspace, [train])
+    [line] = lock_rows(workspace, base_identity(workspace), {train: digest_file(train)})
     assert line.startswith("domains domains/sums/train.jsonl: ")
-    assert update_lock(workspace) == ()
+    assert update_lock(workspace, base_identity(workspace)) == ()
 
 
 def test_another_base_than_the_locked_one_is_refused(workspace):
-    update_lock(workspace)
+    update_lock(workspace, base_identity(workspace))
     (workspace.root / "base" / "model.safetensors").unlink()
     make_base(workspace.root / "base", value=5.0)
     with pytest.raises(CompatibilityError, match=r"; additive\.lock pins 'base' at"):
