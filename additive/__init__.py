@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from additive.verbs.candidates import candidates
     from additive.verbs.check import check_merge
     from additive.verbs.merge import build_merge
-    from additive.verbs.requests import request_merge
+    from additive.verbs.merge_request import request_merge
     from additive.verbs.train import train_domain
     from additive.workspace import Workspace, find_workspace
 
@@ -30,7 +30,7 @@ _HOMES = {
     "candidates": "additive.verbs.candidates",
     "check_merge": "additive.verbs.check",
     "find_workspace": "additive.workspace",
-    "request_merge": "additive.verbs.requests",
+    "request_merge": "additive.verbs.merge_request",
     "tango": "additive.gate",
     "train_domain": "additive.verbs.train",
 }

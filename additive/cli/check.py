@@ -46,9 +46,9 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
             "--results cannot be used with --plan",
             help=f"additive check {merge} --results {results}",
         )
-    from additive.verbs.report import find_checkable
+    from additive.verbs.built_merge import resolve_merge
 
-    artifact = find_checkable(session.workspace, merge)
+    artifact = resolve_merge(session.workspace, merge)
     if plan:
         from additive.verbs.check import plan_check
 

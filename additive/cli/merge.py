@@ -16,9 +16,9 @@ from additive.types.progress import Listener
 from additive.workspace import Workspace
 
 if TYPE_CHECKING:
-    from additive.verbs.built import Built
+    from additive.verbs.built_merge import BuiltMerge
+    from additive.verbs.merge_request import MergeRequest
     from additive.verbs.mergekit import KitRequest
-    from additive.verbs.requests import MergeRequest
 
 
 SCHEMA = "additive.merge/1"
@@ -68,7 +68,7 @@ def command(
       additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64
       additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
     """
-    from additive.verbs.requests import request_merge
+    from additive.verbs.merge_request import request_merge
     from additive.workspace.inputs import base_identity
 
     options = {
@@ -99,16 +99,21 @@ def command(
 
 def _build(
     workspace: Workspace, request: MergeRequest | KitRequest, progress: Listener, wait: bool
-) -> Built:
-    from additive.verbs.merge import build_merge
+) -> BuiltMerge:
+    from additive.verbs.built_merge import reuse_merge
     from additive.verbs.mergekit import KitRequest, build_mergekit
 
     if isinstance(request, KitRequest):
         return build_mergekit(workspace, request, progress, wait=wait)
+    built = reuse_merge(workspace, request)
+    if built is not None:
+        return built
+    from additive.verbs.merge import build_merge
+
     return build_merge(workspace, request, progress, wait=wait)
 
 
-def _print(session: Session, built: Built, document: dict[str, Any] | None) -> int:
+def _print(session: Session, built: BuiltMerge, document: dict[str, Any] | None) -> int:
     said = {"schema": SCHEMA, **built.document(), "verdict": None}
     if document is None:
         session.output.result(said, built.line())
@@ -123,8 +128,8 @@ def _print(session: Session, built: Built, document: dict[str, Any] | None) -> i
 
 
 def _print_plan(session: Session, request: MergeRequest | KitRequest) -> int:
+    from additive.verbs.merge import plan_merge
     from additive.verbs.mergekit import KitRequest, plan_document, plan_text
-    from additive.verbs.planning import plan_merge
 
     if isinstance(request, KitRequest):
         document = plan_document(session.workspace, request)

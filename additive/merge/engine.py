@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from additive.deltas.base import Base, open_base
+from additive.deltas.base import Base
 from additive.deltas.model import Delta, Dense, matrix_shape
 from additive.errors import IntegrityError
 from additive.merge.adapter_out import write_adapter
@@ -30,7 +30,7 @@ from additive.merge.method import DeltaStack
 from additive.merge.planned import MergeReport, Plan, PlannedTensor, Written, summarise
 from additive.merge.recipe import BuiltRecipe
 from additive.merge.side_files import write_index, write_side_files
-from additive.merge.sources import Sources, open_sources
+from additive.merge.sources import Sources, opened_sources
 from additive.merge.threads import each, worker_count
 from additive.tensors.header import ITEM_BYTES, torch_dtype
 from additive.tensors.writer import SYNC_BYTES, LayoutWriter, bytes_of
@@ -103,26 +103,25 @@ def execute(
     base_leaves: Sequence[TensorLeaf] = (),
     workers: int | None = None,
     sync_bytes: int = SYNC_BYTES,
+    sources: Sources | None = None,
 ) -> MergeReport:
     """Carry out a plan: write a whole, loadable directory into `out`, which exists and is empty.
 
     base_leaves  known leaves of the base, so that copied tensors need not be hashed
     workers      parameters at once; the result does not depend on it
     sync_bytes   how much of a file may wait to be forced to disk while the workers compute
+    sources      of the plan's recipe, if they are open already; they stay open
 
     Raises: IntegrityError for NaN or infinity in a source (before anything is written) or in a
     result, ResourceError when the disk is full. Whatever was written then is for the caller to
     discard.
     """
     workers = workers or worker_count()
-    opened = open_sources(plan.recipe, open_base(plan.base_directory))
-    try:
+    with opened_sources(plan.recipe, plan.base_directory, sources) as opened:
         check_finite(opened, {spec.digest: spec.finite for spec in plan.recipe.sources}, progress)
         if plan.recipe.settings.output == "adapter":
             return write_adapter(plan, opened, out, workers, sync_bytes)
         return _Run(plan, opened, out, progress, base_leaves, workers, sync_bytes).checkpoint()
-    finally:
-        opened.close()
 
 
 def check_finite(

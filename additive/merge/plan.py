@@ -15,7 +15,7 @@ from additive.deltas.vocabulary import CHOICES, resized_notes
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.merge.adapter_out import adapter_bytes, check_adapter_output
 from additive.merge.default_rules import beside_notes, check_patterns, check_rules
-from additive.merge.planned import DTYPES, ENGINE, Plan, PlannedTensor
+from additive.merge.planned import DTYPES, Plan, PlannedTensor
 from additive.merge.recipe import BuiltRecipe, check_sources
 from additive.merge.sources import (
     Sources,
@@ -46,21 +46,40 @@ def plan(
     Raises: UsageError and UnknownName for the recipe, CompatibilityError, IntegrityError,
     SecurityError for its inputs, ResourceError for too small a disk, or no such device.
     """
+    sources = open_checked(recipe, base_directory, base_identity)
+    try:
+        return plan_sources(recipe, sources, base_identity, disk)
+    finally:
+        sources.close()
+
+
+def open_checked(
+    recipe: BuiltRecipe, base_directory: Path, base_identity: BaseIdentity | None = None
+) -> Sources:
+    """Open a recipe's sources after checking the recipe itself, and that they belong to the base.
+
+    Raises: as `plan`.
+    """
     _check_recipe(recipe)
     base = open_plain_base(base_directory)
     for spec in recipe.ordered():
         check_lineage(spec, base_directory, base_identity)
-    opened = open_sources(recipe, base)
+    sources = open_sources(recipe, base)
     try:
-        check_tokens(opened.base)
-        return _plan(recipe, opened, base_identity, disk)
-    finally:
-        opened.close()
+        check_tokens(sources.base)
+    except CompatibilityError:
+        sources.close()
+        raise
+    return sources
 
 
-def _plan(
-    recipe: BuiltRecipe, opened: Sources, identity: BaseIdentity | None, disk: Path | None
+def plan_sources(
+    recipe: BuiltRecipe,
+    opened: Sources,
+    identity: BaseIdentity | None = None,
+    disk: Path | None = None,
 ) -> Plan:
+    """As `plan`, of sources that `open_checked` opened."""
     base = opened.base
     check_patterns(recipe, base)
     touched = {name for name in opened.parameters() if recipe.part(name).method is not None}
@@ -83,7 +102,7 @@ def _plan(
         recipe=recipe,
         base_directory=base.directory,
         base_id=identity.id if identity else str(base.directory),
-        digest=_digest(recipe, base, identity),
+        base_digest=identity.digest if identity else _headers_digest(base),
         tensors=() if adapter else tensors,
         untied_heads=opened.untied_heads,
         read=base_bytes + sources_bytes,
@@ -202,14 +221,13 @@ def _in_shards(
     )
 
 
-def _digest(recipe: BuiltRecipe, base: Base, identity: BaseIdentity | None) -> Digest:
+def _headers_digest(base: Base) -> Digest:
     headers = [
         [name, info.dtype, list(info.shape)]
         for header in base.checkpoint.headers.values()
         for name, info in header.tensors.items()
     ]
-    known = identity.digest if identity else digest_json([headers, str(base.directory)])
-    return digest_json({"engine": ENGINE, "base": known, "recipe": recipe.resolved()})
+    return digest_json([headers, str(base.directory)])
 
 
 def _memory(opened: Sources, merged: list[PlannedTensor]) -> int:

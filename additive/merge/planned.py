@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from additive.merge.recipe import BuiltRecipe
 from additive.tensors.header import ITEM_BYTES
-from additive.types.digests import Digest, TensorLeaf, weights_digest
+from additive.types.digests import Digest, TensorLeaf, digest_json, weights_digest
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,9 @@ class PlannedTensor:
 class Plan:
     """A checked merge.
 
-    tensors  of a checkpoint, in the base's order; none of an adapter
-    merged   how many parameters are computed from sources
+    base_digest    of the base's identity, or of its headers where it has none
+    tensors        of a checkpoint, in the base's order; none of an adapter
+    merged         how many parameters are computed from sources
     untied_heads   heads that a source trained apart from the embedding they are tied to
     rule_counts    how many parameters each of the recipe's rules decides
     read, written  bytes; `memory` an upper estimate of anonymous memory over the imports, in bytes
@@ -106,7 +107,7 @@ class Plan:
     recipe: BuiltRecipe
     base_directory: Path
     base_id: str
-    digest: Digest
+    base_digest: Digest
     tensors: tuple[PlannedTensor, ...]
     untied_heads: tuple[str, ...]
     read: int
@@ -115,6 +116,16 @@ class Plan:
     notes: tuple[str, ...] = ()
     rule_counts: tuple[int, ...] = ()
     merged: int = 0
+
+    @property
+    def digest(self) -> Digest:
+        """What decides the bytes of the output: engine, base and recipe."""
+        recipe = self.recipe.resolved()
+        return digest_json({"engine": ENGINE, "base": self.base_digest, "recipe": recipe})
+
+    def at_scale(self, scale: float) -> Plan:
+        """The same merge at another scale, on which nothing else in a plan depends."""
+        return replace(self, recipe=self.recipe.at_scale(scale))
 
     @property
     def touched(self) -> tuple[PlannedTensor, ...]:

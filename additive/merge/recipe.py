@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -225,6 +225,10 @@ class BuiltRecipe:
                 "scale is not chosen yet", help="give a number, for example --scale 1.0"
             )
         return self.settings.scale
+
+    def at_scale(self, scale: float) -> BuiltRecipe:
+        """The same recipe with another scale."""
+        return replace(self, settings=self.settings.model_copy(update={"scale": scale}))
 
     def part(self, parameter: str) -> ParameterRecipe:
         """How one parameter is merged: by the first rule that matches its name, else as the recipe

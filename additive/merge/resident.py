@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from additive.deltas.base import Base, open_base
+from additive.deltas.base import Base
 from additive.deltas.experts import stacked_places
 from additive.deltas.model import Delta, combine, matrix_shape
 from additive.deltas.names import spellings
@@ -23,7 +23,7 @@ from additive.merge.apply import apply_delta, merged_part, stack_of, survey_mode
 from additive.merge.candidates import Prepared
 from additive.merge.planned import DTYPES
 from additive.merge.recipe import BuiltRecipe
-from additive.merge.sources import Sources, open_sources
+from additive.merge.sources import Sources, opened_sources
 from additive.merge.threads import each, worker_count
 from additive.tensors.header import torch_dtype
 
@@ -54,12 +54,16 @@ class _Slot:
 
 @contextmanager
 def resident(
-    model: nn.Module, base_directory: Path, recipe: BuiltRecipe
+    model: nn.Module,
+    base_directory: Path,
+    recipe: BuiltRecipe,
+    sources: Sources | None = None,
 ) -> Iterator[Callable[[float], None]]:
     """Hold a loaded base model ready for every scale of a recipe; its bits are back afterwards.
 
     Gives `switch(scale)`, which sets W = round(W₀ + scale·Δ) in place; the recipe's own scale is
-    not used. The model may be in any float dtype that holds the base's values.
+    not used. The model may be in any float dtype that holds the base's values. `sources` are the
+    recipe's, if they are open already; they stay open.
 
     Raises: CompatibilityError when the model's weights are not the base's.
 
@@ -69,20 +73,19 @@ def resident(
                 switch(scale)
                 scores[scale] = score(model)
     """
-    opened = open_sources(recipe, open_base(base_directory))
-    parameters = _parameters(model, opened.base)
-    _check_rows(parameters, opened.base)
-    split = [_split(model, parameters, alias) for alias in opened.untied_heads]
-    try:
-        slots = _slots(parameters, opened, recipe)
+    with opened_sources(recipe, base_directory, sources) as opened:
+        parameters = _parameters(model, opened.base)
+        _check_rows(parameters, opened.base)
+        split = [_split(model, parameters, alias) for alias in opened.untied_heads]
         try:
-            yield lambda scale: _all(slots, lambda slot: slot.show(scale))
+            slots = _slots(parameters, opened, recipe)
+            try:
+                yield lambda scale: _all(slots, lambda slot: slot.show(scale))
+            finally:
+                _all(slots, _Slot.restore)
         finally:
-            _all(slots, _Slot.restore)
-    finally:
-        for join in split:
-            join()
-        opened.close()
+            for join in split:
+                join()
 
 
 @contextmanager

@@ -9,16 +9,19 @@ not; and whether the base may be merged into at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from additive.artifacts.content import template_digest, vocabulary
 from additive.artifacts.manifest import BaseIdentity, read_manifest
 from additive.deltas.base import Base, open_base
 from additive.deltas.device import check_device, placed
+from additive.deltas.model import LowRank
 from additive.deltas.names import is_matrix
 from additive.deltas.open import open_deltas
 from additive.deltas.source import DeltaSource
@@ -181,6 +184,26 @@ def check_inputs(name: str, method: MergeMethod, opened: Sources) -> None:
         )
 
 
+def input_directions(sources: Sources) -> dict[str, tuple[str, Tensor]]:
+    """By parameter the module that reads it, and all sources' factors on the side of its inputs.
+
+    The factors (A; Bᵀ where inputs are rows, as in Conv1D and embeddings) are stacked in the order
+    of the sources. Parameters that no module of their own reads (`target_parameters`) have none; a
+    plan refuses methods that would need them.
+    """
+    directions = {}
+    for name in sources.parameters():
+        first = sources.touching(name)[0]
+        target = sources.sources[first].target(name)
+        stack = sources.stack(name, 0)
+        low = [delta for delta in stack.deltas if isinstance(delta, LowRank)]
+        if target is None or target.orientation == "parameter" or len(low) < len(stack.deltas):
+            continue
+        factors = [delta.B.T if stack.inputs == "rows" else delta.A for delta in low]
+        directions[name] = (target.module, torch.cat(factors))
+    return directions
+
+
 def open_plain_base(directory: Path) -> Base:
     """Open a base that names no code to run: what its output takes over is its configuration.
 
@@ -270,6 +293,21 @@ def _compare(
 
 def _name(digest: Digest | None) -> str:
     return short(digest) if digest else "none"
+
+
+@contextmanager
+def opened_sources(
+    recipe: BuiltRecipe, base_directory: Path, sources: Sources | None = None
+) -> Iterator[Sources]:
+    """A recipe's sources for a block: those that are open already, and stay so, or newly opened."""
+    if sources is not None:
+        yield sources
+        return
+    own = open_sources(recipe, open_base(base_directory))
+    try:
+        yield own
+    finally:
+        own.close()
 
 
 def open_sources(recipe: BuiltRecipe, base: Base) -> Sources:

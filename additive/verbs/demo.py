@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import additive
 from additive.errors import UsageError
 from additive.types.progress import Listener, silent
-from additive.verbs.built import Built
+from additive.verbs.built_merge import BuiltMerge, reuse_merge
 from additive.verbs.check import check_merge
 from additive.verbs.init import make_workspace
-from additive.verbs.merge import build_merge
-from additive.verbs.requests import request_merge
+from additive.verbs.merge_request import request_merge
 from additive.verbs.train import Trained, train_domain
 from additive.workspace import MARKER, Workspace
 from additive.workspace.inputs import base_identity
@@ -40,7 +40,7 @@ class Demo:
 
     workspace: Workspace
     trained: tuple[Trained, ...]
-    built: Built
+    built: BuiltMerge
     document: dict[str, Any]
 
     @property
@@ -66,7 +66,8 @@ def run_demo(root: Path, progress: Listener = silent, *, broken: bool = False) -
     trained = tuple(train_domain(workspace, name, progress) for name in DOMAINS)
     options = BROKEN if broken else {}
     request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
-    built = build_merge(workspace, request, progress)
+    # The merge verb imports torch, which a merge that was built before needs not.
+    built = reuse_merge(workspace, request) or additive.build_merge(workspace, request, progress)
     document = check_merge(workspace, built.artifact, progress)
     return Demo(workspace, trained, built, document)
 

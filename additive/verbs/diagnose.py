@@ -9,21 +9,19 @@ Factors are decomposed once: the decompositions lie in the sidecar that `additiv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from additive.artifacts.atomic import write_json
-from additive.deltas.base import open_base
 from additive.errors import ResourceError
 from additive.merge.diagnose import Diagnosis, diagnose
 from additive.merge.measures import Measures
-from additive.merge.plan import plan
-from additive.merge.sources import open_sources
+from additive.merge.plan import open_checked, plan_sources
 from additive.types.digests import short
 from additive.verbs.candidates import decompositions
-from additive.verbs.composing import build_recipe
+from additive.verbs.merge import build_recipe
+from additive.verbs.merge_request import MergeRequest, request_merge
 from additive.verbs.report import DIAGNOSIS_SCHEMA, diagnosis_path
-from additive.verbs.requests import MergeRequest, request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 
@@ -36,18 +34,15 @@ def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, An
     """
     options = {"scale": 1.0, "method": "task_arithmetic"}
     request = request_merge(workspace, names, options, base_identity(workspace))
-    recipe = build_recipe(workspace, request, 1.0)
-    plan(recipe, workspace.base_directory(), request.base)  # what a merge would refuse, but no disk
+    recipe = build_recipe(workspace, request)
     parts = [(source.artifact.digest, source.snapshot) for source in request.sources]
     try:
         cache = decompositions(workspace, parts)
     except ResourceError:  # the disk takes nothing; a diagnosis only prints
         cache = None
-    sources = open_sources(recipe, open_base(workspace.base_directory()))
-    try:
+    with closing(open_checked(recipe, workspace.base_directory(), request.base)) as sources:
+        plan_sources(recipe, sources, request.base)  # refuses what a merge would, but for the disk
         diagnosis = diagnose(sources, cache=cache)
-    finally:
-        sources.close()
     document = _document(request, diagnosis)
     with suppress(ResourceError):  # a report of their merge does without it
         write_json(diagnosis_path(workspace, request.base.digest, parts), document)

@@ -14,9 +14,8 @@ from additive.spec.recipe import option_name
 from additive.spec.yaml import Located
 from additive.types.digests import digest_json
 from additive.types.progress import Listener, silent, under
-from additive.verbs.built import Built, build_once, find_merge
-from additive.verbs.merge import rounding_advice
-from additive.verbs.requests import resolve_specialist
+from additive.verbs.built_merge import BuiltMerge, build_once, find_merge, rounding_notes
+from additive.verbs.merge_request import resolve_specialist
 from additive.workspace import Workspace, environment
 from additive.workspace.recipes import find_model, is_base, name_of_merge, recipe_meant
 
@@ -127,7 +126,7 @@ def plan_document(workspace: Workspace, request: KitRequest) -> dict[str, Any]:
 
 def build_mergekit(
     workspace: Workspace, request: KitRequest, progress: Listener = silent, *, wait: bool = False
-) -> Built:
+) -> BuiltMerge:
     """The merge that a mergekit file describes, built or found again.
 
     Raises: LockedError; SpecError; CompatibilityError, IntegrityError, SecurityError for the
@@ -159,7 +158,7 @@ def _execute(
             spec={**request.recipe.resolved(), "request": request.record()},
             seed=request.recipe.seed,
             norms=report.norms,
-            notes=(*report.notes, *rounding_advice(report.rounded_away)),
+            notes=(*report.notes, *rounding_notes(report.rounded_away)),
             versions=environment.versions(),
             hardware=environment.hardware(),
             times={**times, "rounded_away": report.rounded_away},

@@ -14,13 +14,13 @@ from typing import Any
 
 from additive.artifacts.base_check import base_check_of
 from additive.artifacts.manifest import Artifact, Manifest
-from additive.errors import IntegrityError, RefusedError, UnknownName, UsageError
+from additive.errors import IntegrityError, RefusedError, UsageError
 from additive.report.document import read_check
 from additive.report.evidence import Evidence, Flips
 from additive.report.write import Pages, render_json, write_report
 from additive.tensors.json import read_object
 from additive.types.digests import Digest, digest_json, short
-from additive.types.references import parse_reference
+from additive.verbs.built_merge import resolve_merge
 from additive.verbs.results import known_flips
 from additive.workspace import Workspace
 
@@ -119,7 +119,7 @@ def report_merge(workspace: Workspace, name: str) -> Pages:
 
     Raises: UnknownName; UsageError when it was never checked.
     """
-    artifact = find_checkable(workspace, name)
+    artifact = resolve_merge(workspace, name)
     document = last_check(workspace, artifact)
     if document is None:
         raise UsageError(
@@ -127,36 +127,6 @@ def report_merge(workspace: Workspace, name: str) -> Pages:
             help=f"additive check {artifact.name}",
         )
     return write_pages(workspace, document, known_flips(workspace, artifact, document))
-
-
-def find_checkable(workspace: Workspace, name: str) -> Artifact:
-    """The merge that a name means, whatever the order of the domains in it.
-
-    Raises: UnknownName with the nearest merge; UsageError for a specialist.
-    """
-    reference = parse_reference(name)
-    store = workspace.store
-    merges = {n for n in store.names() for a in store.current(n) if a.manifest.kind == "merge"}
-    wanted = reference.name
-    if wanted not in merges:
-        same = [m for m in sorted(merges) if sorted(m.split("+")) == sorted(wanted.split("+"))]
-        if not same:
-            raise _no_merge(workspace, wanted, merges)
-        wanted = same[0]
-    found = f"{wanted}@{reference.digest}" if reference.digest else wanted
-    return store.resolve(found)
-
-
-def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName | UsageError:
-    if workspace.store.versions(name):
-        workspace.store.resolve(name)  # what an older additive froze is refused here
-        return UsageError(
-            f"{name} is a specialist; expected a merge",
-            help=f"additive merge {name}",
-        )
-    parts = name.split("+")
-    help = f"additive merge {' '.join(parts)}" if len(parts) > 1 else None
-    return UnknownName("merge", name, merges, help=help)
 
 
 def _version(workspace: Workspace, name: str, digest: str | None) -> Artifact | None:

@@ -1,10 +1,10 @@
-"""The scale of a merge, chosen on validation rows: a few are tried on a resident model.
+"""Choose the scale of a merge on validation rows: a few are tried on a resident model.
 
 Score of a scale: the worst domain's merged − specialist on its own validation rows (whole answers,
 teacher-forced). Of the scales within one standard error of the best, the one nearest to 1 is taken,
 and of two as near the one with the lower mean loss: the deltas stay as they were trained unless the
 rows say otherwise (the one-standard-error rule of Breiman et al. 1984, towards no rescaling). A
-coarse grid first, then the neighbours of its choice. Held-out items are never read.
+coarse grid first, then the neighbors of its choice. Held-out items are never read.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING
 
 from additive.artifacts.base_check import is_adopted
 from additive.errors import UsageError
-from additive.types.progress import Listener, Progress
-from additive.verbs.requests import MergeRequest, RequestedSource
+from additive.merge.planned import Plan
+from additive.merge.resident import resident
+from additive.merge.sources import Sources
+from additive.models.attach import give_rows
+from additive.models.loading import load_model, load_tokenizer
+from additive.train.validation import Score, completion_score
+from additive.types.progress import Listener, Progress, silent
+from additive.verbs.ask import load_named
+from additive.verbs.merge_request import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 from additive.workspace.inputs import split_rows
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel
-    from additive.train.validation import Score
 
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
@@ -57,50 +63,54 @@ class ScaleChoice:
     trials: tuple[Trial, ...]
 
 
-def choose_scale(workspace: Workspace, request: MergeRequest, progress: Listener) -> ScaleChoice:
-    """Try scales of a request and take the best.
+def choose_scale(
+    workspace: Workspace,
+    request: MergeRequest,
+    plan: Plan,
+    sources: Sources,
+    progress: Listener = silent,
+) -> ScaleChoice:
+    """Try scales of a planned merge and take the best.
+
+    plan     at any scale
+    sources  of the plan, open
 
     Raises: UsageError when no source has validation rows; what the engine refuses.
     """
-    from additive.merge.resident import resident
-    from additive.models.attach import give_rows
-    from additive.models.loading import load_model
-    from additive.verbs.composing import build_recipe, planned
-
-    scored = {s.artifact.name: s for s in request.sources if _has_validation(workspace, s)}
-    if not scored:
+    topic = f"merge {request.name}"
+    domains = {file.domain for file in request.validation}
+    judged = {s.artifact.name: s for s in request.sources if s.artifact.name in domains}
+    if not judged:
         raise UsageError(
-            "scale is chosen on validation rows when no source has any in this workspace",
+            "scale is chosen on validation rows, and no source has any in this workspace",
             help="give a number, for example --scale 1.0",
         )
-    recipe = build_recipe(workspace, request, 1.0)
-    made = planned(workspace, recipe)
     directory = workspace.base_directory()
-    model = load_model(directory)
-    rows = next((tensor.shape[0] for tensor in made.tensors if tensor.resized), None)
+    model, tokenizer = load_model(directory), load_tokenizer(directory)
+    rows = next((tensor.shape[0] for tensor in plan.tensors if tensor.resized), None)
     if rows is not None:
         give_rows(model, rows)
-    scores = {name: _score(workspace, name) for name in scored}
-    references = {
-        name: _reference(workspace, source, scores[name]) for name, source in scored.items()
+    scores = {
+        name: completion_score(
+            tokenizer,
+            split_rows(workspace, name, "validation"),
+            system=workspace.domain(name).system,
+        )
+        for name in judged
     }
-    with resident(model, directory, recipe) as switch:
+    references = {name: _reference(workspace, judged[name], scores[name]) for name in judged}
+    with resident(model, directory, plan.recipe, sources) as switch:
 
         def attempt(scale: float) -> Trial:
             switch(scale)
-            found = trial(model, scale, scores, references)
-            said = ", ".join(f"{name} {score:.3f}" for name, score in found.scores.items())
-            progress(Progress(f"merge {request.name}", f"scale {scale:g} on validation: {said}"))
-            return found
+            result = trial(model, scale, scores, references)
+            text = ", ".join(f"{name} {score:.3f}" for name, score in result.scores.items())
+            progress(Progress(topic, f"scale {scale:g} on validation: {text}"))
+            return result
 
         choice = search(attempt)
-    progress(
-        Progress(
-            f"merge {request.name}",
-            f"scale {choice.scale:g} chosen on validation rows",
-            lasting=True,
-        )
-    )
+    text = f"scale {choice.scale:g} chosen on validation rows"
+    progress(Progress(topic, text, lasting=True))
     return choice
 
 
@@ -111,19 +121,17 @@ def search(attempt: Callable[[float], Trial]) -> ScaleChoice:
     0.9
     """
     trials = {scale: attempt(scale) for scale in COARSE}
-    centre = _choice(trials)
-    for neighbour in (round(centre - STEP, 2), round(centre + STEP, 2)):
+    center = _choice(trials)
+    for neighbour in (round(center - STEP, 2), round(center + STEP, 2)):
         if neighbour not in trials:
             trials[neighbour] = attempt(neighbour)
     return ScaleChoice(_choice(trials), tuple(trials[scale] for scale in sorted(trials)))
 
 
 def _reference(workspace: Workspace, source: RequestedSource, score: Score) -> float:
-    """What a specialist scores on its validation rows: known from its training, or asked now."""
+    """What a specialist scores on its validation rows: known from its training, or measured now."""
     if not is_adopted(source.artifact.manifest):
         return reference_score(source)
-    from additive.verbs.ask import load_named
-
     return score(load_named(workspace, source.artifact), 0).score
 
 
@@ -132,13 +140,13 @@ def reference_score(source: RequestedSource) -> float:
     manifest = source.artifact.manifest
     step = manifest.saturation["plateau_step"]
     if source.snapshot is not None:
-        chosen = source.directory
+        directory = source.directory
         step = next(
-            (s.step for s in manifest.snapshots if source.artifact.path / s.path == chosen), step
+            (s.step for s in manifest.snapshots if source.artifact.path / s.path == directory), step
         )
-    points = {p.step: p.score for p in manifest.curve if p.suite == "validation"}
-    found = points.get(step)
-    return manifest.saturation["score"] if found is None else found
+    scores = {p.step: p.score for p in manifest.curve if p.suite == "validation"}
+    score = scores.get(step)
+    return manifest.saturation["score"] if score is None else score
 
 
 def _choice(trials: Mapping[float, Trial]) -> float:
@@ -160,28 +168,18 @@ def trial(
     scores: Mapping[str, Score],
     references: Mapping[str, float],
 ) -> Trial:
-    """Ask a merged model every domain's rows; `references` holds what its specialist scored."""
-    found = {name: score(model, 0) for name, score in scores.items()}
-    change = {name: evaluation.score - references[name] for name, evaluation in found.items()}
+    """Evaluate a merged model on every domain's rows.
+
+    scale       at which the model is merged
+    references  what each domain's specialist scored on the same rows
+    """
+    results = {name: score(model, 0) for name, score in scores.items()}
+    change = {name: result.score - references[name] for name, result in results.items()}
     worst = min(change, key=lambda name: change[name])
     return Trial(
         scale=scale,
-        scores={name: evaluation.score for name, evaluation in found.items()},
-        losses={name: evaluation.loss for name, evaluation in found.items()},
+        scores={name: result.score for name, result in results.items()},
+        losses={name: result.loss for name, result in results.items()},
         worst=change[worst],
-        error=_standard_error(found[worst].score, len(found[worst].correct)),
+        error=_standard_error(results[worst].score, len(results[worst].correct)),
     )
-
-
-def _score(workspace: Workspace, name: str) -> Score:
-    from additive.models.loading import load_tokenizer
-    from additive.train.validation import completion_score
-
-    tokenizer = load_tokenizer(workspace.base_directory())
-    rows = split_rows(workspace, name, "validation")
-    return completion_score(tokenizer, rows, system=workspace.domain(name).system)
-
-
-def _has_validation(workspace: Workspace, source: RequestedSource) -> bool:
-    name = source.artifact.name
-    return name in workspace.domain_names() and bool(workspace.data_files(name, "validation"))

@@ -21,7 +21,7 @@ from additive.models.score import teacher_forced
 from additive.types.progress import Progress
 from additive.verbs.demo import DOMAINS
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import request_merge
+from additive.verbs.merge_request import request_merge
 from additive.verbs.train import Trained, train_domain
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity

@@ -18,7 +18,7 @@ from additive.errors import (
     UsageError,
 )
 from additive.verbs.init import make_workspace
-from additive.verbs.requests import NO_ROWS, request_merge
+from additive.verbs.merge_request import NO_ROWS, request_merge
 from additive.verbs.train import train_domain
 from additive.workspace import Workspace
 from additive.workspace.bases import find_folder

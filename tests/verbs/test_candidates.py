@@ -9,7 +9,7 @@ from additive.errors import UsageError
 from additive.merge.recipe import build_method
 from additive.verbs.candidates import candidates
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import request_merge
+from additive.verbs.merge_request import request_merge
 from additive.workspace.inputs import base_identity
 from tests.merge import files
 from tests.verbs.making import make_adapters

@@ -12,8 +12,8 @@ from additive.deltas.source import delta_norms
 from additive.errors import SpecError, UnknownName, UsageError
 from additive.merge.steps.balance import balance_factors
 from additive.types.norms import total_norm
-from additive.verbs.composing import build_recipe
-from additive.verbs.requests import request_merge
+from additive.verbs.merge import build_recipe
+from additive.verbs.merge_request import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.e2e.command import run_here
@@ -48,7 +48,7 @@ def _recipe(root, text):
     (root / "merges" / "release.yaml").write_text("version: 1\n" + text)
     workspace = Workspace(root)
     request = request_merge(workspace, ["release"], {}, base_identity(workspace))
-    return build_recipe(workspace, request, 1.0)
+    return build_recipe(workspace, request)
 
 
 def test_balance_takes_norms_from_manifests_or_computes_them(root):

@@ -13,12 +13,11 @@ from additive.deltas.base import open_base
 from additive.errors import CompatibilityError, UsageError
 from additive.merge.methods.regmean import RegMean
 from additive.merge.plan import plan
-from additive.merge.sources import open_sources
+from additive.merge.sources import input_directions, open_sources
 from additive.models.gram_matrices import input_grams
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.template import encode
 from additive.verbs.candidates import candidates
-from additive.verbs.gram_matrices import input_directions
 from additive.workspace import Workspace
 from tests.deltas import tiny
 from tests.e2e.command import run_here

@@ -7,7 +7,7 @@ import json
 from additive.verbs.check import check_merge
 from additive.verbs.lint import lint
 from additive.verbs.merge import build_merge
-from additive.verbs.requests import request_merge
+from additive.verbs.merge_request import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity, update_lock
 from tests.verbs.making import make_adapters

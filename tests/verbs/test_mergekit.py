@@ -14,8 +14,8 @@ from additive.errors import CompatibilityError, SpecError, UsageError
 from additive.merge.mergekit.export import to_mergekit
 from additive.verbs.export import export_mergekit
 from additive.verbs.merge import build_merge
+from additive.verbs.merge_request import request_merge
 from additive.verbs.mergekit import build_mergekit, mergekit_name, request_mergekit
-from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 from tests.merge import files
 from tests.merge.conformance import by_mergekit, distance, make_zoo

@@ -46,7 +46,7 @@ def test_what_rounding_took_is_said_with_the_way_out(told):
     words = ("merge", "math", "code", "--no-check", "--dtype", "bfloat16")
     document = json.loads(told(*words, "--json"))
     assert document["rounded_away"] > 0.2
-    said = f"rounding to the output's numbers lost {document['rounded_away']:.0%} of the delta"
+    said = f"rounding to the output's dtype lost {document['rounded_away']:.0%} of the delta"
     assert f"{said}; --output adapter or --dtype float32 keeps it" in document["notes"]
     assert f"{document['rounded_away']:.1%} of the delta lost in rounding" in told(*words)
     assert f"{document['rounded_away']:.1%} of the delta was rounded away" in told(

@@ -17,8 +17,8 @@ from additive.merge.core import Triangles, keep_triangles, read_triangles
 from additive.verbs.candidates import candidates
 from additive.verbs.diagnose import diagnose_sources
 from additive.verbs.merge import build_merge
+from additive.verbs.merge_request import request_merge
 from additive.verbs.report import known_diagnosis
-from additive.verbs.requests import request_merge
 from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
 from tests.merge import files

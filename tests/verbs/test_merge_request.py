@@ -17,9 +17,8 @@ from additive.artifacts.manifest import (
 from additive.artifacts.seal import base_digest
 from additive.artifacts.store import Store
 from additive.errors import CompatibilityError, UnknownName, UsageError
-from additive.verbs.built import find_merge
-from additive.verbs.report import find_checkable
-from additive.verbs.requests import request_merge
+from additive.verbs.built_merge import find_merge, resolve_merge
+from additive.verbs.merge_request import request_merge
 from additive.workspace import Workspace
 
 NAMES = ("math", "code", "safety")
@@ -189,12 +188,12 @@ def test_a_merge_is_found_by_its_request_and_by_its_domains_in_any_order(workspa
     found = find_merge(workspace, request)
     assert found is not None
     assert found.digest == made.digest
-    assert find_checkable(workspace, "code+math").digest == made.digest
+    assert resolve_merge(workspace, "code+math").digest == made.digest
     with pytest.raises(UnknownName) as caught:
-        find_checkable(workspace, "math+safety")
+        resolve_merge(workspace, "math+safety")
     assert caught.value.help == "additive merge math safety"
     with pytest.raises(UsageError, match="is a specialist"):
-        find_checkable(workspace, "math")
+        resolve_merge(workspace, "math")
 
 
 def copy_base(directory: Path) -> None:

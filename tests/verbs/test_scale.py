@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from fractions import Fraction
 
 import pytest
 
+from additive.merge.plan import open_checked, plan_sources
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import TrainingRow
 from additive.train.validation import completion_score
-from additive.types.progress import silent
 from additive.verbs.ask import ask
-from additive.verbs.merge import build_merge
-from additive.verbs.requests import request_merge
+from additive.verbs.merge import build_merge, build_recipe
+from additive.verbs.merge_request import request_merge
 from additive.verbs.scale import COARSE, STEP, ScaleChoice, Trial, choose_scale, search
 from additive.workspace.inputs import base_identity
 from tests.deltas import tiny
@@ -87,6 +88,12 @@ ROWS = {
 }
 
 
+def _choose(workspace, request):
+    recipe = build_recipe(workspace, request)
+    with closing(open_checked(recipe, workspace.base_directory(), request.base)) as sources:
+        return choose_scale(workspace, request, plan_sources(recipe, sources), sources)
+
+
 @pytest.mark.parametrize("name", ["math", "math#0.5"])
 def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
     tmp_path, bases, name
@@ -94,7 +101,7 @@ def test_a_trial_is_the_merge_at_that_scale_beside_what_its_specialists_scored(
     workspace = make_adapters(tmp_path / "work", bases(), ROWS)
     base, tokenizer = base_identity(workspace), load_tokenizer(bases())
     request = request_merge(workspace, [name, "code"], {}, base)
-    choice = choose_scale(workspace, request, silent)
+    choice = _choose(workspace, request)
     step = HALF if "#" in name else PLATEAU
     reference = {"math": score_of(1, step), "code": score_of(2, PLATEAU)}
     for trial in (choice.trials[0], choice.trials[-1]):
@@ -125,7 +132,7 @@ def test_a_scale_is_chosen_where_the_rows_for_tokens_differ(tmp_path, bases):
     assert said.name.startswith("wide@")
     names, base = ["math", "wide"], base_identity(workspace)
     wanted = {"vocabulary": "extend", "method": "task_arithmetic"}
-    trial = choose_scale(workspace, request_merge(workspace, names, wanted, base), silent).trials[0]
+    trial = _choose(workspace, request_merge(workspace, names, wanted, base)).trials[0]
     fixed = request_merge(workspace, names, {**wanted, "scale": trial.scale}, base)
     model = load_model(build_merge(workspace, fixed).artifact.path)
     assert model.config.vocab_size == rows

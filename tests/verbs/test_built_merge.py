@@ -12,12 +12,12 @@ import pytest
 from additive.artifacts.manifest import ManifestDraft
 from additive.errors import LockedError
 from additive.types.progress import silent
-from additive.verbs.built import build_once, find_merge
+from additive.verbs.built_merge import build_once, find_merge
 from tests.merge import files
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     scale: float
     name: str = "both"
 
@@ -39,18 +39,18 @@ def _never():
 def test_another_request_of_the_same_name_is_another_merge(workspace):
     built = {}
     for scale in (0.5, 0.7):
-        asked = Asked(scale)
+        asked = Request(scale)
         assert find_merge(workspace, asked) is None
         freeze = partial(_freeze, workspace, asked)
         built[scale] = build_once(workspace, asked, freeze, silent, wait=False).artifact.digest
     for scale, digest in built.items():
-        again = build_once(workspace, Asked(scale), _never, silent, wait=False)
+        again = build_once(workspace, Request(scale), _never, silent, wait=False)
         assert again.reused
         assert again.artifact.digest == digest
 
 
 def test_who_waited_for_the_builder_takes_what_it_built(workspace):
-    asked, found = Asked(0.5), []
+    asked, found = Request(0.5), []
     waiting = threading.Event()
 
     def waiter():
