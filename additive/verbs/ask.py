@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
 from additive.errors import UnknownName
+from additive.models.generate import generate
+from additive.models.loading import load_model, load_specialist, load_tokenizer
 from additive.types.references import parse_reference
 from additive.workspace import Workspace
 
@@ -41,10 +43,16 @@ def ask(
 
     Raises: UnknownName, IntegrityError, SecurityError.
     """
-    found = [(name, _find(workspace, name)) for name in names or (workspace.spec.base.model,)]
-    return tuple(
-        _answer(workspace, name, artifact, prompt, max_tokens, system) for name, artifact in found
-    )
+    references = list(names or (workspace.spec.base.model,))
+    artifacts = [_find(workspace, name) for name in references]
+    tokenizer = load_tokenizer(workspace.base_directory())
+    answers = []
+    for name, artifact in zip(references, artifacts, strict=True):
+        snapshot = parse_reference(name).snapshot if artifact else None
+        model = load_named(workspace, artifact, snapshot)
+        text = generate(model, tokenizer, [prompt], max_tokens, system=system)[0]
+        answers.append(Answer(artifact.reference if artifact else name, text))
+    return tuple(answers)
 
 
 def _find(workspace: Workspace, name: str) -> Artifact | None:
@@ -58,24 +66,6 @@ def _find(workspace: Workspace, name: str) -> Artifact | None:
     return workspace.store.resolve(reference)
 
 
-def _answer(
-    workspace: Workspace,
-    name: str,
-    artifact: Artifact | None,
-    prompt: str,
-    max_tokens: int,
-    system: str | None,
-) -> Answer:
-    from additive.models.generate import generate
-    from additive.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(workspace.base_directory())
-    snapshot = parse_reference(name).snapshot if artifact else None
-    model = load_named(workspace, artifact, snapshot)
-    text = generate(model, tokenizer, [prompt], max_tokens, system=system)[0]
-    return Answer(artifact.reference if artifact else name, text)
-
-
 def load_named(
     workspace: Workspace, artifact: Artifact | None, snapshot: float | None = None
 ) -> PreTrainedModel:
@@ -83,8 +73,6 @@ def load_named(
 
     Raises: IntegrityError, SecurityError, CompatibilityError.
     """
-    from additive.models.loading import load_model, load_specialist
-
     base = workspace.base_directory()
     if artifact is None:
         return load_model(base)

@@ -106,24 +106,19 @@ def resolve_merge(workspace: Workspace, name: str) -> Artifact:
     reference = parse_reference(name)
     store, wanted = workspace.store, reference.name
     merges = {n for n in store.names() for a in store.current(n) if a.manifest.kind == "merge"}
-    if wanted not in merges:
-        parts = sorted(wanted.split("+"))
-        wanted = next((m for m in sorted(merges) if sorted(m.split("+")) == parts), "")
-    if not wanted:
-        raise _no_merge(workspace, reference.name, merges)
-    return store.resolve(f"{wanted}@{reference.digest}" if reference.digest else wanted)
-
-
-def _no_merge(workspace: Workspace, name: str, merges: set[str]) -> UnknownName | UsageError:
-    if workspace.store.versions(name):
-        workspace.store.resolve(name)  # what an older additive froze is refused here
-        return UsageError(
-            f"{name} is a specialist; expected a merge",
-            help=f"additive merge {name}",
+    domains = wanted.split("+")
+    same = [m for m in sorted(merges) if sorted(m.split("+")) == sorted(domains)]
+    if wanted not in merges and same:
+        wanted = same[0]
+    elif wanted not in merges and store.versions(wanted):
+        store.resolve(wanted)  # refuses what an older additive froze
+        raise UsageError(
+            f"{wanted} is a specialist; expected a merge", help=f"additive merge {wanted}"
         )
-    parts = name.split("+")
-    help = f"additive merge {' '.join(parts)}" if len(parts) > 1 else None
-    return UnknownName("merge", name, merges, help=help)
+    elif wanted not in merges:
+        help = f"additive merge {' '.join(domains)}" if len(domains) > 1 else None
+        raise UnknownName("merge", wanted, merges, help=help)
+    return store.resolve(f"{wanted}@{reference.digest}" if reference.digest else wanted)
 
 
 def build_once(

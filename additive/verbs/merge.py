@@ -21,7 +21,6 @@ from additive.deltas.open import open_deltas
 from additive.deltas.source import delta_norms
 from additive.merge.default_rules import default_rules
 from additive.merge.engine import execute
-from additive.merge.method import Step
 from additive.merge.methods.arithmetic import TaskArithmetic
 from additive.merge.plan import open_checked, plan_sources
 from additive.merge.planned import MergeReport, Plan
@@ -170,7 +169,10 @@ def build_recipe(workspace: Workspace, request: MergeRequest) -> BuiltRecipe:
     )
     for step in before:
         if step.overrides("balance"):
-            recipe = _balance(workspace, request, recipe, step)
+            factors = step.balance([_norm(workspace, source) for source in request.sources])
+            weighted = zip(recipe.sources, factors, strict=True)
+            sources = tuple(replace(one, weight=one.weight * factor) for one, factor in weighted)
+            recipe = replace(recipe, sources=sources)
     return recipe
 
 
@@ -188,17 +190,6 @@ def _source_specs(
         )
         for source in request.sources
     )
-
-
-def _balance(
-    workspace: Workspace, request: MergeRequest, recipe: BuiltRecipe, step: Step
-) -> BuiltRecipe:
-    factors = step.balance([_norm(workspace, source) for source in request.sources])
-    sources = tuple(
-        replace(source, weight=source.weight * factor)
-        for source, factor in zip(recipe.sources, factors, strict=True)
-    )
-    return replace(recipe, sources=sources)
 
 
 def _norm(workspace: Workspace, source: RequestedSource) -> float:

@@ -30,7 +30,7 @@ from additive.types.digests import Digest, short
 from additive.types.references import each_once, merge_name, parse_reference
 from additive.workspace import Workspace
 from additive.workspace.inputs import Split, split_digests
-from additive.workspace.recipes import name_of_merge, recipe_meant
+from additive.workspace.recipes import check_merge_name, resolve_recipe
 
 REQUEST_VERSION = 2
 
@@ -173,7 +173,7 @@ def request_merge(
 
 def _written_recipe(workspace: Workspace, names: Sequence[str]) -> tuple[Recipe, bool]:
     """The recipe before any option, and whether neither it nor additive.yaml decides the scale."""
-    name = recipe_meant(workspace, names[0]) if len(names) == 1 else None
+    name = resolve_recipe(workspace, names[0]) if len(names) == 1 else None
     if name is not None:
         return workspace.recipe(name), False
     defaults = workspace.spec.merge
@@ -214,10 +214,24 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
 
     Raises: UsageError, UnknownName saying how to train it; IntegrityError when its bytes changed.
     """
-    reference = parse_reference(text)
-    if not workspace.store.versions(reference.name):
-        raise _not_trained(workspace, reference.name)
-    artifact = workspace.store.resolve(reference)
+    reference, store = parse_reference(text), workspace.store
+    name = reference.name
+    if not store.versions(name):
+        domains = workspace.domain_names()
+        if name not in domains:
+            newest = [artifact for n in store.names() for artifact in store.current(n)[-1:]]
+            merges = {artifact.name for artifact in newest if artifact.manifest.kind == "merge"}
+            raise UnknownName("specialist", name, {*domains, *store.names()} - merges)
+        if workspace.domain(name).adopted:
+            raise UsageError(
+                f"domain {name!r} is adopted and its specialist is not in this store",
+                help=f"additive adopt DIR --as {name}",
+            )
+        raise UsageError(
+            f"domain {name!r} is not trained yet; a merge needs its specialist",
+            help=f"additive train {name}",
+        )
+    artifact = store.resolve(reference)
     if artifact.manifest.kind != "specialist":
         raise UsageError(
             f"source is the {artifact.manifest.kind} {artifact.reference}; expected a specialist",
@@ -225,23 +239,6 @@ def resolve_specialist(workspace: Workspace, text: str) -> tuple[Artifact, float
         )
     require_unchanged(artifact, workspace.cache)
     return artifact, reference.snapshot
-
-
-def _not_trained(workspace: Workspace, name: str) -> UnknownName | UsageError:
-    domains = workspace.domain_names()
-    if name in domains and workspace.domain(name).adopted:
-        return UsageError(
-            f"domain {name!r} is adopted and its specialist is not in this store",
-            help=f"additive adopt DIR --as {name}",
-        )
-    if name in domains:
-        return UsageError(
-            f"domain {name!r} is not trained yet; a merge needs its specialist",
-            help=f"additive train {name}",
-        )
-    store = workspace.store
-    merges = {n for n in store.names() for a in store.current(n)[-1:] if a.manifest.kind == "merge"}
-    return UnknownName("specialist", name, {*domains, *store.names()} - merges)
 
 
 def _check_base(artifact: Artifact, base: BaseIdentity) -> None:
@@ -299,7 +296,7 @@ def _name(
 ) -> str:
     name = recipe.name if option is None else option
     if name or option is not None:
-        return name_of_merge(workspace, name)
+        return check_merge_name(workspace, name)
     artifacts = [source.artifact for source in sources]
     return merge_name([one.name for one in artifacts], [one.digest for one in artifacts])
 

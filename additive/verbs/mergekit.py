@@ -17,7 +17,7 @@ from additive.types.progress import Listener, silent, under
 from additive.verbs.built_merge import BuiltMerge, build_once, find_merge, rounding_notes
 from additive.verbs.merge_request import resolve_specialist
 from additive.workspace import Workspace, environment
-from additive.workspace.recipes import find_model, is_base, name_of_merge, recipe_meant
+from additive.workspace.recipes import check_merge_name, find_model, is_base, resolve_recipe
 
 if TYPE_CHECKING:
     from additive.merge.mergekit.plan import KitPlan, KitRecipe
@@ -50,9 +50,9 @@ class _Found:
 def mergekit_name(workspace: Workspace, names: Sequence[str]) -> str | None:
     """The recipe that is meant when it is a mergekit file, None for everything else.
 
-    Raises: as `recipe_meant`.
+    Raises: as `resolve_recipe`.
     """
-    named = recipe_meant(workspace, names[0]) if len(names) == 1 else None
+    named = resolve_recipe(workspace, names[0]) if len(names) == 1 else None
     return named if named is not None and workspace.is_mergekit(named) else None
 
 
@@ -72,7 +72,7 @@ def request_mergekit(
     found = {text: _find(workspace, text, file, path, base) for text, path in spec.mentions()}
     models = {text: one.source for text, one in found.items()}
     parents = {one.parent.digest: one.parent for one in found.values() if one.parent is not None}
-    asked = name_of_merge(workspace, name if options.get("name") is None else options["name"])
+    asked = check_merge_name(workspace, name if options.get("name") is None else options["name"])
     return KitRequest(
         name=asked,
         base=base,

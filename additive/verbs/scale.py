@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from additive.artifacts.base_check import is_adopted
 from additive.errors import UsageError
@@ -20,6 +19,7 @@ from additive.merge.planned import Plan
 from additive.merge.resident import resident
 from additive.merge.sources import Sources
 from additive.models.attach import give_rows
+from additive.models.kinds import PreTrainedModel
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Listener, Progress, silent
@@ -27,10 +27,6 @@ from additive.verbs.ask import load_named
 from additive.verbs.merge_request import MergeRequest, RequestedSource
 from additive.workspace import Workspace
 from additive.workspace.inputs import split_rows
-
-if TYPE_CHECKING:
-    from additive.models.kinds import PreTrainedModel
-
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
 
@@ -129,24 +125,19 @@ def search(attempt: Callable[[float], Trial]) -> ScaleChoice:
 
 
 def _reference(workspace: Workspace, source: RequestedSource, score: Score) -> float:
-    """What a specialist scores on its validation rows: known from its training, or measured now."""
-    if not is_adopted(source.artifact.manifest):
-        return reference_score(source)
-    return score(load_named(workspace, source.artifact), 0).score
-
-
-def reference_score(source: RequestedSource) -> float:
-    """What a specialist, or its snapshot, scored on its validation rows when it was trained."""
+    """What a specialist, or its snapshot, scores on its validation rows: known from its training,
+    or measured now where it was adopted.
+    """
     manifest = source.artifact.manifest
+    if is_adopted(manifest):
+        return score(load_named(workspace, source.artifact), 0).score
     step = manifest.saturation["plateau_step"]
     if source.snapshot is not None:
-        directory = source.directory
-        step = next(
-            (s.step for s in manifest.snapshots if source.artifact.path / s.path == directory), step
-        )
-    scores = {p.step: p.score for p in manifest.curve if p.suite == "validation"}
-    score = scores.get(step)
-    return manifest.saturation["score"] if score is None else score
+        steps = {source.artifact.path / s.path: s.step for s in manifest.snapshots}
+        step = steps.get(source.directory, step)
+    points = [p for p in manifest.curve if p.suite == "validation" and p.step == step]
+    known = points[-1].score if points else None
+    return manifest.saturation["score"] if known is None else known
 
 
 def _choice(trials: Mapping[float, Trial]) -> float:

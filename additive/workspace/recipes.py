@@ -1,6 +1,7 @@
-"""Which recipe a word of the command line means, and what a merge may be called.
+"""Words to files where a merge is named: recipes, names of merges, and models of mergekit files.
 
-Models that another tool's file names: directories, Hub ids in the local cache, base+adapter.
+resolve_recipe(workspace, "merges/release.yaml")       "release"
+find_model(workspace, "org/base+../saves/math-lora")   the adapter's folder, and its base
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from additive.workspace.workspace import Workspace
 _SUFFIXES = (".yaml", ".yml")
 
 
-def recipe_meant(workspace: Workspace, text: str) -> str | None:
-    """The recipe that a name or a file means; None where the text names no recipe.
+def resolve_recipe(workspace: Workspace, text: str) -> str | None:
+    """The recipe that a name or a file means; None where the text is neither.
 
-    A domain's name means the domain; its recipe is meant by `merges/NAME.yaml`.
+    A domain's name means the domain, `merges/NAME.yaml` the recipe of that name.
 
-    Raises: UnknownName for a file that is not there; UsageError for one that is no recipe of this
-    workspace, since another file of its name may be.
+    Raises: UnknownName for a file that does not exist; UsageError for one outside `merges/`, where
+    another recipe of its name may be.
     """
     if not text.endswith(_SUFFIXES):
         known = text in workspace.recipe_names() and text not in workspace.domain_names()
         return text if known else None
     path = Path(text)
     own = workspace.root / "merges" / f"{path.stem}.yaml"
-    there = [place for place in (Path.cwd() / path, workspace.root / path) if place.is_file()]
-    if there and own.resolve() not in [place.resolve() for place in there]:
-        raise _outside(text, path)
-    if path.stem in workspace.recipe_names() and (there or path.name == text):
+    files = [file for file in (Path.cwd() / path, workspace.root / path) if file.is_file()]
+    if files and own.resolve() not in [file.resolve() for file in files]:
+        raise _not_a_recipe(text, path)
+    if path.stem in workspace.recipe_names() and (files or path.name == text):
         return path.stem
-    if there:
-        raise _outside(text, path)
+    if files:
+        raise _not_a_recipe(text, path)
     raise UnknownName("recipe", path.stem, workspace.recipe_names())
 
 
-def name_of_merge(workspace: Workspace, name: str) -> str:
-    """A name that a merge may take: no domain's and no specialist's, which it would hide.
+def check_merge_name(workspace: Workspace, name: str) -> str:
+    """Refuse a merge the name of a domain or a specialist, which it would hide; returns the name.
 
     Raises: UsageError.
     """
@@ -55,7 +56,7 @@ def name_of_merge(workspace: Workspace, name: str) -> str:
     return name
 
 
-def _outside(text: str, path: Path) -> UsageError:
+def _not_a_recipe(text: str, path: Path) -> UsageError:
     name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_") or "release"
     return UsageError(
         f"file is {text}; expected merges/NAME.yaml of the workspace, NAME of"
@@ -79,18 +80,18 @@ def find_model(workspace: Workspace, text: str) -> NamedModel:
 
     Raises: UsageError when there is no such directory and no such model in the local cache.
     """
-    whole = _directory(workspace, text)
-    if whole is not None:
-        return NamedModel(whole)
+    directory = _directory(workspace, text)
+    if directory is not None:
+        return NamedModel(directory)
     base, plus, adapter = text.partition("+")
-    found = _directory(workspace, adapter) if plus else None
-    if found is None:
+    directory = _directory(workspace, adapter) if plus else None
+    if directory is None:
         raise UsageError(
             f"model is {text!r}; expected a specialist, a directory, a Hub id in the local"
             " cache, or base+adapter",
             help="relative paths are taken from the workspace; additive list names the specialists",
         )
-    return NamedModel(found, base)
+    return NamedModel(directory, base)
 
 
 def is_base(workspace: Workspace, text: str) -> bool:
@@ -98,8 +99,8 @@ def is_base(workspace: Workspace, text: str) -> bool:
     base = workspace.base
     if text in (base.id, workspace.spec.base.model):
         return True
-    found = _directory(workspace, text)
-    return found is not None and found.resolve() == base.directory.resolve()
+    directory = _directory(workspace, text)
+    return directory is not None and directory.resolve() == base.directory.resolve()
 
 
 def _directory(workspace: Workspace, text: str) -> Path | None:

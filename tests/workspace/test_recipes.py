@@ -6,7 +6,7 @@ import pytest
 
 from additive.errors import UnknownName, UsageError
 from additive.workspace import Workspace
-from additive.workspace.recipes import recipe_meant
+from additive.workspace.recipes import resolve_recipe
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def workspace(tmp_path):
 
 @pytest.mark.parametrize("text", ["release", "release.yaml", "merges/release.yaml"])
 def test_a_name_and_its_file_mean_the_recipe(workspace, text):
-    assert recipe_meant(workspace, text) == "release"
+    assert resolve_recipe(workspace, text) == "release"
 
 
 def test_a_path_is_seen_from_here_too(workspace, monkeypatch):
     monkeypatch.chdir(workspace.root.parent)
-    assert recipe_meant(workspace, "team/merges/release.yaml") == "release"
-    assert recipe_meant(workspace, str(workspace.root / "merges" / "release.yaml")) == "release"
+    assert resolve_recipe(workspace, "team/merges/release.yaml") == "release"
+    assert resolve_recipe(workspace, str(workspace.root / "merges" / "release.yaml")) == "release"
 
 
 def test_a_domains_name_is_no_recipe_but_its_file_is(workspace):
-    assert recipe_meant(workspace, "math") is None
-    assert recipe_meant(workspace, "merges/math.yaml") == "math"
-    assert recipe_meant(workspace, "code") is None
+    assert resolve_recipe(workspace, "math") is None
+    assert resolve_recipe(workspace, "merges/math.yaml") == "math"
+    assert resolve_recipe(workspace, "code") is None
 
 
 @pytest.mark.parametrize("name", ["release.yaml", "other.yaml", "Config 2.yml"])
@@ -43,7 +43,7 @@ def test_a_file_elsewhere_is_refused_with_the_way_in(workspace, tmp_path, monkey
     (tmp_path / name).write_text("merge_method: ties\n")
     monkeypatch.chdir(workspace.root)
     with pytest.raises(UsageError, match=rf"file is \.\./{name}; expected") as caught:
-        recipe_meant(workspace, f"../{name}")
+        resolve_recipe(workspace, f"../{name}")
     wanted = {"Config 2.yml": "config-2"}.get(name, name.removesuffix(".yaml"))
     assert f"merges/{wanted}.yaml" in str(caught.value.help)
 
@@ -51,12 +51,12 @@ def test_a_file_elsewhere_is_refused_with_the_way_in(workspace, tmp_path, monkey
 @pytest.mark.parametrize(("name", "wanted"), [("MyMerge.yaml", "mymerge"), ("late.yml", "late")])
 def test_a_file_whose_name_is_no_recipes_is_refused_with_one_that_is(workspace, name, wanted):
     with pytest.raises(UsageError, match=r"; expected merges/NAME\.yaml") as caught:
-        recipe_meant(workspace, f"merges/{name}")
+        resolve_recipe(workspace, f"merges/{name}")
     assert f"merges/{wanted}.yaml" in str(caught.value.help)
 
 
 def test_a_file_that_is_not_there_is_named(workspace):
     with pytest.raises(UnknownName, match="unknown recipe 'relaese'; did you mean 'release'"):
-        recipe_meant(workspace, "merges/relaese.yaml")
+        resolve_recipe(workspace, "merges/relaese.yaml")
     with pytest.raises(UnknownName, match="unknown recipe 'release'"):
-        recipe_meant(workspace, "elsewhere/release.yaml")
+        resolve_recipe(workspace, "elsewhere/release.yaml")
