@@ -3,7 +3,7 @@
 additive.yaml  additive.lock  domains/<name>/domain.yaml  evals/<suite>.yaml  merges/<name>.yaml
 .additive/{store,runs,locks,cache}/  reports/
 
-Where the demo workspace is that ships with additive.
+`demo_source` is the workspace of that kind which ships with additive.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from additive.artifacts.lockfile import read_lockfile
 from additive.artifacts.store import Store
 from additive.errors import ResourceError, UnknownName, UsageError
 from additive.spec.domain import DomainSpec
-from additive.spec.mergekit import MergekitSpec
+from additive.spec.loader import from_node, load
+from additive.spec.mergekit import MergekitSpec, is_mergekit
 from additive.spec.recipe import Recipe
 from additive.spec.suite import SuiteSpec
 from additive.spec.workspace import WorkspaceSpec
-from additive.spec.yaml import Located, Node
+from additive.spec.yaml import Located, Node, read_yaml
 from additive.types.references import NAME
-from additive.workspace.bases import ResolvedBase
+from additive.workspace.bases import ResolvedBase, resolve_base
+from additive.workspace.environment import Environment
 
 
 def demo_source() -> Path:
@@ -88,16 +91,11 @@ class Workspace:
     @cached_property
     def spec(self) -> WorkspaceSpec:
         """additive.yaml. Raises: SpecError."""
-        from additive.spec.loader import load
-        from additive.spec.workspace import WorkspaceSpec
-
         return load(self.root / MARKER, WorkspaceSpec, shown=MARKER)
 
     @cached_property
     def store(self) -> Store:
         """The frozen artifacts."""
-        from additive.artifacts.store import Store
-
         return Store(self.state / "store")
 
     @property
@@ -153,9 +151,6 @@ class Workspace:
 
     def domain(self, name: str) -> DomainSpec:
         """A domain's spec. Raises: UnknownName, SpecError."""
-        from additive.spec.domain import DomainSpec
-        from additive.spec.loader import load
-
         if name not in self._domains:
             _known("domain", name, self.domain_names())
             path = self.domain_directory(name) / "domain.yaml"
@@ -173,9 +168,6 @@ class Workspace:
 
         Raises: UnknownName, SpecError.
         """
-        from additive.spec.loader import load
-        from additive.spec.suite import SuiteSpec
-
         if name not in self._suites:
             _known("suite", name, self.suite_names())
             path = self.evals / f"{name}.yaml"
@@ -217,17 +209,12 @@ class Workspace:
 
     def recipe(self, name: str) -> Recipe:
         """A recipe. Raises: UnknownName, SpecError."""
-        from additive.spec.loader import load
-        from additive.spec.recipe import Recipe
-
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
         return load(path, Recipe, name=name, shown=self.shown(path))
 
     def is_mergekit(self, name: str) -> bool:
         """Whether a recipe is a mergekit file. Raises: UnknownName, SpecError."""
-        from additive.spec.mergekit import is_mergekit
-
         return is_mergekit(self._recipe_node(name))
 
     def mergekit(self, name: str) -> tuple[MergekitSpec, Located]:
@@ -235,16 +222,10 @@ class Workspace:
 
         Raises: UnknownName, SpecError.
         """
-        from additive.spec.loader import from_node
-        from additive.spec.mergekit import MergekitSpec
-        from additive.spec.yaml import Located
-
         root = self._recipe_node(name)
         return from_node(root, MergekitSpec), Located(root)
 
     def _recipe_node(self, name: str) -> Node:
-        from additive.spec.yaml import read_yaml
-
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
         return read_yaml(path, self.shown(path))
@@ -256,9 +237,6 @@ class Workspace:
         Raises: UsageError when there is no such base; ResourceError when the network is needed and
         not there.
         """
-        from additive.workspace.bases import resolve_base
-        from additive.workspace.environment import Environment
-
         wanted = self.spec.base
         revision = wanted.revision or self.pinned_revision()
         return resolve_base(wanted.model, self.root, revision, offline=Environment.read().offline)
@@ -269,8 +247,6 @@ class Workspace:
 
     def pinned_revision(self) -> str | None:
         """The Hub revision that additive.lock pins for this base, if any."""
-        from additive.artifacts.lockfile import read_lockfile
-
         pinned = read_lockfile(self.lockfile).get("base", {})
         return pinned.get("revision") if pinned.get("id") == self.spec.base.model else None
 

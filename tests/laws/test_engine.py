@@ -10,7 +10,7 @@ from additive.tensors.reader import leaves_of, open_checkpoint
 from tests.merge import files
 from tests.merge.making import merge, recipe, source
 
-# A method that needs Grams gets them from training prompts: tests/verbs/test_grams.py.
+# A method that needs Grams gets them from training prompts: tests/verbs/test_gram_matrices.py.
 ALL = [
     name
     for name in METHODS.names()
