@@ -99,9 +99,9 @@ def _freeze(
 ) -> Artifact:
     started = environment.now()
     leaves = cached_leaves(workspace.base_directory(), "model", workspace.cache)
-    told = under(f"merge {request.name}", progress)
+    listener = under(f"merge {request.name}", progress)
     with workspace.store.staging("merge", request.name) as staged:
-        report = execute(plan, staged, told, leaves, sources=sources)
+        report = execute(plan, staged, listener, leaves, sources=sources)
         draft = ManifestDraft(
             kind="merge",
             name=request.name,
