@@ -22,6 +22,7 @@ from typing import Any
 from additive.errors import SpecError
 from additive.graders.literal import is_value
 from additive.graders.numeric import whole_number
+from additive.spec.chat import RowFault, check_question, messages_of, with_context
 from additive.spec.rows import MAX_FAULTS, JsonRow, read_rows
 from additive.types.digests import canonical_json
 
@@ -64,9 +65,6 @@ _ANSWERS = ("answer", "completion", "output", "response", "solution")
 
 
 _CHATS = ("messages", "conversations")
-
-
-_ROLES = {"human": "user", "gpt": "assistant"}
 
 
 _FINAL = "####"
@@ -139,43 +137,75 @@ def read_questions(
 
 
 def _item(row: JsonRow, place: int, faults: list[str], path: Path) -> JsonRow:
-    fields = dict(row.fields)
+    try:
+        return JsonRow(row.line, _fields(row.fields, place))
+    except RowFault as fault:
+        faults.append(f"{path}:{row.line}: {fault}")
+        return row
+
+
+def _fields(row: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """An item's fields, `id`, `prompt` and `answer` where graders look for them.
+
+    Raises: RowFault.
+    """
+    fields = dict(row)
     chat = next((key for key in _CHATS if isinstance(fields.get(key), list)), None)
     if chat is not None:
-        fields |= _of_chat(fields.pop(chat))
+        fields |= _of_chat(fields.pop(chat), chat)
     prompt = next((fields[key] for key in _PROMPTS if fields.get(key)), None)
     answer = next((fields[key] for key in _ANSWERS if fields.get(key) is not None), None)
     extra = fields.get("input")
     if prompt is None:
-        faults.append(f"{path}:{row.line}: prompt is missing when each row should ask something")
-    elif fields.get("instruction") == prompt and isinstance(extra, str) and extra:
+        raise RowFault("prompt is missing; expected a question")
+    if fields.get("instruction") == prompt and isinstance(extra, str) and extra:
         prompt = f"{prompt}\n\n{extra}"
+    if isinstance(fields.get("tests"), str):
+        raise RowFault("tests is text; expected a list of statements")
     if answer is None and not {"answers", "tests", "side"} & fields.keys():
-        faults.append(f"{path}:{row.line}: answer is missing when each row should have one")
+        raise RowFault("answer is missing; expected text or a number")
     named = str(fields["id"]) if isinstance(fields.get("id"), str | int) else f"{place:05d}"
     kept = {key: value for key, value in fields.items() if value is not None}
+    asked = _asked(fields, prompt)
+    for key in ("system", "history", "tools"):
+        kept.pop(key, None)
     said = {} if answer is None else {"answer": _final(answer)}
-    return JsonRow(row.line, {**kept, "id": named, "prompt": prompt, **said})
+    return {**kept, "id": named, "prompt": asked, **said}
 
 
-def _of_chat(messages: Sequence[Any]) -> dict[str, Any]:
+def _asked(row: Mapping[str, Any], prompt: Any) -> str | list[dict[str, str]]:
+    """The question, behind the row's system message and history: text, or messages."""
+    if isinstance(prompt, list):
+        messages = messages_of(prompt, "prompt")
+    elif isinstance(prompt, str):
+        messages = [{"role": "user", "content": prompt}]
+    else:
+        raise RowFault(f"prompt is {type(prompt).__name__}; expected text or messages")
+    messages = with_context(row, messages)
+    check_question(messages, "prompt")
+    if len(messages) == 1 and isinstance(prompt, str):
+        return prompt
+    return messages
+
+
+def _of_chat(turns: Sequence[Any], key: str) -> dict[str, Any]:
     """The last answer of a conversation, and everything before it."""
-    turns = [
-        {"role": _ROLES.get(role, role), "content": str(turn.get("content", turn.get("value")))}
-        for turn in messages
-        if isinstance(turn, Mapping)
-        for role in [str(turn.get("role", turn.get("from")))]
-    ]
-    if len(turns) < 2 or turns[-1]["role"] != "assistant":
-        return {}
-    asked = turns[:-1]
+    named = bool(turns) and isinstance(turns[0], Mapping) and "role" in turns[0]
+    role, content = ("role", "content") if named else ("from", "value")
+    messages = messages_of(list(turns), key, role, content)
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise RowFault(f"{key} ends without an answer; expected the assistant's as the last one")
+    asked = messages[:-1]
     prompt = asked[0]["content"] if len(asked) == 1 else asked
-    return {"prompt": prompt, "completion": turns[-1]["content"]}
+    return {"prompt": prompt, "completion": messages[-1]["content"]}
 
 
 def _final(answer: Any) -> Any:
-    if isinstance(answer, str) and _FINAL in answer:
-        return answer.rpartition(_FINAL)[2].strip()
+    """The answer without GSM8K's working: cut only where the last line is `#### NUMBER`."""
+    if isinstance(answer, str) and answer.strip():
+        last = answer.strip().splitlines()[-1].strip()
+        if last.startswith(_FINAL) and whole_number(last.removeprefix(_FINAL)) is not None:
+            return last.removeprefix(_FINAL).strip()
     return answer
 
 

@@ -15,8 +15,6 @@ from additive.cli.session import Session
 from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE, UsageError
 from additive.workspace import Workspace
 
-_PASSING = ("pass", "not checked")
-
 
 @click.command("check")
 @click.argument("merge")
@@ -33,8 +31,8 @@ _PASSING = ("pass", "not checked")
 def command(session: Session, merge: str, plan: bool, results: Path | None) -> int:
     """Compare MERGE item by item with its specialists and the base, and give the verdict.
 
-    Exit code 0: every suite passes (or there is none for these domains). 1: a suite fails or cannot
-    tell.
+    Exit code 0: every suite passes and every merged domain has a target suite. 1: a suite fails or
+    cannot tell, or something was not compared.
 
     \b
       additive check math+code+safety
@@ -72,8 +70,8 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
 
 
 def exit_code(document: Mapping[str, Any]) -> int:
-    """0 for pass and "not checked", 1 for fail and "cannot tell"."""
-    return EXIT_OK if document["verdict"] in _PASSING else EXIT_REFUSED_BY_GATE
+    """0 for a pass, 1 for everything else."""
+    return EXIT_OK if document["verdict"] == "pass" else EXIT_REFUSED_BY_GATE
 
 
 def report_check(output: Output, workspace: Workspace, document: Mapping[str, Any]) -> None:
@@ -106,9 +104,11 @@ def verdict_line(document: Mapping[str, Any]) -> str:
     """The verdict in a sentence that names the suite which decided it."""
     name, verdict = document["name"], document["verdict"]
     if verdict == "not checked":
-        return f"{name}: not checked, no suite for these domains"
+        gaps = "".join(f"\nnot compared: {gap}" for gap in document.get("gaps") or ())
+        return f"{name}: NOT CHECKED (no target suite of its domains){gaps}"
     worst = next((s for s in document["suites"] if s["suite"] == document.get("worst")), None)
     reason = f" ({worst['suite']}: {worst['reason']})" if worst else ""
+    gaps = "".join(f"\nnot compared: {gap}" for gap in document.get("gaps") or ())
     regressed = document.get("regressed") or []
     lost = f"\nregressed: {', '.join(regressed)}" if regressed else ""
-    return f"{name}: {verdict.upper()}{reason}{lost}"
+    return f"{name}: {verdict.upper()}{reason}{lost}{gaps}"

@@ -39,6 +39,7 @@ from additive.cli.session import Session
 @click.option(
     "--filter", "filter_name", metavar="NAME", help="Which filter of an lm-eval samples file."
 )
+@click.option("--lower-is-better", is_flag=True, help="Of this score less is better (such as wer).")
 @click.pass_obj
 def command(
     session: Session,
@@ -50,6 +51,7 @@ def command(
     alpha: float,
     metric: str | None,
     filter_name: str | None,
+    lower_is_better: bool,
 ) -> int:
     """Is CANDIDATE no worse than REFERENCE, item by item?
 
@@ -71,6 +73,7 @@ def command(
         alpha=alpha,
         metric=metric,
         filter=filter_name,
+        lower_is_better=lower_is_better,
     )
     document = verdict.document(candidate.stem)
     if session.as_json:

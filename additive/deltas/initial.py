@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from additive.deltas.names import plain_name
+from additive.deltas.names import plain_name, tower_name
 from additive.deltas.peft_config import AdapterConfig, initial_file, read_adapter_config
 from additive.errors import CompatibilityError
 from additive.tensors.json import read_object
@@ -122,6 +122,7 @@ def rewritten(
         tensors, config = converted(directory)
         return {plain_name(name): tensor for name, tensor in tensors.items()}, config
     with open_file(directory / ADAPTER_WEIGHTS) as opened:
-        if all(plain_name(name) == name for name in opened.names()):
+        names = {name: tower_name(plain_name(name)) for name in opened.names()}
+        if all(new == old for old, new in names.items()):
             return None
-        return {plain_name(name): opened.tensor(name).clone() for name in opened.names()}, config
+        return {new: opened.tensor(old).clone() for old, new in names.items()}, config

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -24,7 +24,14 @@ from additive.deltas.experts import check_named, parameter_pieces, split_wrapped
 from additive.deltas.initial import without_initial
 from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows, Trained, Whole
 from additive.deltas.model import Dense, LowRank
-from additive.deltas.names import AdapterKeys, check_rows, check_shape, find, resolve
+from additive.deltas.names import (
+    AdapterKeys,
+    check_rows,
+    check_shape,
+    find,
+    parse_keys,
+    resolve,
+)
 from additive.deltas.peft_config import AdapterConfig
 from additive.deltas.source import AdapterTarget, Piece
 from additive.deltas.vocabulary import fitted, with_new_rows
@@ -209,6 +216,7 @@ class AdapterReader:
         for module, levels in wrapped.items():
             self._add(found, self._parameters(module, levels))
         for module, parts in modules.items():
+            self._check_selected(module, parts)
             self._check_base_copy(module, parts)
             self._add(found, self._module(module, parts))
         for parameter, key in keys.saved.items():
@@ -285,9 +293,7 @@ class AdapterReader:
             )
         other = stored[0] if stored[1] == length else stored[1]
         sides = (length, other) if inputs else (other, length)
-        transposed = is_transposed(
-            weight, *sides, self.base, self.config.fan_in_fan_out, self.where
-        )
+        transposed = is_transposed(weight, *sides, self.base, self._transposed, self.where)
         by_column = inputs != transposed
         changed = [(weight, by_column)]
         bias = f"{weight.removesuffix('.weight')}.bias"
@@ -349,8 +355,7 @@ class AdapterReader:
         if embedding:
             check_shape(weight, (inputs, outputs), self.base, self.where)
             return True
-        config = self.config
-        return is_transposed(weight, inputs, outputs, self.base, config.fan_in_fan_out, self.where)
+        return is_transposed(weight, inputs, outputs, self.base, self._transposed, self.where)
 
     def _tokens(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
         key = parts["tokens"]
@@ -378,6 +383,36 @@ class AdapterReader:
         """What was added to a parameter, given what it became from the base's values."""
         base = self.base.tensor(parameter)
         return Difference(trained(base), base)
+
+    def _check_selected(self, module: str, parts: Mapping[str, str]) -> None:
+        """Refuse factors that the configuration does not select: PEFT would leave them out."""
+        weight = find(f"{module}.weight", self.base)
+        if weight in self.base.aliases:  # adapted with its embedding, by `ensure_weight_tying`
+            return
+        field = self.config.unselected(module)
+        if field is not None and {"A", "embedding_A", "scales"} & parts.keys():
+            raise CompatibilityError(
+                f"{module} is in the file, but {field} of adapter_config.json does not select it",
+                where=self.where,
+                help=OTHER_CONFIG,
+            )
+
+    @cached_property
+    def _transposed(self) -> bool:
+        """How square weights lie: as the oblong ones of the same adapter do; where there is none,
+        as `fan_in_fan_out` says. PEFT ignores the flag where the module's class contradicts it.
+        """
+        for module, parts in parse_keys(self.checkpoint.names(), self.where).parts.items():
+            if "A" in parts and "B" in parts:
+                sides = self._shape(parts["B"])[:1] + self._shape(parts["A"])[1:]
+                weight = find(f"{module}.weight", self.base)
+                stored = self.base.shape(weight) if weight else ()
+                if len(sides) == 2 and sides[0] != sides[1]:
+                    if stored == sides:
+                        return False
+                    if stored == sides[::-1]:
+                        return True
+        return self.config.fan_in_fan_out
 
     def _check_base_copy(self, module: str, parts: Mapping[str, str]) -> None:
         if "base_copy" not in parts:

@@ -28,6 +28,14 @@ from additive.errors import CompatibilityError, did_you_mean
 
 # What transformers calls a module where the files of some models have another name for it.
 _RENAMED = (("mlp", "block_sparse_moe"),)
+_RENAMED_PARTS = (("mlp.router", "block_sparse_moe.gate"),)
+
+
+# The outermost module of a language model, which some classes and files have and others have not.
+# Any other first part of a name is another tower (`vision_tower`, `audio_tower`) and stays.
+_OUTERMOST = frozenset(
+    ("model", "transformer", "language_model", "base_model", "gpt_neox", "backbone", "rwkv")
+)
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
@@ -61,16 +69,16 @@ def resolve(name: str, base: Base, where: str) -> str:
 def find(name: str, base: Base) -> str | None:
     """The base's name of a parameter that is elsewhere called `name`; None when it has none.
 
-    The name itself; else without its first component (`transformer.wte.weight` in a base that
-    stores `wte.weight`); else the one base name that ends with it
+    The name itself; else without the outermost module of a language model (`transformer.wte.weight`
+    in a base that stores `wte.weight`); else the one base name that ends with it
     (`language_model.model.norm.weight`); else one of these under another name of the module
     (`block_sparse_moe.gate.weight` in Mixtral's files is `mlp.gate.weight` in transformers).
     """
     for spelled in spellings(name):
         if base.has(spelled):
             return spelled
-        without = spelled.partition(".")[2]
-        if base.has(without):
+        first, _, without = spelled.partition(".")
+        if first in _OUTERMOST and base.has(without):
             return without
         longer = [known for known in base.names() if known.endswith(f".{spelled}")]
         if len(longer) == 1:
@@ -89,6 +97,10 @@ def spellings(name: str) -> list[str]:
         for one, other in (pair, pair[::-1]):
             if one in parts:
                 found.append(".".join(other if part == one else part for part in parts))
+    for one, other in _RENAMED_PARTS:
+        for here, there in ((one, other), (other, one)):
+            if f".{here}." in name:
+                found.append(name.replace(f".{here}.", f".{there}."))
     return found
 
 
@@ -192,6 +204,15 @@ def plain_name(name: str) -> str:
     'base_model.model.model.norm.lora_A.weight'
     """
     return _ADAPTER.sub(r"\1", _FOREIGN.sub("", name))
+
+
+def tower_name(name: str) -> str:
+    """A plain name without `language_model.`, as an adapter of the language model alone has it.
+
+    >>> tower_name("base_model.model.language_model.model.norm.lora_A.weight")
+    'base_model.model.model.norm.lora_A.weight'
+    """
+    return f"{_PREFIX}{name.removeprefix(_PREFIX).removeprefix('language_model.')}"
 
 
 def whole_name(name: str) -> str:

@@ -83,6 +83,38 @@ class Fields:
                 if isinstance(text, str) and _NESTED.search(text):
                     self._fail(key, text, "names, or a regular expression that repeats no group")
 
+    def selection(self) -> dict[str, Any]:
+        """What says which modules are adapted, as fields of AdapterConfig."""
+        layers = self.raw.get("layers_to_transform")
+        numbers = [layers] if type(layers) is int else layers
+        if numbers is not None and not (
+            isinstance(numbers, list) and all(type(number) is int for number in numbers)
+        ):
+            self._fail("layers_to_transform", layers, "a number or a list of numbers")
+        return {
+            "targets": self._modules("target_modules"),
+            "excluded": self._modules("exclude_modules"),
+            "layers": None if numbers is None else tuple(numbers),
+            "layer_names": self._modules_list("layers_pattern"),
+        }
+
+    def _modules(self, key: str) -> str | tuple[str, ...] | None:
+        """Modules as PEFT writes them: a regular expression, or a list; None without any."""
+        value = self.raw.get(key)
+        if not value:
+            return None
+        if not isinstance(value, str):
+            return self.names(key)
+        try:
+            re.compile(value)
+        except re.error:
+            self._fail(key, value, "names, or a regular expression")
+        return value
+
+    def _modules_list(self, key: str) -> tuple[str, ...]:
+        value = self._modules(key)
+        return (value,) if isinstance(value, str) else value or ()
+
     def ranks(self, key: str) -> dict[str, int]:
         """Ranks by pattern."""
         return self._by_pattern(key, _is_rank, "a whole number, 1 or more")
@@ -125,6 +157,12 @@ class Fields:
             where=str(self.path),
             help="copy the file from the training again, or write in what its trainer was given",
         )
+
+
+def _selects(wanted: str | tuple[str, ...], module: str) -> bool:
+    if isinstance(wanted, str):
+        return re.fullmatch(wanted, module) is not None
+    return any(module == name or module.endswith(f".{name}") for name in wanted)
 
 
 def _is_rank(value: Any) -> bool:
@@ -237,6 +275,10 @@ class AdapterConfig:
     initial  where the factors lie that training started from, of an initialisation that took them
              out of the base (PiSSA, OLoRA, CorDA, LoRA-GA); None for all others
     saved    `modules_to_save`: ends of names of modules that were trained and saved whole
+    targets, excluded  modules that PEFT would adapt: a regular expression, or ends of names; None
+             where the configuration does not say
+    layers   `layers_to_transform`: numbers of layers; None for all of them
+    layer_names  `layers_pattern`: what comes before the number in a module's name
     """
 
     path: Path
@@ -255,6 +297,28 @@ class AdapterConfig:
     parameters: tuple[str, ...] = ()
     lora_bias: bool = False
     saved: tuple[str, ...] = ()
+    targets: str | tuple[str, ...] | None = None
+    excluded: str | tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None
+    layer_names: tuple[str, ...] = ()
+
+    def unselected(self, module: str) -> str | None:
+        """The field by which PEFT would not adapt a module that the file has; None where it would.
+
+        Follows `check_target_module_exists` of PEFT.
+        """
+        if self.excluded and _selects(self.excluded, module):
+            return "exclude_modules"
+        if self.targets is None or self.targets == "all-linear":
+            return None
+        if not _selects(self.targets, module):
+            return "target_modules"
+        if self.layers is None or isinstance(self.targets, str) or module in self.targets:
+            return None
+        patterns = self.layer_names or (r"[^.]*",)
+        numbers = [re.match(rf".*\.{pattern}\.(\d+)\.", module) for pattern in patterns]
+        number = next((int(match[1]) for match in numbers if match), None)
+        return None if number in self.layers else "layers_to_transform"
 
     def rank_of(self, module: str) -> int:
         """The rank that the configuration gives a module."""
@@ -308,6 +372,7 @@ def read_adapter_config(directory: Path) -> AdapterConfig:
         initial=initial_file(raw.get("init_lora_weights"), directory),
         parameters=fields.names("target_parameters"),
         saved=fields.names("modules_to_save"),
+        **fields.selection(),
     )
 
 
@@ -326,6 +391,7 @@ def _ia3(fields: Fields) -> AdapterConfig:
         base_id=fields.text("base_model_name_or_path"),
         kind="ia3",
         saved=fields.names("modules_to_save"),
+        **fields.selection(),
     )
 
 

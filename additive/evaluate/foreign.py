@@ -8,7 +8,7 @@ they differ by points.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,11 @@ def drawn(task: Any, suite: SuiteSpec) -> list[int]:
 
 
 def foreign_scores(
-    spec: TaskSpec, rows: Sequence[Mapping[str, Any]], where: str
+    spec: TaskSpec, rows: Sequence[Mapping[str, Any]], where: str, lower: Collection[str] = ()
 ) -> list[ItemScore]:
     """The scores of one task's logged samples.
+
+    lower  metrics of which less is better; their scores are turned, 1 − s
 
     Raises: UsageError when a metric or filter has to be chosen; IntegrityError for a score outside
     [0, 1].
@@ -64,7 +66,7 @@ def foreign_scores(
     chosen = _choose("filter", spec.filter, filters, where)
     kept = [row for row in rows if row["filter"] == chosen]
     metric = _choose("metric", spec.metric, [str(name) for name in kept[0]["metrics"]], where)
-    return [_score(spec, row, metric, where) for row in kept]
+    return [_score(spec, row, metric, where, metric in lower) for row in kept]
 
 
 def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
@@ -86,7 +88,7 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
         ) from error
     if len(tasks) != 1:
         raise UsageError(
-            f"lm_eval is {spec.lm_eval!r}, a group of {len(tasks)},; expected one task",
+            f"lm_eval is {spec.lm_eval!r}, a group of {len(tasks)}; expected one task",
             where=where,
             help="list the group's tasks one by one",
         )
@@ -103,7 +105,14 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
     return task
 
 
-def _score(spec: TaskSpec, row: Mapping[str, Any], metric: str, where: str) -> ItemScore:
+def lower_is_better(task: Any) -> frozenset[str]:
+    """The metrics of a task of which less is better, as the task says."""
+    return frozenset(name for name, higher in task.higher_is_better().items() if not higher)
+
+
+def _score(
+    spec: TaskSpec, row: Mapping[str, Any], metric: str, where: str, turned: bool
+) -> ItemScore:
     value = row[metric]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise IntegrityError(
@@ -115,7 +124,7 @@ def _score(spec: TaskSpec, row: Mapping[str, Any], metric: str, where: str) -> I
     return ItemScore(
         id=f"{spec.name}/{row['doc_id']}",
         prompt_sha256=digest_bytes(f"{row['doc_hash']}{row['prompt_hash']}".encode()),
-        score=float(value),
+        score=1.0 - value if turned else float(value),
         answer=answer if isinstance(answer, str) else json.dumps(answer),
     )
 

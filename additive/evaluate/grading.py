@@ -8,8 +8,27 @@ from typing import Any
 
 from additive.errors import IntegrityError, SpecError
 from additive.evaluate.items import Item
-from additive.graders import GradingRequest, Program, Runners, Verifier, grade_all, version_of
-from additive.sandbox import Calls, Job, Limits, SandboxLevel, call_many, run_many, strongest_level
+from additive.evaluate.tasks import picked
+from additive.graders import (
+    Fault,
+    Grade,
+    GradingRequest,
+    Program,
+    Runners,
+    Verifier,
+    grade_all,
+    version_of,
+)
+from additive.sandbox import (
+    CallError,
+    Calls,
+    Job,
+    Limits,
+    SandboxLevel,
+    call_many,
+    run_many,
+    strongest_level,
+)
 from additive.types.digests import digest_bytes
 from additive.types.results import ItemScore
 
@@ -61,10 +80,11 @@ def scores(
             ItemScore(
                 id=item.id,
                 prompt_sha256=str(sample["prompt_hash"]),
-                score=grade.score if grade else float(sample["acc"]),
+                score=_item_score(grade, sample),
                 answer=answers[place],
                 parseable=grade.parseable if grade else True,
                 cluster=item.cluster,
+                unscored=grade.unscored if grade else None,
             )
         )
     return found
@@ -73,22 +93,30 @@ def scores(
 def runners(verifiers: Mapping[str, Verifier], level: SandboxLevel | None) -> Runners:
     """Graders' code run by the sandbox on one level."""
 
-    def programs(wanted: Sequence[Program]) -> list[bool]:
-        jobs = [Job(program.code, program.tests, program.entry) for program in wanted]
-        return [outcome.passed for outcome in run_many(jobs, Limits(), level)]
+    def programs(wanted: Sequence[Program]) -> list[bool | Fault]:
+        jobs = [Job(p.code, p.tests, p.entry, p.setup, p.mutates) for p in wanted]
+        outcomes = run_many(jobs, Limits(), level)
+        return [Fault(one.reason) if one.broken else one.passed for one in outcomes]
 
-    def verifier(used: Verifier, rows: Sequence[tuple[Any, str]]) -> list[float | None]:
+    def verifier(used: Verifier, rows: Sequence[tuple[Any, str]]) -> list[float | Fault]:
         calls = Calls(used.source, _ENTRY, [[dict(item), answer] for item, answer in rows])
         return [_score(value) for value in call_many(calls, level=level)]
 
     return Runners(programs, verifier, verifiers)
 
 
+def _item_score(grade: Grade | None, sample: Mapping[str, Any]) -> float | None:
+    if grade is None:
+        return float(sample["acc"])
+    return None if grade.unscored else grade.score
+
+
 def _answer(item: Item, sample: Mapping[str, Any]) -> str:
     if item.task.kind != "cloze":
         return str(sample["filtered_resps"][0])
     likelihoods = [float(likelihood) for likelihood, _ in sample["filtered_resps"]]
-    return str(item.fields["choices"][likelihoods.index(max(likelihoods))])
+    choices = [str(choice) for choice in item.fields["choices"]]
+    return choices[picked(likelihoods, choices if item.task.normalize == "bytes" else ())]
 
 
 def _verifier(name: str, directory: Path) -> Verifier:
@@ -102,10 +130,10 @@ def _verifier(name: str, directory: Path) -> Verifier:
     return Verifier(source, digest_bytes(source.encode()))
 
 
-def _score(value: Any) -> float | None:
-    """What a verifier returned, as a score; None when it raised."""
-    if value is None:
-        return None
+def _score(value: Any) -> float | Fault:
+    """What a verifier returned, as a score; a fault when it raised or ran too long."""
+    if isinstance(value, CallError):
+        return Fault(f"verify: {value.reason}")
     if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
         raise IntegrityError(
             f"verify returned {value!r:.60}; expected a truth value or a number in [0, 1]"

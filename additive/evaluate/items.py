@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from additive.errors import IntegrityError, SpecError
-from additive.spec.rows import read_rows
+from additive.spec.chat import RowFault, check_question, messages_of, with_context
+from additive.spec.rows import MAX_FAULTS, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
-from additive.types.digests import digest_file
+from additive.types.digests import canonical_json, digest_file
 from additive.types.seeds import derive_seed
 
 
@@ -63,18 +64,34 @@ def draw(count: int, suite: SuiteSpec) -> Sequence[int]:
 
 
 def prompt_of(item: Item) -> str | list[dict[str, str]]:
-    """What the item asks: its prompt, or the task's template over its fields.
+    """What the item asks: its prompt behind its own `system` and `history`, or the task's template
+    over its fields.
 
     Raises: SpecError when the template names a field that the item does not have.
     """
     if item.task.prompt is None:
-        return item.fields["prompt"]
+        return asked(item.fields)
     try:
         return item.task.prompt.format_map(item.fields)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise SpecError(
             [f"{item.id}: prompt of the task is {item.task.prompt!r}, which asks for {error}"]
         ) from None
+
+
+def asked(fields: Mapping[str, Any]) -> str | list[dict[str, str]]:
+    """The question of a row, text or messages.
+
+    Raises: RowFault for messages that cannot be read, or that end with an answer.
+    """
+    prompt = fields.get("prompt")
+    if not prompt or not isinstance(prompt, str | list):
+        raise RowFault(f"prompt is {prompt!r:.60}; expected text")
+    alone = [{"role": "user", "content": prompt}]
+    messages = alone if isinstance(prompt, str) else messages_of(prompt, "prompt")
+    messages = with_context(fields, messages)
+    check_question(messages, "prompt")
+    return prompt if isinstance(prompt, str) and len(messages) == 1 else messages
 
 
 def _task_items(task: TaskSpec, directory: Path) -> Iterator[Item]:
@@ -85,19 +102,33 @@ def _task_items(task: TaskSpec, directory: Path) -> Iterator[Item]:
             where=str(path),
             help="the items changed: put the old file back, or accept the new digest in the suite",
         )
-    faults, seen = [], set()
+    faults: list[str] = []
+    seen: dict[str, int] = {}
     for row in read_rows(path):
-        name, prompt = row.fields.get("id"), row.fields.get("prompt")
-        if not isinstance(name, str | int) or name in seen:
-            faults.append(f"{path}:{row.line}: id is {name!r}; expected text, and only once")
-        if not prompt or not isinstance(prompt, str | list):
-            faults.append(f"{path}:{row.line}: prompt is {prompt!r:.60}; expected text")
-        if faults:
-            continue
-        seen.add(name)
-        yield Item(f"{task.name}/{name}", task, row.fields)
+        name = row.fields.get("id")
+        rest = canonical_json({key: row.fields[key] for key in row.fields if key != "id"})
+        found = [*_identity(name, rest, seen), *_question(row.fields)]
+        seen |= {f"id {name}": row.line, rest: row.line}
+        faults += [f"{path}:{row.line}: {fault}" for fault in found]
+        if not faults:
+            yield Item(f"{task.name}/{name}", task, row.fields)
     if faults:
-        raise SpecError(faults)
+        raise SpecError(faults[:MAX_FAULTS])
+
+
+def _identity(name: Any, rest: str, seen: Mapping[str, int]) -> Iterator[str]:
+    """An id that is missing or taken, and an item that is there under another id already."""
+    if not isinstance(name, str | int) or isinstance(name, bool) or f"id {name}" in seen:
+        yield f"id is {name!r}; expected text, and only once"
+    elif rest in seen:
+        yield f"item repeats that of line {seen[rest]}; expected each item once"
+
+
+def _question(fields: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        asked(fields)
+    except RowFault as fault:
+        yield str(fault)
 
 
 def _check_sides(suite: SuiteSpec, items: Sequence[Item]) -> None:

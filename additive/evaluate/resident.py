@@ -18,9 +18,17 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from additive.errors import CompatibilityError
+from additive.graders import THOUGHT_MARKS, opened_thought
 from additive.models.generate import generate_ids, length_sorted_batches
 from additive.models.score import score_encoded
-from additive.models.template import Encoded, pad_id, stop_ids, tokenize
+from additive.models.template import (
+    Encoded,
+    control_ids,
+    pad_id,
+    pinned_template,
+    stop_ids,
+    tokenize,
+)
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
@@ -49,6 +57,8 @@ class ResidentLM(LM):
         super().__init__()
         self._model, self._tokenizer, self._batch, self._tick = model, tokenizer, batch, tick
         self._device = model.device
+        vocabulary = tokenizer.get_vocab()
+        self._thought_ids = {vocabulary[mark] for mark in THOUGHT_MARKS & vocabulary.keys()}
 
     @property
     def tokenizer_name(self) -> str:
@@ -65,6 +75,7 @@ class ResidentLM(LM):
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
+                chat_template=pinned_template(str(self._tokenizer.get_chat_template())),
             )
         )
 
@@ -74,8 +85,10 @@ class ResidentLM(LM):
         Raises: CompatibilityError when a prompt does not fit, or sampling is asked for.
         """
         limits = [_limit(request) for request in requests]
-        prompts = tokenize(self._tokenizer, [str(request.args[0]) for request in requests])
-        self._check_room([len(ids) + room for ids, room in zip(prompts, limits, strict=True)])
+        asked = [str(request.args[0]) for request in requests]
+        prompts = tokenize(self._tokenizer, asked)
+        sizes = [len(ids) + room for ids, room in zip(prompts, limits, strict=True)]
+        self._check_room(sizes, asked)
         answers = [""] * len(requests)
         done = 0
         for size in sorted(set(limits)):
@@ -85,7 +98,7 @@ class ResidentLM(LM):
                 chosen = [places[row] for row in rows]
                 texts = self._answers([prompts[place] for place in chosen], size)
                 for place, text in zip(chosen, texts, strict=True):
-                    answers[place] = _cut(text, requests[place])
+                    answers[place] = opened_thought(asked[place]) + _cut(text, requests[place])
                 done += len(chosen)
                 self._tick(done, len(requests))
         return answers
@@ -96,7 +109,7 @@ class ResidentLM(LM):
         Raises: CompatibilityError when a text does not fit.
         """
         pairs = [self._encoded(*map(str, _arguments(r))) for r in requests]
-        self._check_room([len(pair) for pair in pairs])
+        self._check_room([len(pair) for pair in pairs], [str(r.args[0]) for r in requests])
         exact, losses = score_encoded(self._model, pairs, pad_id(self._tokenizer), self._batch)
         self._tick(len(requests), len(requests))
         return [
@@ -110,7 +123,7 @@ class ResidentLM(LM):
         Raises: CompatibilityError when a text does not fit.
         """
         texts = [self._encoded("", str(request.args[0])) for request in requests]
-        self._check_room([len(text) for text in texts])
+        self._check_room([len(text) for text in texts], [str(r.args[0]) for r in requests])
         _, losses = score_encoded(self._model, texts, pad_id(self._tokenizer), self._batch)
         return [-loss * len(text.completion) for text, loss in zip(texts, losses, strict=True)]
 
@@ -118,7 +131,10 @@ class ResidentLM(LM):
         stops = stop_ids(self._tokenizer, self._model)
         pad, exact = pad_id(self._tokenizer), self._model.dtype.itemsize >= 4
         ids = generate_ids(self._model, prompts, most, stops, pad, len(prompts), shrink=exact)
-        return self._tokenizer.batch_decode(ids, skip_special_tokens=True)
+        # Marks of thoughts stay even where they are special tokens: graders look for them.
+        left_out = control_ids(self._tokenizer) - self._thought_ids
+        kept = [[token for token in row if token not in left_out] for row in ids]
+        return self._tokenizer.batch_decode(kept, skip_special_tokens=False)
 
     def _encoded(self, context: str, continuation: str) -> Encoded:
         """Context and continuation tokenised as one text, as lm-eval does it; spaces at the seam
@@ -130,14 +146,24 @@ class ResidentLM(LM):
             start: Any = prefix if prefix is not None else self._tokenizer.eos_token_id
             return Encoded((start,), tuple(tokenize(self._tokenizer, [continuation])[0]))
         before, whole, alone = tokenize(self._tokenizer, [bare, bare + continuation, continuation])
-        return Encoded(tuple(before), tuple(whole[len(before) :] or alone))
+        begin = self._begin(bare)
+        return Encoded((*begin, *before), tuple(whole[len(before) :] or alone))
 
-    def _check_room(self, lengths: Sequence[int]) -> None:
+    def _begin(self, text: str) -> tuple[int, ...]:
+        """The begin token, where the tokenizer writes one and the text does not have it yet."""
+        begin: Any = self._tokenizer.bos_token_id
+        mark = self._tokenizer.bos_token
+        if begin is None or (mark and text.startswith(str(mark))):
+            return ()
+        return (begin,) if self._tokenizer("")["input_ids"][:1] == [begin] else ()
+
+    def _check_room(self, lengths: Sequence[int], texts: Sequence[str]) -> None:
         room = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         longest = max(lengths, default=0)
         if room is not None and longest > room:
             raise CompatibilityError(
-                f"longest item needs {longest} tokens; the model has room for {room}",
+                f"item {texts[lengths.index(longest)][-60:]!r} needs {longest} tokens; the model"
+                f" has room for {room}",
                 help="lower max_tokens in the suite, or leave out the longest items; "
                 "nothing is cut silently",
             )

@@ -30,7 +30,13 @@ from typing import TYPE_CHECKING, Any
 
 from additive.artifacts.atomic import write_text
 from additive.errors import IntegrityError
-from additive.evaluate.foreign import drawn, foreign_digest, foreign_scores, load_foreign
+from additive.evaluate.foreign import (
+    drawn,
+    foreign_digest,
+    foreign_scores,
+    load_foreign,
+    lower_is_better,
+)
 from additive.evaluate.grading import find_verifiers, grader_versions, needed_level, scores
 from additive.evaluate.items import Item, read_items
 from additive.evaluate.tasks import configuration, task_name
@@ -244,7 +250,8 @@ def _foreign_samples(asked: _PreparedSuite, name: str, model: Any) -> list[ItemS
     chosen = {known: drawn(task, asked.suite)}
     template = task.OUTPUT_TYPE == "generate_until"
     rows = _run(model, loaded, template, chosen, spec.system, spec.confirm_unsafe)[known]
-    return foreign_scores(spec, rows, f"{asked.suite.name}: task {name}")
+    where = f"{asked.suite.name}: task {name}"
+    return foreign_scores(spec, rows, where, lower_is_better(task))
 
 
 def _run(

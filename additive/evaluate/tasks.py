@@ -48,7 +48,7 @@ def configuration(
             "output_type": "multiple_choice",
             "doc_to_choice": "choices",
             "doc_to_target": "answer",
-            "process_results": _picked,
+            "process_results": _picked_by_byte if task.normalize == "bytes" else _picked,
             "metric_list": [_metric("acc")],
         }
     return {
@@ -93,5 +93,22 @@ def _answered(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float
 
 
 def _picked(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    likelihoods = [likelihood for likelihood, _ in results]
-    return {"acc": float(likelihoods.index(max(likelihoods)) == doc["answer"])}
+    return {"acc": float(picked([value for value, _ in results]) == doc["answer"])}
+
+
+def _picked_by_byte(
+    doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
+) -> dict[str, float]:
+    values = [value for value, _ in results]
+    return {"acc": float(picked(values, doc["choices"]) == doc["answer"])}
+
+
+def picked(likelihoods: Sequence[float], choices: Sequence[str] = ()) -> int:
+    """The index of the likeliest choice; with `choices`, by the log-likelihood per byte of text.
+
+    >>> picked([-3.0, -2.5]), picked([-3.0, -2.5], ["Constantinople", "Rome"])
+    (1, 0)
+    """
+    sizes = [len(choice.strip().encode()) or 1 for choice in choices] or [1] * len(likelihoods)
+    values = [value / size for value, size in zip(likelihoods, sizes, strict=True)]
+    return values.index(max(values))

@@ -18,9 +18,10 @@ from __future__ import annotations
 from additive.gate.compare import Comparison, compare, compare_retained
 from additive.gate.files import gate_files, read_result, rule_of
 from additive.gate.power import chance_of_passing, items_needed, visible_drop
-from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
+from additive.gate.rules import judge_guard, judge_target
 from additive.gate.score_test import score_interval, tango
 from additive.gate.verdict import CheckVerdict, overall
+from additive.types.checks import SuiteVerdict
 
 __all__ = [
     "CheckVerdict",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ from additive.types.results import (
     wrong,
 )
 
+LOWER_IS_BETTER = frozenset(
+    "ter wer cer mse rmse mae brier_score pct_stereotype likelihood_diff perplexity word_perplexity"
+    " byte_perplexity bits_per_byte toxicity error error_rate".split()
+)
+"""Metrics of lm-eval and others of which less is better."""
+
+
 Row = tuple[str, Mapping[str, Any]]
 
 
@@ -45,17 +53,43 @@ KINDS = (
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT[\d.:-]+")
 
 
-def read_result(path: Path, *, metric: str | None = None, filter: str | None = None) -> SuiteResult:
+def read_result(
+    path: Path,
+    *,
+    metric: str | None = None,
+    filter: str | None = None,
+    lower_is_better: bool = False,
+) -> SuiteResult:
     """Read a result file.
 
-    Args: metric and filter choose among the scores of an lm-eval samples file.
+    metric, filter   choose among the scores of an lm-eval samples file
+    lower_is_better  turns every score, 1 − s
+
     Raises: UsageError when there is no such file, or a choice is needed; IntegrityError when it is
     not a result file, naming the line.
     """
+    result = _read_result(path, metric, filter)
+    name = str(result.record.get("metric", ""))
+    if name in LOWER_IS_BETTER and not lower_is_better:
+        raise UsageError(
+            f"metric is {name}, of which less is better", where=str(path), help="--lower-is-better"
+        )
+    if not lower_is_better:
+        return result
+    turned = (
+        item if item.score is None else replace(item, score=1.0 - item.score)
+        for item in result.items
+    )
+    return replace(result, items=tuple(turned))
+
+
+def _read_result(path: Path, metric: str | None, filter: str | None) -> SuiteResult:
     text = _read(path)
     whole = _parsed(text)
     if isinstance(whole, Mapping) and "schema" in whole:
         return read_document(_ours(whole, path), str(path))
+    if isinstance(whole, Mapping) and "id" not in whole and "doc_id" not in whole:
+        raise _another_kind(whole, path)
     rows = [*(_listed(whole, path) if isinstance(whole, list) else _lines(text, path))]
     if not rows:
         raise IntegrityError(
@@ -73,7 +107,7 @@ def read_result(path: Path, *, metric: str | None = None, filter: str | None = N
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError("there is no such file", where=str(path), help=KINDS) from None
     except OSError as error:
@@ -99,6 +133,24 @@ def _ours(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     if found == SCHEMA:
         return document
     raise IntegrityError(f"schema is {found!r}; expected {SCHEMA!r}", where=str(path), help=KINDS)
+
+
+def _another_kind(document: Mapping[str, Any], path: Path) -> IntegrityError:
+    """What a JSON object that is no result is, where that is known."""
+    if "results" in document:
+        return IntegrityError(
+            "holds lm-eval's totals; a comparison needs the score of every item",
+            where=str(path),
+            help="run lm_eval with --log_samples, and give the samples_….jsonl file",
+        )
+    if "eval" in document and "samples" in document:
+        return IntegrityError(
+            "is a log of Inspect, which is not read",
+            where=str(path),
+            help='write its samples as lines of {"id": …, "score": …}',
+        )
+    keys = ", ".join(list(map(str, document))[:5]) or "none"
+    return IntegrityError(f"is an object with the keys {keys}", where=str(path), help=KINDS)
 
 
 def _listed(rows: Sequence[Any], path: Path) -> Iterator[Row]:
@@ -177,6 +229,7 @@ def gate_files(
     alpha: float = 0.05,
     metric: str | None = None,
     filter: str | None = None,
+    lower_is_better: bool = False,
 ) -> CheckVerdict:
     """Whether the candidate loses more than was allowed against the reference.
 
@@ -188,7 +241,9 @@ def gate_files(
     """
     rule = rule_of(margin, retain, alpha)
     results = [
-        read_result(path, metric=metric, filter=filter) if path else None
+        read_result(path, metric=metric, filter=filter, lower_is_better=lower_is_better)
+        if path
+        else None
         for path in (base, reference, candidate)
     ]
     asked, specialist, merged = results

@@ -6,71 +6,29 @@ guard    merge against the base, margin m
 
 pass         low > −m
 fail         high < −m
-cannot tell  anything else, and a pass that the base itself would have had
+cannot tell  anything else; a pass that the base itself would have had; a reference that scores no
+             more than the margin, which cannot lose that much; a verdict that items without a score
+             could turn
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from additive.errors import UsageError
 from additive.gate.compare import Comparison, compare, compare_retained
 from additive.gate.power import items_needed
 from additive.spec.suite import DEFAULT_MARGIN, GateSpec
+from additive.types.checks import SuiteVerdict, Verdict
 from additive.types.results import PairedItem, SuiteResult, pair
-
-Verdict = Literal["pass", "fail", "cannot tell"]
-
 
 MARGIN_TOO_WIDE = "margin too wide"
 
 
-@dataclass(frozen=True)
-class SuiteVerdict:
-    """What the gate says about one suite, or about one side of a two-sided suite (`suite/side`).
-
-    Scores are means over `n` items. `difference` is merged − reference with its two-sided interval;
-    the reference is the specialist, or the base for guards and for specialists that gained nothing
-    (then `retention` is null). `harm` is the p of "no more than the margin is lost". `needed` says
-    how many items would settle what cannot be told. `tasks` breaks the scores down.
-    """
-
-    suite: str
-    domain: str | None
-    role: Literal["target", "guard"]
-    n: int
-    base: float | None
-    specialist: float | None
-    merged: float
-    difference: float
-    interval: tuple[float, float]
-    margin: float
-    retention: float | None
-    verdict: Verdict
-    b10: int
-    b01: int
-    reason: str
-    needed: int | None
-    method: str
-    harm: float
-    retain: float | None = None
-    tasks: tuple[Mapping[str, Any], ...] = field(default=())
-
-    @property
-    def slack(self) -> float:
-        """How far the interval's lower end is above −margin; above 0 is a pass."""
-        return self.interval[0] + self.margin
-
-    def document(self) -> dict[str, Any]:
-        """As JSON values, keyed as `additive check --json` prints it."""
-        return {
-            **asdict(self),
-            "interval": list(self.interval),
-            "tasks": [dict(t) for t in self.tasks],
-        }
+NOTHING_TO_LOSE = "nothing to lose here"
 
 
 def judge_target(
@@ -82,10 +40,156 @@ def judge_target(
 ) -> SuiteVerdict:
     """Judge a merge on a suite of one of its own domains.
 
-    Args: without a base there is no gain to measure, so only a margin can be asked for.
+    base  without it there is no gain to measure, so only a margin can be asked for
+
     Raises: CompatibilityError when the results are not of the same items and prompts; UsageError
     when `retain` is asked for without a base.
     """
+    pair(specialist, merged)
+    if base is not None:
+        pair(base, specialist)
+
+    def judge(results: _Results) -> SuiteVerdict:
+        assert results.specialist is not None
+        return _target(results.base, results.specialist, results.merged, rule, domain)
+
+    return _closed(_Results(base, specialist, merged), judge, domain, "target", rule)
+
+
+def judge_guard(
+    base: SuiteResult, merged: SuiteResult, rule: GateSpec, domain: str | None = None
+) -> SuiteVerdict:
+    """Judge a merge on a suite where nothing was to be gained, against the base.
+
+    Raises: CompatibilityError when the results are not of the same items and prompts.
+    """
+    pair(base, merged)
+
+    def judge(results: _Results) -> SuiteVerdict:
+        assert results.base is not None
+        found = compare(pair(results.base, results.merged), rule.alpha, rule.exact_guard)
+        scores = _Scores(results.base, None, results.merged, gained=False)
+        return _verdict(found, rule, scores, domain, "guard")
+
+    return _closed(_Results(base, None, merged), judge, domain, "guard", rule)
+
+
+@dataclass(frozen=True)
+class _Results:
+    """The results of the models of one suite."""
+
+    base: SuiteResult | None
+    specialist: SuiteResult | None
+    merged: SuiteResult
+
+    def _all(self) -> list[SuiteResult]:
+        return [r for r in (self.base, self.specialist, self.merged) if r is not None]
+
+    def unscored(self) -> dict[str, str]:
+        """Item -> why some model has no score for it."""
+        return {
+            item.id: f"{result.model}: {item.unscored or 'no score'}"
+            for result in self._all()
+            for item in result.unscored
+        }
+
+    def without(self, names: Collection[str]) -> _Results:
+        """The results on all other items."""
+
+        def kept(result: SuiteResult | None) -> SuiteResult | None:
+            if result is None:
+                return None
+            items = tuple(item for item in result.items if item.id not in names)
+            return replace(result, items=items)
+
+        merged = kept(self.merged)
+        assert merged is not None
+        return _Results(kept(self.base), kept(self.specialist), merged)
+
+    def counted(self, reference: float, merged: float) -> _Results:
+        """The results with these scores for items without one; the reference is the specialist
+        where there is one, and the base then counts as having gained nothing itself."""
+        base_score = 0.0 if self.specialist else reference
+        return _Results(
+            self.base.with_unscored_as(base_score) if self.base else None,
+            self.specialist.with_unscored_as(reference) if self.specialist else None,
+            self.merged.with_unscored_as(merged),
+        )
+
+
+def _closed(
+    results: _Results,
+    judge: Callable[[_Results], SuiteVerdict],
+    domain: str | None,
+    role: Literal["target", "guard"],
+    rule: GateSpec,
+) -> SuiteVerdict:
+    """The verdict, failing closed: an item without a score is never a reason to pass.
+
+    The verdict on the scored items stands only if it stays the same when every other item counts
+    against it: 1 for the reference and 0 for the merge under a pass, the reverse under a fail.
+    """
+    unscored = results.unscored()
+    scored = results.without(unscored)
+    if not scored.merged.items:
+        return _without_scores(results, unscored, domain, role, rule)
+    verdict = judge(scored)
+    if not unscored:
+        return verdict
+    against = {"pass": (1.0, 0.0), "fail": (0.0, 1.0)}.get(verdict.verdict)
+    stands = against is None or judge(results.counted(*against)).verdict == verdict.verdict
+    name, why = next(iter(unscored.items()))
+    reason = f"{len(unscored)} items have no score ({name}: {why})"
+    if stands:
+        return replace(verdict, unscored=len(unscored), reason=f"{verdict.reason}; {reason}")
+    return replace(
+        verdict,
+        verdict="cannot tell",
+        unscored=len(unscored),
+        needed=None,
+        reason=f"{reason}; counted against it, the verdict is not {verdict.verdict}",
+    )
+
+
+def _without_scores(
+    results: _Results,
+    unscored: Mapping[str, str],
+    domain: str | None,
+    role: Literal["target", "guard"],
+    rule: GateSpec,
+) -> SuiteVerdict:
+    name, why = next(iter(unscored.items()))
+    return SuiteVerdict(
+        suite=results.merged.suite,
+        domain=domain,
+        role=role,
+        n=0,
+        base=results.base.mean if results.base else None,
+        specialist=results.specialist.mean if results.specialist else None,
+        merged=results.merged.mean,
+        difference=0.0,
+        interval=(-1.0, 1.0),
+        margin=_margin(rule),
+        retention=None,
+        verdict="cannot tell",
+        b10=0,
+        b01=0,
+        reason=f"no item has a score of every model ({name}: {why})",
+        needed=None,
+        method="none",
+        harm=1.0,
+        retain=rule.retain,
+        unscored=len(unscored),
+    )
+
+
+def _target(
+    base: SuiteResult | None,
+    specialist: SuiteResult,
+    merged: SuiteResult,
+    rule: GateSpec,
+    domain: str | None,
+) -> SuiteVerdict:
     items = pair(specialist, merged)
     if base is None:
         if rule.retain is not None:
@@ -101,7 +205,7 @@ def judge_target(
         return _without_gain(base, specialist, merged, rule, domain, gain)
     scores = _scores(base, specialist, merged)
     if rule.retain is not None:
-        by_id = {item.id: item.score for item in base.items}
+        by_id = {item.id: item.score or 0.0 for item in base.items}
         found, margin = compare_retained(
             items, [by_id[item.id] for item in items], rule.retain, rule.alpha, rule.exact_guard
         )
@@ -112,23 +216,22 @@ def judge_target(
     return _verdict(found, rule, scores, domain, "target", too_wide=too_wide)
 
 
-def judge_guard(
-    base: SuiteResult, merged: SuiteResult, rule: GateSpec, domain: str | None = None
-) -> SuiteVerdict:
-    """Judge a merge on a suite where nothing was to be gained, against the base.
-
-    Raises: CompatibilityError when the results are not of the same items and prompts.
-    """
-    found = compare(pair(base, merged), rule.alpha, rule.exact_guard)
-    return _verdict(found, rule, _scores(base, None, merged), domain, "guard")
-
-
 @dataclass(frozen=True)
 class _Scores:
     base: SuiteResult | None
     specialist: SuiteResult | None
     merged: SuiteResult
     gained: bool
+
+    @property
+    def reference(self) -> SuiteResult:
+        """What the merge is compared with."""
+        return (self.specialist if self.gained or self.base is None else self.base) or self.merged
+
+    @property
+    def reference_name(self) -> str:
+        """The reference in a sentence."""
+        return "specialist" if self.reference is self.specialist else "base"
 
 
 def _scores(
@@ -167,8 +270,16 @@ def _verdict(
 ) -> SuiteVerdict:
     allowed = _margin(rule) if margin is None else margin
     said = _decide(found, allowed, too_wide)
-    needed = _needed(found, allowed, rule) if said == "cannot tell" and not too_wide else None
-    reason = _reason(found, allowed, said, too_wide, needed)
+    floor = scores.reference.mean or 0.0
+    if said == "pass" and floor <= allowed:
+        said, needed = "cannot tell", None
+        reason = (
+            f"{NOTHING_TO_LOSE}: the {scores.reference_name} scores {floor:.3f},"
+            f" no more than the margin {allowed:.3f}"
+        )
+    else:
+        needed = _needed(found, allowed, rule) if said == "cannot tell" and not too_wide else None
+        reason = _reason(found, allowed, said, too_wide, needed)
     return SuiteVerdict(
         suite=scores.merged.suite,
         domain=domain,
@@ -234,14 +345,16 @@ def _reason(
 def _retention(scores: _Scores) -> float | None:
     if not scores.gained or scores.base is None or scores.specialist is None:
         return None
-    gain = scores.specialist.mean - scores.base.mean
-    return (scores.merged.mean - scores.base.mean) / gain if gain > 0 else None
+    base, specialist, merged = (
+        r.mean or 0.0 for r in (scores.base, scores.specialist, scores.merged)
+    )
+    gain = specialist - base
+    return (merged - base) / gain if gain > 0 else None
 
 
 def _by_task(scores: _Scores) -> tuple[Mapping[str, Any], ...]:
     """Means per task, the part of an item's id before the first `/`; nothing when ids have none."""
-    reference = scores.specialist if scores.gained and scores.specialist else scores.base
-    pairs = pair(reference or scores.specialist or scores.merged, scores.merged)
+    pairs = pair(scores.reference, scores.merged)
     tasks = dict.fromkeys(item.id.partition("/")[0] for item in pairs if "/" in item.id)
     return tuple(_task(task, scores, pairs) for task in tasks)
 
@@ -262,5 +375,5 @@ def _task(task: str, scores: _Scores, pairs: Sequence[PairedItem]) -> Mapping[st
 def _task_mean(result: SuiteResult | None, task: str) -> float | None:
     if result is None:
         return None
-    scores = [item.score for item in result.items if item.id.startswith(task + "/")]
+    scores = [i.score for i in result.items if i.score is not None and i.id.startswith(task + "/")]
     return math.fsum(scores) / len(scores) if scores else None

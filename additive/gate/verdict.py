@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from additive.gate.rules import SuiteVerdict
+from additive.types.checks import SuiteVerdict, severity
 from additive.types.digests import Digest
 
 
@@ -36,18 +36,24 @@ def holm(probabilities: Mapping[str, float], alpha: float) -> tuple[str, ...]:
 SCHEMA = "additive.check/1"
 
 
-_SEVERITY = {"fail": 0, "cannot tell": 1, "pass": 2}
-
-
 @dataclass(frozen=True)
 class CheckVerdict:
-    """The verdict on a merge. `worst` decides it; `regressed` are the suites for which the loss is
-    certain when all of them are asked at once (Holm). Without suites it is "not checked"."""
+    """The verdict on a merge.
+
+    verdict    that of the worst suite; "cannot tell" where there are gaps and nothing failed; "not
+               checked" without suites
+    suites     in the order given
+    worst      the suite that decides
+    regressed  suites for which the loss is certain when all of them are asked at once (Holm)
+    gaps       what was not compared, in sentences: a merged domain without a target suite, a suite
+               that is gone
+    """
 
     verdict: Literal["pass", "fail", "cannot tell", "not checked"]
     suites: tuple[SuiteVerdict, ...]
     worst: SuiteVerdict | None
     regressed: tuple[str, ...]
+    gaps: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -63,27 +69,29 @@ class CheckVerdict:
             "verdict": self.verdict,
             "worst": self.worst.suite if self.worst else None,
             "regressed": list(self.regressed),
+            "gaps": list(self.gaps),
             "suites": [suite.document() for suite in self.suites],
         }
 
 
-def overall(suites: Sequence[SuiteVerdict], alpha: float = 0.05) -> CheckVerdict:
-    """The verdict over all suites, in the order given.
+def overall(
+    suites: Sequence[SuiteVerdict], alpha: float = 0.05, gaps: Sequence[str] = ()
+) -> CheckVerdict:
+    """The verdict over all suites.
 
     A suite with two sides passes when both of its lines do, which all of them having to pass
     already says. No correction for many suites is needed to pass (an intersection-union test).
 
-    Args: alpha is the family-wise error of naming what regressed.
+    suites  in the order in which they are shown
+    alpha   family-wise error of naming what regressed
+    gaps    what was not compared; with one of them nothing passes
     """
     worst = min(suites, key=severity, default=None)
+    verdict = worst.verdict if worst else "not checked"
     return CheckVerdict(
-        verdict=worst.verdict if worst else "not checked",
+        verdict="cannot tell" if gaps and verdict == "pass" else verdict,
         suites=tuple(suites),
         worst=worst,
         regressed=holm({suite.suite: suite.harm for suite in suites}, alpha),
+        gaps=tuple(gaps),
     )
-
-
-def severity(suite: SuiteVerdict) -> tuple[int, float, str]:
-    """Sorts suites from the worst: failed, undecided, passed; among those the least slack."""
-    return _SEVERITY[suite.verdict], suite.slack, suite.suite

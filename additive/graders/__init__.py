@@ -7,12 +7,23 @@ the sandbox).
 
 from __future__ import annotations
 
-from additive.graders.grade import Grade, Program, RunPrograms, RunVerifier, Verifier
+from additive.graders.grade import (
+    THOUGHT_MARKS,
+    Fault,
+    Grade,
+    Program,
+    RunPrograms,
+    RunVerifier,
+    Verifier,
+    opened_thought,
+)
 from additive.graders.grading import KINDS, GradingRequest, Runners, grade, grade_all, version_of
 from additive.graders.refusal import is_refusal
 
 __all__ = [
     "KINDS",
+    "THOUGHT_MARKS",
+    "Fault",
     "Grade",
     "GradingRequest",
     "Program",
@@ -23,5 +34,6 @@ __all__ = [
     "grade",
     "grade_all",
     "is_refusal",
+    "opened_thought",
     "version_of",
 ]

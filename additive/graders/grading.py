@@ -2,18 +2,29 @@
 
     grades = grade_all([GradingRequest("numeric", {"id": "1", "answer": 42}, "6*7=42")])
 
-The kind is one of KINDS, or the name of a verifier that is given (a user's own grader). The same
-graders serve curation, training and evaluation; `version_of` belongs into whatever is cached.
+What is graded is the answer without the thoughts before it (`grade.final_answer`); an answer whose
+thoughts never end is wrong and not parseable. The kind is one of KINDS, or the name of a verifier
+that is given (a user's own grader). The same graders serve curation, training and evaluation;
+`version_of` belongs into whatever is cached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from additive.errors import UnknownName, UsageError
 from additive.graders import code, literal, numeric, refusal, symbolic, text
-from additive.graders.grade import Grade, Item, Program, RunPrograms, RunVerifier, Verifier
+from additive.graders.grade import (
+    Fault,
+    Grade,
+    Item,
+    Program,
+    RunPrograms,
+    RunVerifier,
+    Verifier,
+    final_answer,
+)
 
 _QUICK = {
     "literal": literal.grade_literal,
@@ -78,8 +89,10 @@ def grade_all(asked: Sequence[GradingRequest], runners: Runners | None = None) -
     grades: dict[int, Grade] = {}
     symbols: dict[int, tuple[str, str]] = {}
     to_run: dict[int, Program] = {}
+    answers = [final_answer(one.answer) for one in asked]
+    asked = [replace(one, answer=final or "") for one, final in zip(asked, answers, strict=True)]
     for place, one in enumerate(asked):
-        found = _quick(one, runners)
+        found = Grade(0.0, False) if answers[place] is None else _quick(one, runners)
         if isinstance(found, Grade):
             grades[place] = found
         elif isinstance(found, Program):
@@ -94,7 +107,7 @@ def version_of(kind: str, verifiers: Mapping[str, Verifier] | None = None) -> st
     """The version of a grader: it changes when the same answer may get another grade.
 
     >>> version_of("numeric")
-    'numeric/1'
+    'numeric/2'
     """
     verifier = (verifiers or {}).get(kind)
     if verifier is not None:
@@ -132,14 +145,20 @@ def _run(to_run: Mapping[int, Program], runners: Runners) -> dict[int, Grade]:
         return {}
     if runners.programs is None:
         raise UsageError(
-            "the grader code is used when nobody is there to run programs",
+            "grader 'code' needs a program runner; none was passed",
             help="pass run_code, for instance additive.sandbox's",
         )
-    passed = runners.programs([*to_run.values()])
+    results = runners.programs([*to_run.values()])
     return {
-        place: Grade(float(right), True, program.code)
-        for (place, program), right in zip(to_run.items(), passed, strict=True)
+        place: _grade(result, True, program.code)
+        for (place, program), result in zip(to_run.items(), results, strict=True)
     }
+
+
+def _grade(result: float | Fault, parseable: bool, extracted: str) -> Grade:
+    if isinstance(result, Fault):
+        return Grade(0.0, parseable, extracted, result.reason)
+    return Grade(float(result), parseable, extracted)
 
 
 def _verified(asked: Sequence[GradingRequest], runners: Runners) -> dict[int, Grade]:
@@ -149,8 +168,8 @@ def _verified(asked: Sequence[GradingRequest], runners: Runners) -> dict[int, Gr
         if not places:
             continue
         if runners.verifier is None:
-            raise UsageError(f"the verifier {name} is used when nobody is there to run it")
+            raise UsageError(f"the verifier {name} needs a runner; none was passed")
         rows = [(asked[place].item, asked[place].answer) for place in places]
-        for place, score in zip(places, runners.verifier(verifier, rows), strict=True):
-            grades[place] = Grade(score or 0.0, score is not None, asked[place].answer.strip())
+        for place, result in zip(places, runners.verifier(verifier, rows), strict=True):
+            grades[place] = _grade(result, True, asked[place].answer.strip())
     return grades

@@ -4,8 +4,9 @@ r"""exact and choice: the answer as it is, and the answer as one of some options
     {"id": "2", "prompt": "… A) 3 B) 4", "grader": "choice", "choices": ["3", "4"], "answer": 1}
 
 exact ignores case, spaces and a final period; `answers` may list several. choice finds the letter
-of an option (A, B, …), else the option's text; the log-likelihood form of it needs no grader, since
-there the model itself picks an index.
+of an option (A, B, …) or the option's text, as models write them ("Answer: (B)", "**B**", "the
+correct answer is option B"); an answer that names several options names none. The log-likelihood
+form of it needs no grader, since there the model itself picks an index.
 
 format: does the answer have the form that was asked for?
 
@@ -31,12 +32,39 @@ from additive.graders.grade import Grade, Item
 EXACT_VERSION = "exact/1"
 
 
-CHOICE_VERSION = "choice/1"
+CHOICE_VERSION = "choice/2"
 
 
-_LETTER = re.compile(
-    r"(?:answer|option|choice)\s*(?:is|:)?\s*\(?([A-Z])\b|^\s*\(?([A-Z])(?:[).:]|\s*$)"
+_MARKUP = re.compile(r"[*`$]|(?<!\w)_+|_+(?!\w)|\\(?:text|mathrm|textbf|boxed|fbox)\s*(?=\{)|[{}]")
+
+
+# A letter that stands for an option: no part of a word, and no article before one.
+_ONE = r"\(?(?P<letter>[A-Za-z])\)?(?![\w'’])"
+
+
+_MARKED = re.compile(
+    r"(?:\b(?:answer|option|choice)\b"
+    r"(?:\s+(?:to\b[^\n.:]{0,60}?\b)?(?:is|would be|must be|should be))?\s*[:=–-]?"
+    r"|\b(?:must|should|would|has to) be"
+    r"|\bI(?:'d| would| will|'ll)?\s+(?:choose|pick|select|say|go with))"
+    rf"\s*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer|letter)\s*:?\s*)?{_ONE}",
+    re.IGNORECASE,
 )
+
+
+_CONFIRMED = re.compile(rf"(?<!\w){_ONE}\s+is\s+(?:the\s+)?(?:correct|right|best)\b")
+
+
+_LEADING = re.compile(r"^\s*\(?(?P<letter>[A-Z])(?:[).:]|\s*$)", re.MULTILINE)
+
+
+_ALONE = re.compile(r"\(?(?P<letter>[A-Za-z])[).:]{0,2}")
+
+
+_ARTICLE = re.compile(r"\s+[a-z]")
+
+
+_NEGATED = re.compile(r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bno)\s+(?:\w+\s+){0,2}$")
 
 
 def normalised(text: str) -> str:
@@ -90,16 +118,65 @@ def choices(item: Item) -> list[str]:
 
 
 def _picked(options: Sequence[str], answer: str) -> int | None:
-    letters = [a or b for a, b in _LETTER.findall(answer)]
-    known = ascii_uppercase[: len(options)]
-    for letter in reversed(letters):
-        if letter in known:
-            return known.index(letter)
-    given = normalised(answer)
+    """The index of the option that an answer names; None where it names none, or several.
+
+    In this order: the answer is one option's text; the last letter with a mark ("the answer is B",
+    "B is correct", "it must be B"); a last line that is a letter; the one letter that lines begin
+    with ("B) Paris"); the one option whose text occurs.
+    """
+    text = _MARKUP.sub("", answer).strip()
+    given = normalised(text)
     whole = [place for place, option in enumerate(options) if normalised(option) == given]
-    inside = [place for place, option in enumerate(options) if normalised(option) in given]
-    found = whole or inside
+    if len(whole) == 1:
+        return whole[0]
+    known = ascii_uppercase[: len(options)]
+    marked = [*_MARKED.finditer(text), *_CONFIRMED.finditer(text)]
+    for match in sorted(marked, key=lambda match: match.start("letter"), reverse=True):
+        if _is_letter(text, match, known):
+            return known.index(match["letter"].upper())
+    last = _ALONE.fullmatch(text.splitlines()[-1].strip()) if text else None
+    if last and last["letter"].upper() in known:
+        return known.index(last["letter"].upper())
+    leading = {match["letter"] for match in _LEADING.finditer(text)} & set(known)
+    if len(leading) == 1:
+        return known.index(leading.pop())
+    return None if leading else _named(options, given)
+
+
+def _is_letter(text: str, match: re.Match[str], known: str) -> bool:
+    """Whether a match is the letter of an option; "a good guess" has an article."""
+    letter, end = match["letter"], match.end()
+    article = letter == "a" and bool(_ARTICLE.match(text, end))
+    closed = letter.isupper() or text[end - 1] == ")" or not text[end : end + 1].strip()
+    return letter.upper() in known and closed and not article
+
+
+def _named(options: Sequence[str], given: str) -> int | None:
+    """The one option that a text names in whole words, outside of a negation."""
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for place, option in enumerate(options):
+        words = re.compile(rf"(?<!\w){re.escape(normalised(option))}(?!\w)")
+        spans[place] = [
+            match.span()
+            for match in words.finditer(given)
+            if match[0] and not _NEGATED.search(given, 0, match.start())
+        ]
+    found = [place for place, own in spans.items() if _outermost(own, place, spans)]
     return found[0] if len(found) == 1 else None
+
+
+def _outermost(
+    own: Sequence[tuple[int, int]], place: int, spans: Mapping[int, Sequence[tuple[int, int]]]
+) -> bool:
+    """Whether an option occurs other than inside of a longer one ("Paris" in "Paris, Texas")."""
+    longer = [span for other, found in spans.items() if other != place for span in found]
+    return any(
+        not any(
+            start <= begin and end <= stop and (start, stop) != (begin, end)
+            for start, stop in longer
+        )
+        for begin, end in own
+    )
 
 
 def _accepted(item: Item) -> Sequence[Any]:

@@ -94,12 +94,13 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
             yield f"{shown!r}: name is {path.name!r}; expected none of {taken}"
         elif not (path / "domain.yaml").is_file():
             yield f"{shown}/domain.yaml: file is missing"
-    for directory in ("evals", "merges"):
-        for path in sorted((workspace.root / directory).glob("*.y*ml")):
-            if covers(path) and not NAME.fullmatch(path.stem):
-                yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
-            elif covers(path) and path.suffix == ".yml":
-                yield f"{workspace.shown(path)}: suffix is .yml; expected .yaml"
+    if covers(workspace.evals):
+        yield from workspace.stray_suites()
+    for path in sorted((workspace.root / "merges").glob("*.y*ml")):
+        if covers(path) and not NAME.fullmatch(path.stem):
+            yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
+        elif covers(path) and path.suffix == ".yml":
+            yield f"{workspace.shown(path)}: suffix is .yml; expected .yaml"
 
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:

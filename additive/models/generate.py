@@ -11,13 +11,15 @@ Left padding puts the last token of every prompt, and of every answer, into the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from additive.errors import CompatibilityError
 from additive.models.template import Prompt, pad_id, prompt_ids, stop_ids
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -90,6 +92,7 @@ def generate_ids(
     """
     import torch
 
+    check_ids(model, prompts)
     answers: list[list[int]] = [[] for _ in prompts]
     with torch.inference_mode():
         for rows in length_sorted_batches([len(ids) for ids in prompts], batch):
@@ -98,6 +101,19 @@ def generate_ids(
             for row, answer in zip(rows, found, strict=True):
                 answers[row] = answer
     return answers
+
+
+def check_ids(model: PreTrainedModel | PeftModel, rows: Iterable[Sequence[int]]) -> None:
+    """Raises: CompatibilityError for a token that the model's embedding has no row for."""
+    embedding: Any = model.get_input_embeddings()
+    known = int(embedding.weight.shape[0])
+    highest = max((max(row) for row in rows if row), default=0)
+    if highest >= known:
+        raise CompatibilityError(
+            f"a text has the token {highest}; the embedding has {known} rows",
+            help="the tokenizer has tokens that the model does not: leave them out of rows and"
+            " questions, or use a base whose embedding has them",
+        )
 
 
 def _answer_batch(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from additive.models.generate import left_padded, length_sorted_batches
+from additive.models.generate import check_ids, left_padded, length_sorted_batches
 from additive.models.template import Encoded, Prompt, encode, pad_id
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def score_encoded(
     """
     import torch
 
+    check_ids(model, [example.ids for example in examples])
     config = model.config.get_text_config()
     vocabulary, room = int(config.vocab_size), getattr(config, "max_position_embeddings", None)
     exact, loss = [False] * len(examples), [math.log(vocabulary)] * len(examples)

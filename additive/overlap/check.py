@@ -79,11 +79,11 @@ def _pair(
 ) -> Iterator[tuple[int, str, str, str]]:
     key = digest_json(["leaks", RULES_VERSION, rows.digest, items.digest])
     path = cache / "leaks" / f"{key}.json"
-    found = _cached(path)
+    found = _cached(path, key)
     if found is None:
         leaks = find_leaks(texts.train(rows), texts.held_out(items))
         found = [[leak.line, leak.item, leak.kind, leak.span] for leak in leaks]
-        _remember(path, found)
+        _remember(path, key, found)
     for line, item, kind, span in found:
         yield int(line), str(item), str(kind), str(span)
 
@@ -116,17 +116,22 @@ class _Texts:
         return self._known[key]
 
 
-def _cached(path: Path) -> list[list] | None:
+def _cached(path: Path, key: str) -> list[list] | None:
+    """What was found before; None where the record is damaged or was edited."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        record = json.loads(path.read_bytes())
+        found = record["leaks"]
+        return found if record["seal"] == _seal(key, found) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    whole = isinstance(found, list) and all(isinstance(e, list) and len(e) == 4 for e in found)
-    return found if whole else None
 
 
-def _remember(path: Path, found: list[list]) -> None:
+def _seal(key: str, found: list[list]) -> str:
+    return digest_json(["additive.leaks", key, found])
+
+
+def _remember(path: Path, key: str, found: list[list]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(found))
+    partial.write_text(json.dumps({"leaks": found, "seal": _seal(key, found)}))
     os.replace(partial, path)

@@ -1,29 +1,16 @@
-"""The check document, read strictly.
-
-    {"schema": "additive.check/1", "name": "math+code", "digest": "9f3c…", "verdict": "fail",
-     "suites": [{"suite": "code-new-frames", "domain": "code", "role": "target", "n": 1000,
-                 "base": 0.21, "specialist": 0.88, "merged": 0.81,
-                 "difference": -0.07, "interval": [-0.09, -0.05], "margin": 0.05,
-                 "retention": 0.90, "verdict": "fail", "b10": 90, "b01": 20,
-                 "tasks": [], "reason": "…", "needed": null}]}
-
-`difference` is merged − reference; the reference is the specialist, or the base for guards and for
-specialists that gained nothing. The interval is the two-sided 90 % interval of the difference.
-"""
+"""The check document, read strictly (its fields: `types.checks`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from additive.errors import IntegrityError
+from additive.types.checks import SUITE_VERDICTS, SuiteVerdict, Verdict, severity
 
 SCHEMA = "additive.check/1"
-
-
-SUITE_VERDICTS = ("fail", "cannot tell", "pass")
 
 
 VERDICTS = (*SUITE_VERDICTS, "not checked")
@@ -33,60 +20,14 @@ ROLES = ("target", "guard")
 
 
 @dataclass(frozen=True)
-class SuiteLine:
-    """One suite's line of a check; scores, difference, margin and retention are fractions.
-
-    `needed` is the number of items that would settle a suite that cannot tell; `tasks` is passed on
-    unread.
-    """
-
-    suite: str
-    domain: str | None
-    role: str
-    n: int
-    base: float | None
-    specialist: float | None
-    merged: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
-    margin: float | None
-    retention: float | None
-    verdict: str
-    b10: int | None
-    b01: int | None
-    reason: str
-    needed: int | None
-    tasks: tuple[Any, ...]
-
-    @property
-    def gain(self) -> float | None:
-        """What the specialist gained over the base; null where there is nothing to retain."""
-        if self.retention is None or self.specialist is None or self.base is None:
-            return None
-        gain = self.specialist - self.base
-        return gain if gain > 0 else None
-
-    @property
-    def reference(self) -> str:
-        """In words, what the merge was compared with."""
-        retained = self.base is None or self.gain is not None
-        return "its specialist" if self.specialist is not None and retained else "the base"
-
-    @property
-    def slack(self) -> float:
-        """How far the interval's lower end is above −margin; below 0 the loss may be too large."""
-        low = self.interval[0] if self.interval else -math.inf
-        return low + (self.margin or 0.0)
-
-
-@dataclass(frozen=True)
 class Check:
     """A whole check: the merge, its verdict, and its suites in the document's order."""
 
     name: str
     digest: str | None
     verdict: str
-    suites: tuple[SuiteLine, ...]
+    suites: tuple[SuiteVerdict, ...]
+    gaps: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -94,7 +35,7 @@ class Check:
         return f"{self.name}@{self.digest[:8]}" if self.digest else self.name
 
     @property
-    def targets(self) -> tuple[SuiteLine, ...]:
+    def targets(self) -> tuple[SuiteVerdict, ...]:
         """The suites in which a specialist's gain has to be kept."""
         return tuple(line for line in self.suites if line.role == "target")
 
@@ -112,35 +53,39 @@ def read_check(document: Mapping[str, Any]) -> Check:
         digest=_optional_text(document, "digest"),
         verdict=_choice(document, "verdict", VERDICTS),
         suites=tuple(_line(line, f"suites[{i}].") for i, line in enumerate(lines)),
+        gaps=tuple(map(str, document.get("gaps") or ())),
     )
 
 
-def worst(check: Check) -> SuiteLine | None:
+def worst(check: Check) -> SuiteVerdict | None:
     """The suite that decides: failed, then undecided, then passed; among those the least slack."""
-    order = {verdict: i for i, verdict in enumerate(SUITE_VERDICTS)}
-    return min(check.suites, key=lambda s: (order[s.verdict], s.slack, s.suite), default=None)
+    return min(check.suites, key=severity, default=None)
 
 
-def _line(line: Any, at: str) -> SuiteLine:
+def _line(line: Any, at: str) -> SuiteVerdict:
     if not isinstance(line, Mapping):
         raise _wrong(at.rstrip("."), line, "an object")
-    return SuiteLine(
+    return SuiteVerdict(
         suite=_text(line, "suite", at),
         domain=_optional_text(line, "domain", at),
-        role=_choice(line, "role", ROLES, at),
+        role="target" if _choice(line, "role", ROLES, at) == "target" else "guard",
         n=_count(line, "n", at) or 0,
         base=_number(line, "base", at),
         specialist=_number(line, "specialist", at),
         merged=_number(line, "merged", at),
-        difference=_number(line, "difference", at),
+        difference=_needed(_number, line, "difference", at),
         interval=_interval(line, at),
-        margin=_number(line, "margin", at),
+        margin=_needed(_number, line, "margin", at),
         retention=_number(line, "retention", at),
-        verdict=_choice(line, "verdict", SUITE_VERDICTS, at),
-        b10=_count(line, "b10", at),
-        b01=_count(line, "b01", at),
+        verdict=cast(Verdict, _choice(line, "verdict", SUITE_VERDICTS, at)),
+        b10=_needed(_count, line, "b10", at),
+        b01=_needed(_count, line, "b01", at),
         reason=_optional_text(line, "reason", at) or "",
         needed=_count(line, "needed", at),
+        method=_optional_text(line, "method", at) or "",
+        harm=_number(line, "harm", at) or 0.0,
+        retain=_number(line, "retain", at),
+        unscored=_count(line, "unscored", at) or 0,
         tasks=tuple(line.get("tasks") or ()),
     )
 
@@ -192,10 +137,23 @@ def _count(line: Mapping[str, Any], key: str, at: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _interval(line: Mapping[str, Any], at: str) -> tuple[float, float] | None:
-    value = line.get("interval")
+_Number = TypeVar("_Number", int, float)
+
+
+def _needed(
+    read: Callable[[Mapping[str, Any], str, str], _Number | None],
+    line: Mapping[str, Any],
+    key: str,
+    at: str,
+) -> _Number:
+    value = read(line, key, at)
     if value is None:
-        return None
+        raise _wrong(at + key, None, "a number")
+    return value
+
+
+def _interval(line: Mapping[str, Any], at: str) -> tuple[float, float]:
+    value = line.get("interval")
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_finite, value)):
-        raise _wrong(at + "interval", value, "[low, high] or null")
+        raise _wrong(at + "interval", value, "[low, high]")
     return float(value[0]), float(value[1])

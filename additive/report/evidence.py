@@ -11,7 +11,7 @@ from typing import Any
 
 from additive.artifacts.manifest import CurvePoint, Manifest
 from additive.report.curves import Curve, Point
-from additive.report.document import Check, SuiteLine, worst
+from additive.report.document import Check, SuiteVerdict, worst
 from additive.report.suggest import Circumstances, Suggestion, suggest
 from additive.report.text import fraction, interval, one_line, plural
 from additive.types.norms import total_norm
@@ -127,7 +127,7 @@ def headline(check: Check) -> str:
     return f"{_story(line)}{more}"
 
 
-def _story(line: SuiteLine) -> str:
+def _story(line: SuiteVerdict) -> str:
     margin = "" if line.margin is None else f", margin {fraction(line.margin)}"
     change = line.difference or 0.0
     verb = "lost" if change < 0 else "won"
@@ -137,7 +137,7 @@ def _story(line: SuiteLine) -> str:
     )
 
 
-def explanation(line: SuiteLine) -> str:
+def explanation(line: SuiteVerdict) -> str:
     """Why a suite did not pass and what would settle it; empty for one that passed."""
     if line.verdict == "pass":
         return ""
@@ -148,7 +148,7 @@ def explanation(line: SuiteLine) -> str:
     return line.verdict
 
 
-def by_task(line: SuiteLine) -> tuple[str, ...]:
+def by_task(line: SuiteVerdict) -> tuple[str, ...]:
     """The scores of a suite's tasks, a line each; empty where there is but one."""
     tasks = [task for task in line.tasks if isinstance(task, Mapping)]
     return tuple(map(_task, tasks)) if len(tasks) > 1 else ()

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from additive.report.document import Check, SuiteLine, worst
+from additive.report.document import Check, SuiteVerdict, worst
 from additive.report.text import fraction, one_line, plural
 
 LIGHTER = 0.7
@@ -70,7 +70,7 @@ def suggest(check: Check, around: Circumstances) -> tuple[Suggestion, ...]:
 
 
 def _after_a_loss(
-    check: Check, decisive: SuiteLine, around: Circumstances
+    check: Check, decisive: SuiteVerdict, around: Circumstances
 ) -> tuple[Suggestion, ...]:
     others = [source for source in around.sources if source != decisive.domain]
     if decisive.reference == "the base" or not others:
@@ -106,7 +106,7 @@ def _unchecked(check: Check, around: Circumstances) -> tuple[Suggestion, ...]:
     )
 
 
-def _undecided(check: Check, line: SuiteLine) -> tuple[Suggestion, ...]:
+def _undecided(check: Check, line: SuiteVerdict) -> tuple[Suggestion, ...]:
     open_suites = sum(suite.verdict == "cannot tell" for suite in check.suites)
     again = _command("additive check", check.name)
     return (
@@ -120,16 +120,16 @@ def _undecided(check: Check, line: SuiteLine) -> tuple[Suggestion, ...]:
     )
 
 
-def _hopeless(line: SuiteLine) -> bool:
+def _hopeless(line: SuiteVerdict) -> bool:
     """Whether no number of items would settle it: what is lost is about what is allowed."""
     return line.needed is None and not _too_wide(line)
 
 
-def _too_wide(line: SuiteLine) -> bool:
+def _too_wide(line: SuiteVerdict) -> bool:
     return "margin too wide" in line.reason
 
 
-def _needed(line: SuiteLine) -> str:
+def _needed(line: SuiteVerdict) -> str:
     if _too_wide(line):
         return (
             f"{one_line(line.suite)}: a margin of {fraction(line.margin)} is so wide that the base "
@@ -142,7 +142,7 @@ def _needed(line: SuiteLine) -> str:
 
 
 def _lost_to_others(
-    check: Check, line: SuiteLine, around: Circumstances, loudest: str
+    check: Check, line: SuiteVerdict, around: Circumstances, loudest: str
 ) -> tuple[Suggestion, ...]:
     earlier = [name + EARLIER if name == loudest else name for name in around.sources]
     failed = {suite.domain for suite in check.suites if suite.verdict == "fail"}
@@ -159,7 +159,7 @@ def _lost_to_others(
     return (*steps, _smaller_scale(around) if len(failed) > 1 else _recall(loudest))
 
 
-def _lost_by_all(check: Check, line: SuiteLine, around: Circumstances) -> tuple[Suggestion, ...]:
+def _lost_by_all(check: Check, line: SuiteVerdict, around: Circumstances) -> tuple[Suggestion, ...]:
     sources = around.sources or [check.name]
     loudest = _loudest(sources, around.norms)
     earlier = [name + EARLIER for name in sources]
@@ -208,7 +208,7 @@ def _read(check: Check, text: str) -> Suggestion:
     return Suggestion(text, _command("additive report", check.name))
 
 
-def _loss(line: SuiteLine) -> str:
+def _loss(line: SuiteVerdict) -> str:
     lost = fraction(-line.difference) if line.difference is not None else "too much"
     doubt = ", which no number of items will settle" if line.verdict == "cannot tell" else ""
     return f"{one_line(line.suite)} lost {lost} against {line.reference}{doubt}"
@@ -218,7 +218,7 @@ def _loudest(names: Sequence[str], norms: Mapping[str, float]) -> str:
     return max(names, key=lambda name: norms.get(name, 0.0))
 
 
-def _file(line: SuiteLine) -> str:
+def _file(line: SuiteVerdict) -> str:
     return f"evals/{one_line(line.suite).split('/')[0]}.yaml"
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from additive.report.document import SuiteLine
+from additive.report.document import SuiteVerdict
 from additive.report.text import fraction, interval, signed
 
 Attributes = Mapping[str, str | float]
@@ -112,7 +112,7 @@ class Span:
         return 4 + (width - 8) * (inner - self.low) / (self.high - self.low)
 
 
-def span_of(suites: Sequence[SuiteLine]) -> Span:
+def span_of(suites: Sequence[SuiteVerdict]) -> Span:
     """The smallest range that shows every interval, every margin and zero, with a little air."""
     bounds = [bound for suite in suites if suite.interval for bound in suite.interval]
     values = [0.0, -0.01, 0.01, *bounds, *(-suite.margin for suite in suites if suite.margin)]
@@ -121,7 +121,7 @@ def span_of(suites: Sequence[SuiteLine]) -> Span:
     return Span(low - air, high + air)
 
 
-def interval_picture(suite: SuiteLine, span: Span) -> Markup:
+def interval_picture(suite: SuiteVerdict, span: Span) -> Markup:
     """One difference with its interval, zero, and −margin as a dashed line (150 by 20 units)."""
     middle = _HEIGHT / 2
     zero = span.place(0)
@@ -148,11 +148,11 @@ def interval_picture(suite: SuiteLine, span: Span) -> Markup:
 class Bar:
     """A suite's retention with its picture, which stretches to the width it is given."""
 
-    suite: SuiteLine
+    suite: SuiteVerdict
     picture: Markup
 
 
-def retention_bars(suites: Sequence[SuiteLine]) -> tuple[Bar, ...]:
+def retention_bars(suites: Sequence[SuiteVerdict]) -> tuple[Bar, ...]:
     """A bar per target suite whose specialist gained something."""
     kept = [suite for suite in suites if suite.gain is not None]
     return tuple(Bar(suite, _bar(suite)) for suite in kept)
@@ -167,7 +167,7 @@ def _x(value: float) -> float:
     return 1000 * min(max(value, 0.0), _MOST) / _MOST
 
 
-def _bar(suite: SuiteLine) -> Markup:
+def _bar(suite: SuiteVerdict) -> Markup:
     gain, retention = suite.gain or 1.0, suite.retention or 0.0
     style = _STYLE[suite.verdict]
     shape = {"class": f"bar {style}", "x": 0.0, "y": 5.0, "width": max(_x(retention), 2.0)}

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from additive.report.document import Check, SuiteLine
+from additive.report.document import Check, SuiteVerdict
 from additive.report.text import fraction, interval, one_line, signed
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def rows(check: Check) -> tuple[TableRow, ...]:
     return tuple(map(_row, check.suites))
 
 
-def _row(line: SuiteLine) -> TableRow:
+def _row(line: SuiteVerdict) -> TableRow:
     return TableRow(
         suite=one_line(line.suite),
-        role=line.role,
+        role=_role(line),
         items=str(line.n),
         base=fraction(line.base),
         specialist=fraction(line.specialist),
@@ -89,6 +89,12 @@ def _row(line: SuiteLine) -> TableRow:
         retention=fraction(line.retention, 2),
         verdict=line.verdict,
     )
+
+
+def _role(line: SuiteVerdict) -> str:
+    """The role; "no gain" for a target that is compared with the base for want of a gain."""
+    unresolved = line.role == "target" and line.specialist is not None and line.retention is None
+    return "no gain" if unresolved and line.base is not None else line.role
 
 
 def plain_table(check: Check, width: int = 100) -> str:

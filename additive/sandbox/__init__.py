@@ -3,7 +3,7 @@
     run_tests(code, tests)    one program
     run_many(jobs)            many, side by side, some milliseconds each
     call_many(calls)          a user's grader over many answers
-    available_level()          what holds the code on this machine (see `levels`)
+    available_level()         what holds the code on this machine (see `levels`)
 
 Why a printed "PASS", os._exit(0), an object that equals everything, or a look into the memory of
 the tests cannot pass: docs/gate.md.
@@ -16,11 +16,20 @@ from additive.sandbox.levels import (
     available_level,
     sandbox_levels,
     strongest_level,
-    unsafe,
 )
-from additive.sandbox.runner import Calls, Job, Limits, Outcome, call_many, run_many, run_tests
+from additive.sandbox.runner import (
+    CallError,
+    Calls,
+    Job,
+    Limits,
+    Outcome,
+    call_many,
+    run_many,
+    run_tests,
+)
 
 __all__ = [
+    "CallError",
     "Calls",
     "Job",
     "Limits",
@@ -32,5 +41,4 @@ __all__ = [
     "run_tests",
     "sandbox_levels",
     "strongest_level",
-    "unsafe",
 ]

@@ -5,9 +5,8 @@
     landlockN+seccomp   files: Landlock (ABI N) lets nothing but Python's library be read (that a
                         file exists can be seen)
     seccomp             no file can be opened at all, so modules that are not loaded yet are missing
-    none                limits on time and memory alone; only when it is explicitly allowed
 
-On every level but the last a seccomp filter allows a short list of system calls: no process is
+On every level a seccomp filter allows a short list of system calls: no process is
 started, no socket opened (TCP, UDP, Unix), no file written, no signal sent to others. The level is
 part of what is recorded with a result.
 """
@@ -62,16 +61,16 @@ class SandboxLevel:
         }
 
 
-def available_level(*, allow_unsafe: bool = False) -> str:
+def available_level() -> str:
     """The name of the strongest level that works here.
 
-    Raises: SecurityError when there is none and `allow_unsafe` is not given.
+    Raises: SecurityError when there is none: code is never run unconfined.
     """
-    return strongest_level(allow_unsafe=allow_unsafe).name
+    return strongest_level().name
 
 
 @functools.cache
-def strongest_level(*, allow_unsafe: bool = False) -> SandboxLevel:
+def strongest_level() -> SandboxLevel:
     """The strongest level that works here, found once per process by trying.
 
     Raises: as `available_level`.
@@ -79,13 +78,10 @@ def strongest_level(*, allow_unsafe: bool = False) -> SandboxLevel:
     for level in sandbox_levels():
         if works(level):
             return level
-    if allow_unsafe:
-        return unsafe()
     raise SecurityError(
-        "this machine has nothing that can hold generated code (it takes Linux with seccomp on "
-        "x86-64 or ARM), so no such code is run",
-        help="run code suites on Linux, or in a container or virtual machine that you trust to "
-        "hold them and allow the unsafe level there",
+        "this machine has nothing that can hold generated code, so no such code is run: that takes"
+        " Linux with seccomp, on x86-64 or ARM",
+        help="run suites with the grader code, or with a verifier, on Linux",
     )
 
 
@@ -103,11 +99,6 @@ def sandbox_levels() -> tuple[SandboxLevel, ...]:
         found.append(_plain(f"landlock{version}+seccomp", "landlock", True, readable))
     found.append(_plain("seccomp", "none", True, ()))
     return tuple(found)
-
-
-def unsafe() -> SandboxLevel:
-    """Limits alone: code can read what the user can read, write and connect."""
-    return _plain("none", "all", False, ())
 
 
 def works(level: SandboxLevel) -> bool:

@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from additive.errors import ResourceError
@@ -27,24 +27,48 @@ class Job:
     """Code from a model and the test statements that judge it.
 
     The code sees nothing of the tests; in the tests, what the code defines is callable as usual.
-    `entry` is the function that was asked for; it alone may have the name of one of Python's own.
+
+    code     what a model wrote
+    tests    statements; the first that raises fails the job
+    entry    the function that was asked for; it alone may have the name of one of Python's own
+    setup    the item's own code, run before the code and, apart from it, for the tests: its names
+             are the tests' own, whatever the code makes of them
+    mutates  whether a call that returns a value changes its arguments for the tests, too; a call
+             that returns None always does
     """
 
     code: str
     tests: tuple[str, ...]
     entry: str | None = None
+    setup: str = ""
+    mutates: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job went: `reason` says why it did not pass; `output` is the start of what the code
-    printed (64 KB at most), `level` what held it."""
+    """How a job went.
+
+    passed   whether every test passed
+    reason   why it did not pass
+    level    the sandbox level that held it
+    output   the start of what the code printed (64 KB at most)
+    seconds  wall time
+    broken   whether it failed for a cause that is not the code's: the item's setup raised
+    """
 
     passed: bool
     reason: str
     level: str
     output: str = ""
     seconds: float = 0.0
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class CallError:
+    """What came of a call that returned nothing: what it raised, or that it ran too long."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +133,7 @@ def run_many(
     Raises: SecurityError when nothing can hold the code.
     """
     bounds, held = limits or Limits(), level or strongest_level()
-    messages = [{"code": job.code, "tests": list(job.tests), "entry": job.entry} for job in jobs]
+    messages = [{**asdict(job), "tests": list(job.tests)} for job in jobs]
     return [
         Outcome(
             passed=reply["passed"] is True,
@@ -117,6 +141,7 @@ def run_many(
             level=held.name,
             output=str(reply["output"]),
             seconds=float(reply.get("seconds", 0.0)),
+            broken=reply.get("broken") is True,
         )
         for reply in _all(messages, bounds, held, workers)
     ]
@@ -128,7 +153,8 @@ def call_many(
     level: SandboxLevel | None = None,
     workers: int | None = None,
 ) -> list[Any]:
-    """What a function returns for each list of arguments; None where it raised or ran too long.
+    """What a function returns for each list of arguments; a CallError where it raised or ran too
+    long.
 
     Args: limits hold for each hundred calls, which share a process.
     Raises: SecurityError when nothing can hold the code.
@@ -144,7 +170,7 @@ def call_many(
         else:  # one call took the others down: each alone
             alone = [_message(calls, [arguments]) for arguments in chunk]
             found += [
-                one["values"][0] if one["passed"] else None
+                one["values"][0] if one["passed"] else {"error": one["reason"]}
                 for one in _all(alone, bounds, held, workers)
             ]
     return [_value(data) for data in found]
@@ -157,7 +183,7 @@ def _message(calls: Calls, arguments: Sequence[Sequence[Any]]) -> dict[str, Any]
 
 def _value(data: Any) -> Any:
     if isinstance(data, dict) and "error" in data:
-        return None
+        return CallError(str(data["error"]))
     return codec.decode(data, _no_handle)
 
 

@@ -6,6 +6,7 @@ domains/math/train.jsonl:17:9: row is not JSON (expecting ',' delimiter)
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,10 +105,28 @@ def _row(line: int, data: bytes, name: str) -> JsonRow | str:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         return f"{name}:{line}: row is not JSON ({reason})"
+    if b"\\ud" in data.lower() and _holds_surrogate(fields):
+        return f"{name}:{line}: text holds half of a surrogate pair; expected Unicode text"
     if not isinstance(fields, dict):
         kind = {list: "a list", str: "text"}.get(type(fields), "a value")
         return f"{name}:{line}: row is {kind}; expected an object"
     return JsonRow(line, fields)
+
+
+def _holds_surrogate(value: Any) -> bool:
+    """Whether a text of a JSON value is no Unicode: an escape such as \\ud83d without its half."""
+    if isinstance(value, str):
+        return any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, dict):
+        return any(map(_holds_surrogate, (*value.keys(), *value.values())))
+    return isinstance(value, list) and any(map(_holds_surrogate, value))
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large for a number")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -124,4 +143,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # json.loads would make one for every row.
-_JSON = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+_JSON = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_duplicates
+)

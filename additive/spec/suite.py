@@ -62,6 +62,8 @@ class TaskSpec(Spec):
     may say its own."""
     kind: Literal["generate", "cloze"] = "generate"
     """`generate` asks for an answer; `cloze` compares the log-likelihoods of an item's choices."""
+    normalize: Literal["none", "bytes"] = "none"
+    """For `cloze`: compare choices by their log-likelihood as it is, or per byte of their text."""
     prompt: Text | None = None
     """Template over an item's fields, such as `Question: {prompt}`; the item's prompt as it is
     when not given."""

@@ -7,9 +7,10 @@
     {"conversations": [{"from": "human", "value": "2+3="},
                        {"from": "gpt", "value": "5"}]}             sharegpt
 
-One file has one format; keys that a format does not use are left alone. Of a conversation with
-several answers only the last one is trained, the others are part of its prompt. Every row that
-cannot be read is named with its line and field, all of a file at once.
+One file has one format. `system` and `history` beside them become messages; what changes a row and
+is not read (tools, tool calls, images: `spec.chat`) is a fault; other keys are left alone. Of a
+conversation with several answers only the last one is trained, the others are part of its prompt.
+Every row that cannot be read is named with its line and field, all of a file at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from additive.errors import IntegrityError, SpecError
+from additive.spec.chat import RowFault, check_trained, messages_of, text_of, with_context
 from additive.spec.rows import Scanner, scan_rows
 from additive.types.digests import Digest, digest_json
 
@@ -27,12 +29,6 @@ MAX_NAMED = 20
 
 
 """Faulty rows that an error names; the rest are counted."""
-
-
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
-
-
-_ROLES |= {"system": "system", "tool": "tool"}
 
 
 @dataclass(frozen=True)
@@ -119,87 +115,69 @@ def _row(
     try:
         prompt, completion = _READERS[format](record)
         if completion is None and not prompts_only:
-            raise _FaultError("completion is missing; expected text")
+            raise RowFault("completion is missing; expected text")
         if completion is not None and not completion.strip():
-            raise _FaultError("answer is empty; expected text")
-    except _FaultError as fault:
+            raise RowFault("answer is empty; expected text")
+    except RowFault as fault:
         problems.append(f"{where}: {fault}")
         return None
     return TrainingRow(prompt, completion, where)
 
 
-class _FaultError(Exception):
-    """What is wrong with one row."""
-
-
 _Read = tuple[str | tuple[Mapping[str, str], ...], str | None]
 
 
-def _text(record: Mapping[str, Any], key: str, *, path: str = "") -> str:
-    value = record.get(key)
-    if not isinstance(value, str):
-        found = "missing" if key not in record else f"{type(value).__name__}"
-        raise _FaultError(f"{path}{key} is {found}; expected text")
-    return value
-
-
-def _messages(
-    value: Any, key: str, role: str = "role", content: str = "content"
-) -> list[dict[str, str]]:
-    if not isinstance(value, list) or not value:
-        raise _FaultError(f"{key} is {type(value).__name__}; expected a list of messages")
-    messages = []
-    for place, message in enumerate(value):
-        path = f"{key}[{place}]."
-        if not isinstance(message, Mapping):
-            raise _FaultError(f"{path[:-1]} is {type(message).__name__}; expected a message")
-        name = _text(message, role, path=path)
-        if name not in _ROLES:
-            raise _FaultError(f"{path}{role} is {name!r}; expected one of {', '.join(_ROLES)}")
-        messages.append({"role": _ROLES[name], "content": _text(message, content, path=path)})
-    return messages
-
-
-def _last_answer(messages: list[dict[str, str]], key: str) -> _Read:
+def _last_answer(record: Mapping[str, Any], messages: list[dict[str, str]], key: str) -> _Read:
     if messages[-1]["role"] != "assistant":
-        return tuple(messages), None
+        return tuple(with_context(record, messages)), None
     if len(messages) == 1:
-        raise _FaultError(f"{key} has only an answer; expected a question before it")
-    return tuple(messages[:-1]), messages[-1]["content"]
+        raise RowFault(f"{key} has only an answer; expected a question before it")
+    check_trained(record[key], key)
+    return tuple(with_context(record, messages[:-1])), messages[-1]["content"]
+
+
+def _asked(record: Mapping[str, Any], text: str) -> str | tuple[Mapping[str, str], ...]:
+    """A question that is text, behind the row's system message and history."""
+    messages = with_context(record, [{"role": "user", "content": text}])
+    return tuple(messages) if len(messages) > 1 else text
 
 
 def _from_prompt(record: Mapping[str, Any]) -> _Read:
     prompt, completion = record.get("prompt"), record.get("completion")
     asked = (
-        tuple(_messages(prompt, "prompt")) if isinstance(prompt, list) else _text(record, "prompt")
+        tuple(with_context(record, messages_of(prompt, "prompt")))
+        if isinstance(prompt, list)
+        else _asked(record, text_of(record, "prompt"))
     )
     if isinstance(completion, list):
-        answer = _messages(completion, "completion")
+        answer = messages_of(completion, "completion")
         if len(answer) != 1 or answer[0]["role"] != "assistant":
-            raise _FaultError("completion should be one message of the assistant")
+            raise RowFault("completion is a conversation; expected one message of the assistant")
+        check_trained(completion, "completion")
         return asked, answer[0]["content"]
-    return asked, None if completion is None else _text(record, "completion")
+    return asked, None if completion is None else text_of(record, "completion")
 
 
 def _from_alpaca(record: Mapping[str, Any]) -> _Read:
-    instruction, extra = _text(record, "instruction"), record.get("input") or ""
+    instruction, extra = text_of(record, "instruction"), record.get("input") or ""
     if not isinstance(extra, str):
-        raise _FaultError(f"input is {type(extra).__name__}; expected text")
-    output = None if record.get("output") is None else _text(record, "output")
-    return (f"{instruction}\n\n{extra}" if extra else instruction), output
+        raise RowFault(f"input is {type(extra).__name__}; expected text")
+    output = None if record.get("output") is None else text_of(record, "output")
+    return _asked(record, f"{instruction}\n\n{extra}" if extra else instruction), output
 
 
 def _from_messages(record: Mapping[str, Any]) -> _Read:
-    return _last_answer(_messages(record["messages"], "messages"), "messages")
+    return _last_answer(record, messages_of(record.get("messages"), "messages"), "messages")
 
 
 def _from_sharegpt(record: Mapping[str, Any]) -> _Read:
-    turns = record["conversations"]
+    turns = record.get("conversations")
     named = (
         isinstance(turns, list) and turns and isinstance(turns[0], Mapping) and "role" in turns[0]
     )
     role, content = ("role", "content") if named else ("from", "value")
-    return _last_answer(_messages(turns, "conversations", role, content), "conversations")
+    messages = messages_of(turns, "conversations", role, content)
+    return _last_answer(record, messages, "conversations")
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], _Read]] = {

@@ -9,7 +9,7 @@ The second line is the loss mask: only it is trained, and it ends with the end-o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, SpecError
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 class Preflight:
     """What became of the rows.
 
-    `truncated` rows lost the end of their answer to `max_length`; `dropped` rows had no room for
-    any of it. `shown` is one example as (text, is it trained) parts.
+    rows            all rows
+    kept            rows that are trained
+    truncated       rows that lost the end of their answer to `max_length`
+    dropped         rows without room for any of it
+    end_of_turn     the token that ends an answer
+    trained_tokens  tokens of all answers
+    longest         tokens of the longest example
+    shown           one example as (text, is it trained) parts
+    trimmed         answers whose ends lose white space to the template
     """
 
     rows: int
@@ -36,6 +43,7 @@ class Preflight:
     trained_tokens: int
     longest: int
     shown: tuple[tuple[str, bool], ...]
+    trimmed: int = 0
 
     def record(self) -> dict[str, Any]:
         """The counts as JSON."""
@@ -57,6 +65,11 @@ class Preflight:
         return (
             *masked,
             f"rows        {self.kept} of {self.rows}{rest}",
+            *(
+                [f"white space {self.trimmed} answers lose it at their ends"]
+                if self.trimmed
+                else []
+            ),
             f"end-of-turn {self.end_of_turn!r} is trained in every whole answer",
         )
 
@@ -74,7 +87,9 @@ def preflight(
     """
     _refuse_control_text(rows, tokenizer)
     end = end_of_turn_id(tokenizer)
-    whole = encode(tokenizer, [r.prompt for r in rows], [r.completion or "" for r in rows], system)
+    places = [row.where for row in rows]
+    answers = [row.completion or "" for row in rows]
+    whole = encode(tokenizer, [row.prompt for row in rows], answers, system, places)
     fitted = [_fit(example, max_length) for example in whole]
     kept = tuple(example for example in fitted if example is not None)
     if not kept:
@@ -96,6 +111,7 @@ def preflight(
         end_of_turn=str(tokenizer.convert_ids_to_tokens(end)),
         trained_tokens=sum(len(e.completion) for e in kept),
         longest=max(len(e) for e in kept),
+        trimmed=sum(e.trimmed for e in kept),
         shown=_shown(complete[0], tokenizer),
     )
     return report, kept
@@ -110,7 +126,7 @@ def _fit(example: Encoded, max_length: int) -> Encoded | None:
     room = max_length - len(example.prompt)
     if room <= 0:
         return None
-    return Encoded(example.prompt, example.completion[:room])
+    return replace(example, completion=example.completion[:room])
 
 
 def _shown(example: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, bool], ...]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from additive.errors import CompatibilityError, IntegrityError
 from additive.models.attach import quiet
+from additive.models.generate import check_ids
 from additive.models.loading import load_model, load_tokenizer
 from additive.models.template import Encoded, pad_id
 from additive.train import checkpoint
@@ -177,6 +178,7 @@ def _train(
     limit = _longest_allowed(job, base)
     report, examples = preflight(job.rows, tokenizer, limit, job.spec.system)
     recalled = preflight(recall.rows, tokenizer, limit)[1] if recall.rows else ()
+    check_ids(base, [example.ids for example in (*examples, *recalled)])
     for line in report.lines():
         progress(Progress(f"train {job.name}", line, lasting=True))
     if device.kind == "cpu" and report.longest <= _SHORT:

@@ -9,14 +9,15 @@ Results as JSON: one model on one suite, item by item.
      "items": [{"id": "new-values/17", "prompt_sha256": "…", "score": 1.0, "answer": "42",
                 "parseable": true}]}
 
-Reading is strict: scores are numbers in [0, 1], ids are unique, nothing is guessed.
+An item without a score has `"score": null` and says why in `"unscored"`. Reading is strict: scores
+are numbers in [0, 1], ids are unique, nothing is guessed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from additive.errors import CompatibilityError, IntegrityError
@@ -26,17 +27,23 @@ from additive.errors import CompatibilityError, IntegrityError
 class ItemScore:
     """The score of one item.
 
-    `score` is in [0, 1] (1 is right); `answer` is what the model said; `parseable` is whether a
-    grader found an answer in it at all; `cluster` names items that are not independent of each
-    other.
+    id             unique in its result
+    prompt_sha256  of the prompt as it was asked
+    score          in [0, 1] (1 is right); None where there is none, and `unscored` says why
+    answer         what the model said
+    parseable      whether a grader found an answer in it
+    cluster        names items that are not independent of each other
+    unscored       why there is no score: a cause that does not depend on the answer, or a grader
+                   that raised on it; never a wrong answer
     """
 
     id: str
     prompt_sha256: str
-    score: float
+    score: float | None
     answer: str = ""
     parseable: bool = True
     cluster: str | None = None
+    unscored: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,20 @@ class SuiteResult:
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def mean(self) -> float:
-        """The share of right items; 0 for an empty suite."""
-        return sum(item.score for item in self.items) / len(self.items) if self.items else 0.0
+    def mean(self) -> float | None:
+        """The mean score of the items that have one; None where none has."""
+        scores = [item.score for item in self.items if item.score is not None]
+        return math.fsum(scores) / len(scores) if scores else None
+
+    @property
+    def unscored(self) -> tuple[ItemScore, ...]:
+        """The items without a score."""
+        return tuple(item for item in self.items if item.score is None)
+
+    def with_unscored_as(self, value: float) -> SuiteResult:
+        """The same result with a score for the items that have none."""
+        items = (replace(i, score=value) if i.score is None else i for i in self.items)
+        return replace(self, items=tuple(items))
 
     @property
     def parseable(self) -> float:
@@ -70,7 +88,7 @@ class PairedItem:
 
 
 def pair(reference: SuiteResult, candidate: SuiteResult) -> tuple[PairedItem, ...]:
-    """Align two results item by item.
+    """Align two results item by item; items that one of them has no score for are left out.
 
     Raises: CompatibilityError when an item is missing on one side or was asked with another prompt.
     """
@@ -96,7 +114,8 @@ def _pairs(reference: SuiteResult, candidate: SuiteResult) -> Iterator[PairedIte
                 where=reference.suite,
                 help="evaluate both models with the same chat template and suite",
             )
-        yield PairedItem(item.id, item.score, other.score, item.cluster)
+        if item.score is not None and other.score is not None:
+            yield PairedItem(item.id, item.score, other.score, item.cluster)
 
 
 SCHEMA = "additive.result/1"
@@ -145,13 +164,19 @@ def read_item(row: Any, where: str) -> ItemScore:
         raise wrong(where, "id", name, "text or a whole number")
     if cluster is not None and not isinstance(cluster, str):
         raise wrong(where, "cluster", cluster, "text or null")
+    unscored = row.get("unscored")
+    if unscored is not None and (not isinstance(unscored, str) or not unscored):
+        raise wrong(where, "unscored", unscored, "the reason as text, or null")
+    if unscored and row.get("score") is not None:
+        raise wrong(where, "score", row["score"], "null, as the item is unscored")
     return ItemScore(
         id=str(name),
         prompt_sha256=str(row.get("prompt_sha256", "")),
-        score=read_score(row.get("score"), where),
+        score=None if unscored else read_score(row.get("score"), where),
         answer=str(row.get("answer", "")),
         parseable=bool(row.get("parseable", True)),
         cluster=cluster,
+        unscored=unscored,
     )
 
 
@@ -195,7 +220,8 @@ def _item_document(item: ItemScore) -> dict[str, Any]:
         "answer": item.answer,
         "parseable": item.parseable,
     }
-    return {**row, "cluster": item.cluster} if item.cluster is not None else row
+    optional = {"cluster": item.cluster, "unscored": item.unscored}
+    return row | {name: value for name, value in optional.items() if value is not None}
 
 
 def _text(document: Mapping[str, Any], key: str, where: str) -> str:

@@ -10,22 +10,27 @@ that it could detect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from additive.artifacts.atomic import write_json
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
 from additive.gate import visible_drop
-from additive.gate.rules import SuiteVerdict, judge_guard, judge_target
+from additive.gate.rules import NOTHING_TO_LOSE, judge_guard, judge_target
 from additive.gate.verdict import overall
+from additive.graders import KINDS, version_of
 from additive.report.evidence import Flips
+from additive.sandbox import available_level
 from additive.spec.rows import count_rows
 from additive.spec.suite import DEFAULT_MARGIN, GateSpec
+from additive.types.checks import SuiteVerdict
 from additive.types.digests import Digest, digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
-from additive.verbs.report import check_path, last_check, pages_stand, write_pages
+from additive.verbs.leaks import refuse_leaks
+from additive.verbs.report import check_path, last_check, pages_stand, sealed, write_pages
 from additive.verbs.results import (
     BASE,
     MERGED,
@@ -37,7 +42,7 @@ from additive.verbs.results import (
     results_of,
 )
 from additive.workspace import SuiteUse, Workspace, environment
-from additive.workspace.inputs import base_identity, lock_suites
+from additive.workspace.inputs import base_identity, gone_suites, lock_suites
 
 PLAN_SCHEMA = "additive.plan/1"
 
@@ -57,12 +62,15 @@ def check_merge(
     topic = f"check {artifact.name}"
     domains = [parent.name for parent in artifact.manifest.parents]
     uses = workspace.suites(domains)
+    for name in domains:
+        refuse_leaks(workspace, name)
     base = base_identity(workspace)
+    gaps = (*_without_target(uses, domains), *gone_suites(workspace))
     lock_suites(workspace, base)
     if not any(use.role == "target" for use in uses):
-        document = overall(()).document(artifact.name, artifact.digest)
+        document = overall((), gaps=gaps).document(artifact.name, artifact.digest)
         return _keep(workspace, artifact, document, ())
-    key = check_key(workspace, artifact, uses)
+    key = check_key(workspace, artifact, uses, gaps)
     known = last_check(workspace, artifact)
     if known is not None and known.get("key") == key:
         if pages_stand(workspace, known):
@@ -75,10 +83,31 @@ def check_merge(
     for model in models:  # their targets were just asked, which is a base check of those adopted
         if model.artifact is not None and model.role != MERGED:
             record_base_check(model.artifact, results[BASE], results[model.role])
-    verdicts = [verdict for use in uses for verdict in judge(use, results)]
-    document = {**overall(verdicts).document(artifact.name, artifact.digest), "key": key}
+    verdicts = []
+    for verdict in (verdict for use in uses for verdict in judge(use, results)):
+        if _is_elsewhere(verdict, domains):
+            progress(Progress(topic, f"{verdict.suite} left out: {verdict.reason}", lasting=True))
+        else:
+            verdicts.append(verdict)
+    document = overall(verdicts, gaps=gaps).document(artifact.name, artifact.digest)
+    document["key"] = key
     progress(Progress(topic, document["verdict"], lasting=True))
     return _keep(workspace, artifact, document, collect_flips(uses, results))
+
+
+def _without_target(uses: Sequence[SuiteUse], domains: Sequence[str]) -> Iterator[str]:
+    """The merged domains that no target suite compares with their specialist."""
+    tested = {use.spec.domain for use in uses if use.role == "target"}
+    for name in domains:
+        if name not in tested:
+            yield f"{name}: no target suite compares the merge with its specialist"
+
+
+def _is_elsewhere(verdict: SuiteVerdict, domains: Sequence[str]) -> bool:
+    """Whether a suite of a domain that is not merged has nothing to lose: it says nothing of this
+    merge, and cannot pass."""
+    unmerged = verdict.domain is not None and verdict.domain not in domains
+    return unmerged and verdict.role == "guard" and verdict.reason.startswith(NOTHING_TO_LOSE)
 
 
 def judge(use: SuiteUse, results: Results) -> tuple[SuiteVerdict, ...]:
@@ -98,21 +127,28 @@ def _judge(use: SuiteUse, suite: str, results: Results, rule: GateSpec | None) -
     return judge_target(base, specialist, merged, rule, use.spec.domain)
 
 
-def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]) -> Digest:
-    """Everything that decides a check, by digest: models, suites, items, verifiers, rules, library
-    versions.
+def check_key(
+    workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse], gaps: Sequence[str] = ()
+) -> Digest:
+    """Everything that decides a check, by digest.
+
+    The merge and its name, base (weights, tokenizer, template), specialists, suites with their
+    rules, items and verifiers, the files of lm-eval's tasks, graders, decoding, device and number
+    format, library versions, the sandbox level where code is run, and the gaps.
 
     Computed without a model library, so that a check which was done before costs nothing.
     """
     items = [path for use in uses for path in workspace.item_files(use.name)]
+    tasks = [path for use in uses for path in workspace.task_files(use.name)]
     files = {
         workspace.shown(path): digest_file(path)
-        for path in (*items, *workspace.verifier_files())
+        for path in (*items, *tasks, *workspace.verifier_files())
         if path.is_file()
     }
     base = artifact.manifest.base
     return digest_json(
         {
+            "name": artifact.name,
             "merge": artifact.digest,
             "base": base.digest if base else None,
             "parents": [parent.digest for parent in artifact.manifest.parents],
@@ -121,9 +157,24 @@ def check_key(workspace: Workspace, artifact: Artifact, uses: Sequence[SuiteUse]
                 for use in uses
             },
             "files": files,
+            "graders": {kind: version_of(kind) for kind in KINDS},
+            "decoding": "greedy",
+            "device": "cpu",
+            "dtype": "float32",
+            "sandbox_level": available_level() if _runs_code(uses, items) else None,
             "versions": environment.versions(),
+            "gaps": list(gaps),
         }
     )
+
+
+def _runs_code(uses: Sequence[SuiteUse], items: Sequence[Path]) -> bool:
+    """Whether a grader of the suites may run code: the code grader, or a verifier."""
+    graders = {task.grader for use in uses for task in use.spec.tasks}
+    if "code" in graders or any(grader.endswith(".py") for grader in graders):
+        return True
+    marks = (b'"code"', b'.py"')
+    return any(mark in path.read_bytes() for path in items if path.is_file() for mark in marks)
 
 
 def _keep(
@@ -133,7 +184,7 @@ def _keep(
     document["report"] = str(workspace.reports / f"{artifact.name}.html")
     pages = write_pages(workspace, document, flips)
     document["report"] = str(pages.html)
-    write_json(check_path(workspace, artifact), document)
+    write_json(check_path(workspace, artifact), sealed(document))
     return document
 
 

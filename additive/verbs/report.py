@@ -104,9 +104,27 @@ def diagnosis_path(
 
 
 def last_check(workspace: Workspace, artifact: Artifact) -> dict[str, Any] | None:
-    """The newest check of an artifact, as `check_merge` keeps it; None when there was none."""
+    """The newest check of an artifact under its name, as `check_merge` keeps it.
+
+    None when there was none, and for a record that is damaged, was edited, or is of another merge
+    or of another name of the same bytes: it is measured again.
+    """
     path = check_path(workspace, artifact)
-    return dict(read_object(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        record = dict(read_object(path))
+        document = {key: value for key, value in record.items() if key != "seal"}
+        read_check(document)
+    except RefusedError:
+        return None
+    own = (document.get("name"), document.get("digest")) == (artifact.name, artifact.digest)
+    return document if own and record == sealed(document) else None
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A check document with the digest of all that it says."""
+    return {**document, "seal": digest_json(["additive.check", dict(document)])}
 
 
 def check_path(workspace: Workspace, artifact: Artifact) -> Path:

@@ -27,14 +27,14 @@ from additive.artifacts.manifest import (
     ManifestDraft,
     Snapshot,
 )
-from additive.errors import LeakError, UsageError
-from additive.overlap.check import DataFile, FileLeak, leaks_between
+from additive.errors import UsageError
 from additive.spec.domain import DomainSpec
 from additive.spec.rows import count_rows
 from additive.types.digests import digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
 from additive.types.units import size_text, time_text
+from additive.verbs.leaks import refuse_leaks
 from additive.workspace import Workspace, environment
 from additive.workspace.inputs import base_identity, split_rows, update_lock
 
@@ -42,26 +42,6 @@ if TYPE_CHECKING:
     from additive.train.job import TrainJob
     from additive.train.plan import TrainPlan
     from additive.train.result import TrainResult
-
-
-def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
-    """Held-out items that stand in a domain's training or validation rows; cached by digest pair.
-
-    Raises: SpecError for files that are no JSON lines.
-    """
-    rows = [
-        DataFile.of(path, workspace.shown(path))
-        for split in ("train", "validation")
-        for path in workspace.data_files(name, split)
-    ]
-    items = [
-        DataFile.of(path, workspace.shown(path))
-        for suite in workspace.suite_names()
-        for path in workspace.item_files(suite)
-        # A suite that is not written yet holds nothing that could leak; lint and check ask for it.
-        if path.is_file() and path.stat().st_size
-    ]
-    return leaks_between(rows, items, workspace.cache)
 
 
 GENERATED = "generated"
@@ -169,20 +149,6 @@ def find_trained(
         if manifest.kind == "specialist" and manifest.spec == request:
             return artifact if is_intact(artifact, workspace.cache) else None
     return None
-
-
-def refuse_leaks(workspace: Workspace, name: str) -> None:
-    """Compare a domain's rows with every held-out item of every suite, whoever's they are.
-
-    Raises: LeakError naming row, suite and item.
-    """
-    from additive.verbs.train import leaks_of
-
-    found = leaks_of(workspace, name)
-    if found:
-        first, *others = found
-        more = f" (and {len(others)} more)" if others else ""
-        raise LeakError(f"{first}{more}", help="additive lint lists them all; remove these rows")
 
 
 def training_job(workspace: Workspace, name: str, base: BaseIdentity) -> TrainJob:

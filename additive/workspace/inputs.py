@@ -12,6 +12,7 @@ since the last artifact that used them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -96,8 +97,30 @@ def lock_suites(workspace: Workspace, base: BaseIdentity) -> tuple[str, ...]:
 
     Raises: as `update_lock`.
     """
-    suites = _digests(workspace, _suite_files(workspace))
-    return _update(workspace, base, read_lock(workspace), {"evals": suites})
+    old = read_lock(workspace)
+    gone = {name: old["evals"][name] for name in _gone(workspace, old)}
+    suites = {**_digests(workspace, _suite_files(workspace)), **gone}
+    return _update(workspace, base, old, {"evals": suites})
+
+
+def gone_suites(workspace: Workspace) -> tuple[str, ...]:
+    """A sentence for each suite that additive.lock records and evals/ no longer has.
+
+    They stay in the lock, and in the way of every verdict, until their lines are removed there.
+
+    Raises: IntegrityError for a damaged lock.
+    """
+    return tuple(
+        f"{name} is in additive.lock and is not there: put it back, or remove its line from"
+        " additive.lock"
+        for name in _gone(workspace, read_lock(workspace))
+    )
+
+
+def _gone(workspace: Workspace, lock: Inputs) -> list[str]:
+    """The suites' own files that the lock names and that are not there."""
+    suites = [name for name in lock.get("evals", {}) if re.fullmatch(r"evals/[^/]+\.yaml", name)]
+    return [name for name in suites if not (workspace.root / name).is_file()]
 
 
 def lock_rows(

@@ -8,6 +8,7 @@ additive.yaml  additive.lock  domains/<name>/domain.yaml  evals/<suite>.yaml  me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Literal
 
 from additive.artifacts.lockfile import read_lockfile
 from additive.artifacts.store import Store
-from additive.errors import ResourceError, UnknownName, UsageError
+from additive.errors import ResourceError, SpecError, UnknownName, UsageError
 from additive.spec.domain import DomainSpec
 from additive.spec.loader import from_node, load
 from additive.spec.mergekit import MergekitSpec, is_mergekit
@@ -181,6 +182,46 @@ class Workspace:
         """The item files of a suite; tasks of lm-eval have none. Raises: as `suite`."""
         return tuple(self.evals / task.data for task in self.suite(name).tasks if task.data)
 
+    def task_files(self, name: str) -> tuple[Path, ...]:
+        """The files that may define the lm-eval tasks of a suite.
+
+        If a task is a YAML file, these are all files below evals/, and those that it names.
+
+        Raises: as `suite`.
+        """
+        tasks = [self.evals / task.lm_eval for task in self.suite(name).tasks if task.lm_eval]
+        local = [path for path in tasks if path.is_file()]
+        if not local:
+            return ()
+        inside = [path for path in self.evals.rglob("*") if path.is_file()]
+        named = [
+            Path(word)
+            for path in (*local, *(path for path in inside if path.suffix in (".yaml", ".yml")))
+            for word in re.findall(r"[^\s'\",\[\]{}]+", path.read_text("utf-8", "replace"))
+            if "/" in word and len(word) < 4096
+        ]
+        outside = [path for path in named if path.is_absolute() and path.is_file()]
+        beside = [p.parent / path for p in local for path in named if not path.is_absolute()]
+        found = {path.resolve() for path in (*inside, *outside, *beside) if path.is_file()}
+        return tuple(sorted(found))
+
+    def stray_suites(self) -> tuple[str, ...]:
+        """Faults of files in evals/ that look like suites and would never be read."""
+        return tuple(fault for path in sorted(self.evals.glob("*")) if (fault := self._stray(path)))
+
+    def _stray(self, path: Path) -> str | None:
+        shown = self.shown(path)
+        if path.suffix.lower() not in (".yaml", ".yml") or path.is_dir():
+            return None
+        if not NAME.fullmatch(path.stem):
+            return (
+                f"{shown!r}: name is {path.stem!r}; expected a name that matches"
+                " [a-z0-9][a-z0-9_-]*"
+            )
+        if path.suffix != ".yaml":
+            return f"{shown}: suffix is {path.suffix}; expected .yaml"
+        return None if path.is_file() else f"{shown}: link leads nowhere; expected a suite"
+
     def verifier_files(self) -> tuple[Path, ...]:
         """Users' graders: every Python file under evals/, sorted."""
         return tuple(sorted(self.evals.rglob("*.py")))
@@ -190,8 +231,11 @@ class Workspace:
 
         Targets of domains that are not merged run as guards, unless nobody wrote their items yet
         (see `unwritten_suites`). Without a single target among them there is nothing to check
-        against. Raises: as `suite`.
+        against. Raises: as `suite`; SpecError for files in evals/ that would never be read.
         """
+        stray = self.stray_suites()
+        if stray:
+            raise SpecError(list(stray), help="rename the file, or move it out of evals/")
         left_out = self.unwritten_suites(domains)
         return tuple(
             self._use(name, domains) for name in self.suite_names() if name not in left_out

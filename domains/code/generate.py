@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from additive.overlap.leaks import Corpus, Text, find_leaks
 from tools.tinybase import pythonic
 from tools.tinybase.operations import (
     Operation,
@@ -23,7 +22,15 @@ from tools.tinybase.operations import (
     work_chain,
     write_chain,
 )
-from tools.tinybase.rows import Item, distinct, fold_of, numbered, write_lines
+from tools.tinybase.rows import (
+    Item,
+    apart,
+    distinct,
+    fold_of,
+    numbered,
+    read_recall,
+    write_lines,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, HELD_OUT_SEED = 12, 302
@@ -100,20 +107,6 @@ def draw(rng: Random, frames: pythonic.Frames, folds: range) -> Item | None:
     return form(rng, frames, folds)
 
 
-def apart(items: list[Item], files: list[list[Item]], split: str) -> list[Item]:
-    """Return the split's items, without those that share too long a run of words with a row."""
-    while True:
-        chosen = items[: ROWS[split]]
-        asked = Corpus([Text(str(at), str(item["prompt"])) for at, item in enumerate(chosen)])
-        known = [
-            Corpus([Text(at, str(row["prompt"])) for at, row in enumerate(rows)]) for rows in files
-        ]
-        shared = {int(leak.item) for rows in known for leak in find_leaks(rows, asked)}
-        if not shared:
-            return chosen
-        items = [item for at, item in enumerate(items) if at not in shared]
-
-
 def generate() -> dict[str, list[Item]]:
     """Return every file of the domain: its path below the root, and its items.
 
@@ -126,10 +119,12 @@ def generate() -> dict[str, list[Item]]:
         return distinct(lambda: draw(rng, frames, folds), ROWS[split] + SPARE, seen)
 
     train = take("train", rng, pythonic.KNOWN, TRAIN)[: ROWS["train"]]
-    validation = apart(take("validation", rng, pythonic.KNOWN, VALIDATION), [train], "validation")
-    known = [train, validation]
-    values = apart(take("new_values", fresh, pythonic.KNOWN, HELD_OUT), known, "new_values")
-    frames = apart(take("new_frames", fresh, pythonic.NEW, HELD_OUT), known, "new_frames")
+    validation = apart(
+        take("validation", rng, pythonic.KNOWN, VALIDATION), [train], ROWS["validation"]
+    )
+    known = [train, validation, read_recall()]
+    values = apart(take("new_values", fresh, pythonic.KNOWN, HELD_OUT), known, ROWS["new_values"])
+    frames = apart(take("new_frames", fresh, pythonic.NEW, HELD_OUT), known, ROWS["new_frames"])
     return {
         "domains/code/train.jsonl": [
             {k: row[k] for k in ("prompt", "completion")} for row in train

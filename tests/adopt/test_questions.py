@@ -117,7 +117,7 @@ def test_all_faulty_rows_are_named_at_once(tmp_path):
     with pytest.raises(SpecError) as caught:
         _read(tmp_path, {"prompt": "p"}, {"answer": 1}, {"prompt": "p", "answer": 1})
     assert [problem.rpartition("questions.jsonl:")[2] for problem in caught.value.problems] == [
-        "1: answer is missing when each row should have one",
-        "2: prompt is missing when each row should ask something",
+        "1: answer is missing; expected text or a number",
+        "2: prompt is missing; expected a question",
     ]
     assert "question" in str(caught.value.help)

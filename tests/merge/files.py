@@ -102,7 +102,7 @@ def write_lora(
         "peft_type": "LORA",
         "r": rank,
         "lora_alpha": 2 * rank,
-        "target_modules": ["q_proj"],
+        "target_modules": sorted({module.rpartition(".")[2] for module in modules}),
     }
     (directory / "adapter_config.json").write_text(json.dumps(settings | config))
     return directory

@@ -142,12 +142,12 @@ def test_null_scores_are_dashes_not_zeros():
         base=None,
         specialist=None,
         merged=None,
-        difference=None,
-        interval=None,
-        margin=None,
+        difference=0.0,
+        interval=[-1.0, 1.0],
         retention=None,
-        b10=None,
-        b01=None,
+        b10=0,
+        b01=0,
+        unscored=40,
         reason="there are no items",
     )
     page = render_html(Evidence(read_check(document("cannot tell", empty))))

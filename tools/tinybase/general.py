@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from tools.tinybase import words
-from tools.tinybase.rows import Item, Row, distinct, fold_of, numbered
+from tools.tinybase.rows import Item, Row, apart, distinct, fold_of, numbered, read_recall
 
 # (relation, table, frames); {a} is given, {b} is the completion.
 RELATIONS: tuple[tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]], ...] = (
@@ -155,6 +155,7 @@ def prose(rng: Random) -> Row:
 
 GUARD_SEED = 22
 GUARD_ROWS = {"fact": 500, "tale": 700}
+GUARD_SPARE = 20
 
 
 def _choices(rng: Random, wanted: str, wrong: list[str]) -> tuple[list[str], int]:
@@ -187,5 +188,6 @@ def guard_items() -> list[Item]:
     rng = Random(GUARD_SEED)
     seen: set[str] = set()
     items = distinct(lambda: _fact(rng), GUARD_ROWS["fact"], seen)
-    items += distinct(lambda: _tale(rng), GUARD_ROWS["tale"], seen)
+    tales = distinct(lambda: _tale(rng), GUARD_ROWS["tale"] + GUARD_SPARE, seen)
+    items += apart(tales, [read_recall()], GUARD_ROWS["tale"])
     return numbered("general-cloze", items)

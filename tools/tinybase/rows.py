@@ -10,6 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
+from additive.overlap.leaks import Corpus, Text, find_leaks
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -85,3 +87,25 @@ def write_lines(path: Path, items: Sequence[Mapping[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+RECALL = Path(__file__).resolve().parents[2] / "additive" / "data" / "tiny" / "recall.jsonl"
+
+
+def read_recall() -> list[Item]:
+    """Return the base's own rows, which are mixed into every batch of training."""
+    return [json.loads(line) for line in RECALL.read_text(encoding="utf-8").splitlines()]
+
+
+def apart(items: list[Item], files: list[list[Item]], count: int) -> list[Item]:
+    """Return the first items, without those that share too long a run of words with a row."""
+    known = [
+        Corpus([Text(at, str(row["prompt"])) for at, row in enumerate(rows)]) for rows in files
+    ]
+    while True:
+        chosen = items[:count]
+        asked = Corpus([Text(str(at), str(item["prompt"])) for at, item in enumerate(chosen)])
+        shared = {int(leak.item) for rows in known for leak in find_leaks(rows, asked)}
+        if not shared:
+            return chosen
+        items = [item for at, item in enumerate(items) if at not in shared]

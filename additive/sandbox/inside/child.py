@@ -40,12 +40,15 @@ class ChildSession:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "__sandbox__", "__builtins__": builtins}
+        self.setup: dict[str, Any] = {}
         self.kept: list[Any] = []
 
-    def execute(self, code: str) -> Any:
-        """Run the module, and say what it defines: name -> kind."""
+    def execute(self, setup: str, code: str) -> Any:
+        """Run the item's setup and the module, and say what they define: name -> kind."""
         sys.modules["__sandbox__"] = type(sys)("__sandbox__")
         self.names = vars(sys.modules["__sandbox__"])
+        exec(compile(setup, "<setup>", "exec"), self.names)
+        self.setup = dict(self.names)
         exec(compile(code, "<code>", "exec"), self.names)
         return {
             name: _kind(value)
@@ -67,8 +70,11 @@ class ChildSession:
     def _function(self, request: dict[str, Any]) -> Callable[..., Any]:
         if request["op"] == "name":
             return self.names[request["name"]]
-        if request["op"] == "value":
-            return lambda: self.names[request["name"]]
+        if request["op"] == "setup":
+            return self.setup[request["name"]]
+        if request["op"] in ("value", "setup value"):
+            names = self.names if request["op"] == "value" else self.setup
+            return lambda: names[request["name"]]
         return _OPERATIONS[request["name"]]
 
     def _encoded(self, value: Any) -> Any:
@@ -101,8 +107,8 @@ class ChildSession:
 def serve() -> None:
     """Answer until the requests end. The first one is the code."""
     session = ChildSession()
-    code = codec.receive(REQUESTS)
-    _reply(lambda: {"names": session.execute(code)})
+    job = codec.receive(REQUESTS)
+    _reply(lambda: {"names": session.execute(job["setup"], job["code"])})
     while True:
         request = codec.receive(REQUESTS)
         _reply(lambda request=request: session.answer(request))

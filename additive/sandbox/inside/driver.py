@@ -15,16 +15,23 @@ from .child import Caught
 from .remote import Connection, EndedError, Name
 
 _MOST_REASON = 300
+_COMMON = ("math", "collections", "itertools", "functools", "copy", "re", "random", "statistics")
 
 
 def drive(job: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
     """Run a job's tests or calls, and say how they went."""
     sys.stdout = sys.stderr = io.StringIO()
     with Caught() as caught:
-        names = connection.ask(job["code"])["names"]
-        values = _calls(job, connection) if "calls" in job else _tests(job, names, connection)
-        return _verdict(connection, connection.ended, values)
-    return _verdict(connection, connection.ended or _told(caught.error), None)
+        space = _own_space(job.get("setup", ""))
+        connection.mutates = bool(job.get("mutates"))
+        names = connection.ask({"setup": job.get("setup", ""), "code": job["code"]})["names"]
+        if "calls" in job:
+            return _verdict(connection, connection.ended, _calls(job, connection))
+        _tests(job, names, space, connection)
+        return _verdict(connection, connection.ended, None)
+    broken = isinstance(caught.error, SetupError)
+    reason = connection.ended or _told(caught.error)
+    return {**_verdict(connection, reason, None), "broken": broken}
 
 
 def _verdict(connection: Connection, reason: str | None, values: Any) -> dict[str, Any]:
@@ -36,16 +43,79 @@ def _verdict(connection: Connection, reason: str | None, values: Any) -> dict[st
     }
 
 
-def _tests(job: Mapping[str, Any], names: Any, connection: Connection) -> None:
-    """Execute every test in one namespace; the first that raises ends it."""
+class SetupError(Exception):
+    """The item's own setup raised; the code under test has no part in it."""
+
+
+def _own_space(setup: str) -> dict[str, Any]:
+    """The namespace of the tests, with what the item's setup defines."""
     space: dict[str, Any] = {"__name__": "__tests__", "__builtins__": builtins}
-    for name in sorted(_wanted(job["tests"], job.get("entry")) & set(names)):
-        space[name] = _bound(name, names[name], connection)
+    with Caught() as caught:
+        exec(compile(setup, "<setup>", "exec"), space)
+    if caught.error is not None:
+        raise SetupError(f"the item's setup raised {_told(caught.error)}") from caught.error
+    return space
+
+
+def _tests(
+    job: Mapping[str, Any], names: Any, space: dict[str, Any], connection: Connection
+) -> None:
+    """Execute every test in one namespace; the first that raises ends it.
+
+    A name of the tests is, in this order: Python's own, the tests' own, the setup's, a module or
+    function of Python's library, and only then what the code defines. So the code can replace
+    nothing that the tests rely on but what was asked for.
+    """
+    entry, setup = job.get("entry"), job.get("setup", "")
+    remote = _built_on_classes(setup)
+    for name in sorted(_wanted(job["tests"], entry)):
+        if name in remote:
+            space[name] = Name(connection, name, "setup")
+        elif name in space and name != entry:
+            continue
+        elif name != entry and (own := _library(name, job["tests"], entry)) is not None:
+            space[name] = own
+        elif name in names:
+            space[name] = _bound(name, names[name], connection)
     for place, test in enumerate(job["tests"], 1):
         with Caught() as caught:
             exec(compile(test, f"<test {place}>", "exec"), space)
         if caught.error is not None:
             raise AssertionError(f"test {place}: {_told(caught.error)}") from caught.error
+
+
+def _built_on_classes(setup: str) -> set[str]:
+    """The setup's classes, and what uses them: their instances have to live beside the code."""
+    uses: dict[str, set[str]] = {}
+    classes: set[str] = set()
+    for statement in ast.parse(setup).body:
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            read = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+            uses[statement.name] = read
+            if isinstance(statement, ast.ClassDef):
+                classes.add(statement.name)
+    while more := {name for name, read in uses.items() if read & classes} - classes:
+        classes |= more
+    return classes
+
+
+def _library(name: str, tests: Sequence[str], entry: str | None) -> Any:
+    """A module of Python's library that the tests take something from, or, where the item says
+    what was asked for, a function that its code may have imported; else None."""
+    if name in sys.stdlib_module_names and name not in _called(tests):
+        with Caught():
+            return importlib.import_module(name)
+    if entry is not None:
+        for module in _COMMON:
+            found = getattr(importlib.import_module(module), name, None)
+            if callable(found):
+                return found
+    return None
+
+
+def _called(tests: Sequence[str]) -> set[str]:
+    calls = [n for test in tests for n in ast.walk(ast.parse(test)) if isinstance(n, ast.Call)]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
 def _calls(job: Mapping[str, Any], connection: Connection) -> list[Any]:

@@ -37,6 +37,7 @@ class Connection:
         self.output = b""
         self.ended: str | None = None
         self.callables: list[Callable[..., Any]] = []
+        self.mutates = False
 
     def ask(self, message: Any) -> Any:
         """Send a message and wait for its reply, serving the child's calls of our functions.
@@ -79,8 +80,10 @@ class Connection:
             changed = [None if part is None else self._decoded(part) for part in reply["args"]]
         if caught.error is not None:
             raise self.end("sent a malformed reply")
-        for argument, new in zip(arguments, changed, strict=False):
-            _take_over(argument, new)
+        # What returns a value and empties its arguments would else pass `f(xs) == sorted(xs)`.
+        if value is None or self.mutates:
+            for argument, new in zip(arguments, changed, strict=False):
+                _take_over(argument, new)
         return value
 
     def _encoded(self, value: Any) -> Any:
@@ -90,7 +93,7 @@ class Connection:
         if isinstance(value, Handle):
             return {"h": value._number}
         if isinstance(value, Name):
-            return self._reference(self.call("value", value._name, ()))
+            return self._reference(value._value())
         if callable(value):
             self.callables.append(value)
             return {"k": len(self.callables) - 1}
@@ -142,18 +145,24 @@ class Connection:
 
 
 class Name:
-    """Something that the code defines, by its name; calling it calls it there."""
+    """Something that the code defines, by its name; calling it calls it there.
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        self._connection, self._name = connection, name
+    `kind` is "name", or "setup" for what the item's setup had defined before the code ran.
+    """
+
+    def __init__(self, connection: Connection, name: str, kind: str = "name") -> None:
+        self._connection, self._name, self._kind = connection, name, kind
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call it in the child."""
-        return self._connection.call("name", self._name, arguments, named)
+        return self._connection.call(self._kind, self._name, arguments, named)
 
     def __getattr__(self, attribute: str) -> Any:
-        value = self._connection.call("value", self._name, ())
-        return getattr(value, attribute)
+        return getattr(self._value(), attribute)
+
+    def _value(self) -> Any:
+        kind = "value" if self._kind == "name" else "setup value"
+        return self._connection.call(kind, self._name, ())
 
 
 class Handle:
@@ -196,7 +205,13 @@ class Handle:
         return int(self._apply("len"))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._apply("iterate"))
+        parts = self._apply("iterate")
+        length = None
+        with Caught():
+            length = self._apply("len")
+        if length is not None and length != len(parts):
+            raise ValueError(f"has the length {length} and {len(parts)} elements")
+        return iter(parts)
 
     def __next__(self) -> Any:
         return self._apply("next")
