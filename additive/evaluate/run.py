@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel, PreTrainedTokenizerBase
 
 
+_MOST_TOLD = 3
+
+
 _LIBRARIES = ("torch", "transformers", "lm-eval", "math-verify", "additive-merge")
 
 
@@ -217,6 +220,9 @@ def _measured(
         own = _own_samples(asked, setting, model, TaskManager(include_defaults=False))
         others = [_foreign_samples(asked, name, model) for name in asked.foreign]
     found = scores(asked.items, own, asked.verifiers, asked.level)
+    for item in [item for item in found if item.unscored][:_MOST_TOLD]:
+        what = f"{item.id} has no score: {item.unscored}; the answer was {item.answer[:80]!r}"
+        progress(Progress(topic, what, lasting=True))
     return [*found, *(score for part in others for score in part)]
 
 

@@ -271,7 +271,7 @@ def _verdict(
     allowed = _margin(rule) if margin is None else margin
     said = _decide(found, allowed, too_wide)
     floor = scores.reference.mean or 0.0
-    if said == "pass" and floor <= allowed:
+    if said != "fail" and floor <= allowed:
         said, needed = "cannot tell", None
         reason = (
             f"{NOTHING_TO_LOSE}: the {scores.reference_name} scores {floor:.3f},"

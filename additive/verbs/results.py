@@ -113,7 +113,10 @@ def results_of(
         directory = workspace.cache / "results"
         for result in evaluate(subject, use.spec, use.directory, setting, directory, progress):
             results[result.suite] = result
-    scores = ", ".join(f"{suite} {result.mean:.3f}" for suite, result in results.items())
+    scores = ", ".join(
+        f"{suite} {'no score' if result.mean is None else f'{result.mean:.3f}'}"
+        for suite, result in results.items()
+    )
     progress(Progress(topic, scores, lasting=True))
     return results
 
