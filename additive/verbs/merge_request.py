@@ -9,24 +9,27 @@ identifies the merge: equal records, equal merges.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from additive.artifacts.atomic import write_json
 from additive.artifacts.base_check import is_adopted
 from additive.artifacts.content import ADAPTER_CONFIG
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact, BaseIdentity
 from additive.deltas.peft_config import read_adapter_config
+from additive.deltas.shared_inputs import shared_inputs
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.merge.methods import METHODS
 from additive.merge.methods.catalogue import about
 from additive.spec.method import MethodSpec
 from additive.spec.recipe import DEFAULT_METHOD, Recipe
-from additive.types.digests import Digest, short
+from additive.types.digests import Digest, digest_json, short
 from additive.types.references import each_once, merge_name, parse_reference
 from additive.workspace import Workspace
 from additive.workspace.inputs import Split, split_digests
@@ -35,12 +38,23 @@ from additive.workspace.recipes import check_merge_name, resolve_recipe
 REQUEST_VERSION = 2
 
 
+SHARED_VERSION = 1
+
+
+SHARING = "share"
+
+
 LORA_METHOD, OTHER_METHOD = "swudi", "task_arithmetic"
 """What the method `auto` stands for: where every source is plain LoRA, and elsewhere.
 
 Spectra of factors are a few R×R steps and kept more of the worst domain than the sum did (decision
 0040); those of a full fine-tune are a dense decomposition of every matrix.
 """
+
+
+SHARED_INPUTS = 0.3
+"""From here two adapters share so much of their inputs that LORA_METHOD would take apart what each
+does on its own; the same share from which a diagnosis says *overlap*. Decision 0051."""
 
 
 NO_ROWS = (
@@ -151,13 +165,25 @@ def request_merge(
     ordered = tuple(sorted(sources, key=lambda source: source.artifact.digest))
     directories = {source.artifact.name: source.directory for source in ordered}
     method, notes = resolve_method(
-        recipe.method, fields.pop("method", None), parameters, directories
+        recipe.method,
+        fields.pop("method", None),
+        parameters,
+        directories,
+        lambda: _most_shared(workspace, ordered),
     )
     fields["method"] = method
     fields["rules"] = (*fields.pop("rules", ()), *recipe.rules)
     fields["name"] = _name(workspace, recipe, sources, fields.pop("name", None))
     validation = _rows_files(workspace, ordered, "validation")
     if "scale" not in fields and scale_is_default and not validation:
+        shared = [note for note in notes if SHARING in note]
+        if shared:
+            raise UsageError(
+                f"the scale of this merge has to be chosen: {shared[0].partition(': ')[2]}, and"
+                " there are no validation rows to choose it on",
+                help=f"additive merge {' '.join(names)} --scale 0.7, or give a domain rows of its"
+                " own: data.validation in domain.yaml",
+            )
         fields["scale"], notes = 1.0, (*notes, NO_ROWS)
     recipe = _with_options(recipe, fields)
     methods = [recipe.method.name, *(rule.method.name for rule in recipe.rules)]
@@ -259,13 +285,16 @@ def resolve_method(
     option: str | None,
     parameters: Mapping[str, Any],
     directories: Mapping[str, Path],
+    measure: Callable[[], tuple[float, tuple[str, str]] | None],
 ) -> tuple[MethodSpec, tuple[str, ...]]:
     """The method that is written, unless an option names another; `auto` by what the sources are.
 
     parameters   of the command line, over the written ones of the same method
     directories  of the specialists, by name
+    measure      the pair of sources that shares most of its inputs (`deltas.shared_inputs`)
 
-    Returns the method, and a note that names the sources for which `auto` is not LORA_METHOD.
+    Returns the method, and a note that names the sources for which `auto` is not LORA_METHOD: one
+    that is no plain LoRA, or two that share their inputs.
 
     Raises: CompatibilityError, IntegrityError for an adapter whose configuration is refused.
     """
@@ -275,6 +304,11 @@ def resolve_method(
         unchanged = name == written.name and not parameters
         return (written if unchanged else MethodSpec.of(name, {**inherited, **parameters})), ()
     others = [source for source, place in directories.items() if not _is_plain_lora(place)]
+    found = None if others else measure()
+    if found is not None and found[0] >= SHARED_INPUTS:
+        share, (one, other) = found
+        note = f"method {OTHER_METHOD}: {one} and {other} {SHARING} {share:.0%} of their inputs"
+        return MethodSpec.of(OTHER_METHOD, {**inherited, **parameters}), (note,)
     if not others:
         return MethodSpec.of(LORA_METHOD, {**inherited, **parameters}), ()
     note = (
@@ -282,6 +316,23 @@ def resolve_method(
         f" {'is' if len(others) == 1 else 'are'} not"
     )
     return MethodSpec.of(OTHER_METHOD, {**inherited, **parameters}), (note,)
+
+
+def _most_shared(
+    workspace: Workspace, sources: Sequence[RequestedSource]
+) -> tuple[float, tuple[str, str]] | None:
+    """`shared_inputs` of the sources, kept in the cache by their digests."""
+    records = [[source.artifact.digest, source.snapshot] for source in sources]
+    path = workspace.cache / "shared_inputs" / f"{digest_json([SHARED_VERSION, records])}.json"
+    try:
+        share, (one, other) = json.loads(path.read_text(encoding="utf-8"))
+        return float(share), (str(one), str(other))
+    except (OSError, ValueError, TypeError):
+        pass
+    found = shared_inputs({source.artifact.name: source.directory for source in sources})
+    if found is not None:
+        write_json(path, [found[0], list(found[1])])
+    return found
 
 
 def _is_plain_lora(directory: Path) -> bool:
