@@ -56,24 +56,41 @@ def test_every_link_leads_to_a_file():
 
 
 def _map() -> dict[str, str]:
-    """Path -> what README's file map says it is; names are nested by two spaces."""
+    """Path -> what README's file map says it is; names are nested by two spaces.
+
+    A line may name several files, `a.py, b.py  what they are`.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     match = re.search(r"^#+ .*file map.*?^```\w*\n(?P<map>.*?)^```", text, re.M | re.S | re.I)
     assert match, "README.md has no fenced block under a heading that says `File map`"
     found, parents = {}, [""]
     for line in match["map"].splitlines():
-        entry = re.match(r"(?P<indent> *)(?P<name>\S+)(?: {2,}(?P<says>.*))?$", line)
+        entry = re.match(r"(?P<indent> *)(?P<names>\S+(?:, \S+)*)(?: {2,}(?P<says>.*))?$", line)
         assert entry, f"README.md: the file map's line is not `name  what it is`: {line!r}"
         depth = len(entry["indent"]) // 2
-        path = parents[depth] + entry["name"]
-        parents[depth + 1 :] = [path if path.endswith("/") else path + "/"]
-        found[path.rstrip("/")] = entry["says"] or ""
+        for name in entry["names"].split(", "):
+            path = parents[depth] + name
+            parents[depth + 1 :] = [path if path.endswith("/") else path + "/"]
+            found[path.rstrip("/")] = entry["says"] or ""
     return found
 
 
 def test_the_file_map_names_only_what_is_there():
     faults = [path for path in _map() if not (ROOT / path).exists()]
     assert not faults, listing(faults)
+
+
+@pytest.mark.parametrize("package", ["verbs", "merge", "train", "deltas", "gate"])
+def test_the_file_map_names_every_file_of_a_package(package):
+    named = _map()
+    paths = [path for path in (PACKAGE / package).glob("*.py") if path.name != "__init__.py"]
+    faults = [str(path.relative_to(ROOT)) for path in paths]
+    faults = sorted(name for name in faults if not named.get(name))
+    assert not faults, f"README's file map lacks, or does not explain:{listing(faults)}"
+
+
+def test_readme_can_be_read_at_once():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_the_file_map_names_every_package_and_folder():
