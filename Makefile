@@ -72,7 +72,7 @@ data: $(VENV)/.installed-test           ## write the demo domains and suites aga
 	@for domain in math code safety; do $(BIN)/python -m domains.$$domain.generate || exit 1; done
 
 docs: $(VENV)/.installed-test           ## write the generated pages and schemas
-	@$(BIN)/python -m additive.spec.docs
+	@$(BIN)/python -m additive.spec.docs && $(BIN)/python -m tools.cli_page
 
 check: $(VENV)/.installed-test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import clean
 from additive.cli.progress import show_progress
-from additive.cli.session import Session
 from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE
+from additive.workspace.bases import find_folder
 
 if TYPE_CHECKING:
     from additive.verbs.adopt import Adopted
@@ -20,37 +22,39 @@ if TYPE_CHECKING:
 SCHEMA = "additive.adopt/1"
 
 
-_SHOWN = 6
+_MOST_NAMES = 6
 
 
 @click.command("adopt")
 @click.argument("source", metavar="DIR|HUB-ID")
-@click.option("--as", "name", required=True, metavar="NAME", help="Name of the domain.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Name of the new domain.")
 @click.option(
     "--suite",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Held-out questions, JSON lines: prompt and answer. They become the domain's suite.",
+    help="Held-out questions as JSON lines with prompt and answer; they become its suite.",
 )
-@click.option("--grader", metavar="NAME", help="How they are graded; detected when not given.")
+@click.option("--grader", metavar="NAME", help="Grader of the questions.  [default: detected]")
 @click.option(
-    "--max-tokens", type=click.IntRange(min=1), help="Longest answer; detected when not given."
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    help="Longest answer, in tokens.  [default: detected]",
 )
 @click.option(
     "--accept",
     multiple=True,
     type=click.Choice(["template", "vocabulary", "norm"]),
-    help="Take it although this is not the base's, or not plausible (repeatable).",
+    help="Accept this mismatch: template, vocabulary or norm (repeatable).",
 )
 @click.option(
     "--check/--no-check",
     "checked",
     default=True,
-    help="Ask base and specialist the questions: it must beat the base (default).",
+    help="Test on the questions that the adapter beats the base.  [default: on]",
 )
 @click.pass_obj
 def command(
-    session: Session,
+    invocation: Invocation,
     source: str,
     name: str,
     suite: Path | None,
@@ -59,49 +63,49 @@ def command(
     accept: tuple[str, ...],
     checked: bool,
 ) -> int:
-    """Take in an adapter or a full fine-tune: folders of PEFT, TRL, axolotl, LLaMA-Factory and
-    Unsloth, full checkpoints, and hub ids in the local cache.
+    """Freeze an adapter or a full fine-tune that was trained elsewhere.
 
-    It is identified, audited, and frozen without its trainer's debris. Its base is claimed until
-    it has beaten the base on held-out questions. Exit code 1 when it did not; it is kept, and says
-    so.
+    Reads folders of PEFT, TRL, axolotl, LLaMA-Factory and Unsloth, full checkpoints, and Hub ids in
+    the local cache. Each is identified, audited (no pickles, matching A/B factors, finite values,
+    same template and vocabulary) and frozen; trainer leftovers are dropped.
+
+    Its base is only claimed until it beats the base on held-out questions. If it does not, the exit
+    code is 1; it stays frozen, and every report says so.
 
     \b
       additive adopt ../saves/math-lora --as math --suite ../math_heldout.jsonl
       additive adopt org/sql-lora --as sql
     """
-    from additive.verbs.adopt import AdoptOptions, adopt, next_command
-    from additive.workspace.bases import find_folder
-
-    workspace = session.workspace
-    options = AdoptOptions(
-        suite=(session.directory / suite).resolve() if suite else None,
-        grader=grader,
-        max_tokens=max_tokens,
-        accept=frozenset(accept),
-        checked=checked,
-    )
-    found = find_folder(source, session.directory)
-    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        adopted = adopt(workspace, found, name, options, listen)
-    step = next_command(workspace, adopted)
+    folder = find_folder(source, invocation.directory)
+    with show_progress(invocation) as progress:
+        adopted = additive.adopt_specialist(
+            invocation.workspace,
+            folder,
+            name,
+            progress,
+            suite=(invocation.directory / suite).resolve() if suite else None,
+            grader=grader,
+            max_tokens=max_tokens,
+            accept=accept,
+            checked=checked,
+        )
     lines = [f"{key:<9} {clean(value)}" for key, value in _lines(adopted)]
-    head = f"{adopted.artifact.reference}  {_what(adopted)}"
-    text = "\n".join([clean(head), *lines, f"next      {step}"])
-    session.output.result({**_document(adopted), "next": step}, text)
+    head = clean(f"{adopted.artifact.reference}  {_summary(adopted)}")
+    text = "\n".join([head, *lines, f"next      {adopted.next_step}"])
+    invocation.output.result(_document(adopted), text)
     refused = adopted.check is not None and adopted.check["verdict"] != "pass"
     return EXIT_REFUSED_BY_GATE if refused else EXIT_OK
 
 
-def _what(adopted: Adopted) -> str:
+def _summary(adopted: Adopted) -> str:
+    """`LoRA r=8 α=16 on q_proj × 24 layers, 2.1 MB, by PEFT  frozen`."""
     manifest = adopted.artifact.manifest
     adapt, audit = manifest.spec["adapt"], manifest.times["audit"]
-    modules = audit["modules"]
-    some = ", ".join(modules[:_SHOWN]) + (", …" if len(modules) > _SHOWN else "")
-    kind = f"IA3 on {some}" if adapt["kind"] == "ia3" else "full fine-tune"
+    modules = _first_names(audit["modules"], ", …")
+    kind = f"IA3 on {modules}" if adapt["kind"] == "ia3" else "full fine-tune"
     if adapt["kind"] == "lora":
         flags = "".join(f" {flag}" for flag in ("rslora", "dora") if adapt.get(flag))
-        kind = f"LoRA{flags} r={adapt['rank']} α={adapt['alpha']:g} on {some}"
+        kind = f"LoRA{flags} r={adapt['rank']} α={adapt['alpha']:g} on {modules}"
     layers = f" × {audit['layers']} layers" if audit["layers"] else ""
     before = f", a new version beside {adopted.before}" if adopted.before else ""
     state = "was there already" if adopted.reused else f"frozen{before}"
@@ -111,18 +115,25 @@ def _what(adopted: Adopted) -> str:
 def _lines(adopted: Adopted) -> Iterator[tuple[str, str]]:
     manifest = adopted.artifact.manifest
     audit = manifest.times["audit"]
-    paired = ", every A has its B" if adopted.folder.kind == "adapter" else ""
+    paired = ", matching A/B factors" if adopted.folder.kind == "adapter" else ""
     yield (
         "audit",
         f"{audit['parameters']} parameters fit the base and are finite{paired}, no pickles,"
         f" ‖ΔW‖/‖W‖ = {audit['ratio']:.3g}",
     )
-    if adopted.folder.claims and manifest.base:
-        yield "says", _claim(adopted.folder.claims, manifest.base.id)
+    claims = adopted.folder.claims
+    if claims and manifest.base:
+        # Two folders of one name may hold two models, so a name proves nothing.
+        same = Path(claims).name.casefold() == Path(manifest.base.id).name.casefold()
+        relation = (
+            "the name of the workspace's base"
+            if same
+            else f"only a check can tell whether it is {manifest.base.id}"
+        )
+        yield "claims", f"trained on {claims}; {relation}"
     left = adopted.folder.left
     if left:
-        more = f", and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-        yield "left out", ", ".join(left[:_SHOWN]) + more
+        yield "dropped", _first_names(left, f", and {len(left) - _MOST_NAMES} more")
     for note in manifest.spec["adopted"]["accepted"]:
         yield "accepted", note
     questions = adopted.questions
@@ -135,11 +146,8 @@ def _lines(adopted: Adopted) -> Iterator[tuple[str, str]]:
     yield "base", f"{adopted.base_check.state}: {adopted.base_check.why}"
 
 
-def _claim(claims: str, base: str) -> str:
-    """The base's name in the folder beside the workspace's; neither proves anything."""
-    if Path(claims).name.casefold() == Path(base).name.casefold():
-        return f"it was trained on {claims}, which is what the workspace's base is called"
-    return f"it was trained on {claims}; whether {base} is the same, only a check can tell"
+def _first_names(names: list[str] | tuple[str, ...], more: str) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (more if len(names) > _MOST_NAMES else "")
 
 
 def _document(adopted: Adopted) -> dict[str, Any]:
@@ -170,4 +178,5 @@ def _document(adopted: Adopted) -> dict[str, Any]:
         },
         "base": {"state": adopted.base_check.state, "why": adopted.base_check.why},
         "check": adopted.check,
+        "next": adopted.next_step,
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from additive.cli.session import Session
-from additive.errors import UsageError
+import additive
+from additive.cli.invocation import Invocation
 
 SCHEMA = "additive.ask/1"
 
@@ -17,30 +17,29 @@ SCHEMA = "additive.ask/1"
     type=click.IntRange(min=1),
     default=128,
     show_default=True,
-    help="Longest answer.",
+    help="Longest answer, in tokens.",
 )
-@click.option("--system", help="System message put before the prompt.")
+@click.option("--system", metavar="TEXT", help="System message before the prompt.")
 @click.pass_obj
-def command(session: Session, names: tuple[str, ...], max_tokens: int, system: str | None) -> None:
-    """Ask several models the same thing; the last word is the prompt.
+def command(
+    invocation: Invocation, names: tuple[str, ...], max_tokens: int, system: str | None
+) -> None:
+    """Ask several models the same question and show their answers side by side.
+
+    A NAME is the base, a specialist, a snapshot or a merge; without any the base answers. The last
+    argument is the prompt.
 
     \b
       additive ask tiny math math+code+safety "Tom has 12 apples, buys 7, eats 5. How many?"
     """
-    from additive.verbs.ask import BASE, ask
-
     *models, prompt = names
-    workspace = session.workspace
-    if not models and prompt in (BASE, workspace.spec.base.model, *workspace.store.names()):
-        raise UsageError(
-            f"{prompt} is a model; expected a question after the models",
-            help=f'additive ask {prompt} "your question"',
-        )
-    answers = ask(workspace, models, prompt, max_tokens=max_tokens, system=system)
+    answers = additive.ask_models(
+        invocation.workspace, models, prompt, max_tokens=max_tokens, system=system
+    )
     document = {
         "schema": SCHEMA,
         "prompt": prompt,
         "answers": [{"name": answer.name, "answer": answer.text} for answer in answers],
     }
     rows = [[answer.name, answer.text] for answer in answers]
-    session.output.result(document, session.output.table(["model", "answer"], rows))
+    invocation.output.result(document, invocation.output.table(["model", "answer"], rows))

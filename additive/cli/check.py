@@ -1,4 +1,4 @@
-"""`additive check MERGE`: evaluate on held-out suites, then the gate."""
+"""`additive check MERGE`: evaluate on held-out suites, then the gate; how a check is printed."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ from typing import Any
 
 import click
 
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import Output
 from additive.cli.progress import show_progress
-from additive.cli.session import Session
 from additive.errors import EXIT_OK, EXIT_REFUSED_BY_GATE, UsageError
-from additive.workspace import Workspace
+from additive.report.table import plain_table, rich_table
+from additive.workspace.workspace import Workspace
 
 
 @click.command("check")
 @click.argument("merge")
 @click.option(
-    "--plan", is_flag=True, help="What would be evaluated, and the drop that could be seen."
+    "--plan",
+    is_flag=True,
+    help="Show what would be evaluated and the smallest loss it could detect.",
 )
 @click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write each model's scores too, a file per suite that `additive gate` reads.",
+    help="Write the scores of each model to DIR, one file per suite, for `additive gate`.",
 )
 @click.pass_obj
-def command(session: Session, merge: str, plan: bool, results: Path | None) -> int:
-    """Compare MERGE item by item with its specialists and the base, and give the verdict.
+def command(invocation: Invocation, merge: str, plan: bool, results: Path | None) -> int:
+    """Compare MERGE item by item with its specialists and the base, and print the verdict.
 
-    Exit code 0: every suite passes and every merged domain has a target suite. 1: a suite fails or
-    cannot tell, or something was not compared.
+    Exit code 0 when every suite passes and every merged domain has a target suite; 1 when a suite
+    fails or cannot tell, or something was not compared.
 
     \b
       additive check math+code+safety
@@ -44,28 +48,22 @@ def command(session: Session, merge: str, plan: bool, results: Path | None) -> i
             "--results cannot be used with --plan",
             help=f"additive check {merge} --results {results}",
         )
-    from additive.verbs.built_merge import resolve_merge
-
-    artifact = resolve_merge(session.workspace, merge)
+    workspace = invocation.workspace
+    artifact = additive.resolve_merge(workspace, merge)
     if plan:
-        from additive.verbs.check import plan_check
-
-        planned = plan_check(session.workspace, artifact)
-        session.output.result(planned.document(), planned.text())
+        planned = additive.plan_check(workspace, artifact)
+        invocation.output.result(planned.document(), planned.text())
         return EXIT_OK
-    from additive.verbs.check import check_merge
-
-    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        document = check_merge(session.workspace, artifact, listen)
+    with show_progress(invocation) as progress:
+        document = additive.check_merge(workspace, artifact, progress)
         if results is not None:
-            from additive.verbs.results import write_results
-
-            if write_results(session.workspace, artifact, session.directory / results, listen):
-                document = {**document, "results": str(session.directory / results)}
-    if session.as_json:
-        session.output.result(document)
+            directory = invocation.directory / results
+            if additive.write_results(workspace, artifact, directory, progress):
+                document = {**document, "results": str(directory)}
+    if invocation.as_json:
+        invocation.output.result(document)
     else:
-        report_check(session.output, session.workspace, document)
+        print_check(invocation.output, workspace, document)
     return exit_code(document)
 
 
@@ -74,33 +72,26 @@ def exit_code(document: Mapping[str, Any]) -> int:
     return EXIT_OK if document["verdict"] == "pass" else EXIT_REFUSED_BY_GATE
 
 
-def report_check(output: Output, workspace: Workspace, document: Mapping[str, Any]) -> None:
-    """Print a check for people: the table, the verdict, three suggestions, where the report is."""
-    from additive.report.table import plain_table, rich_table
-    from additive.verbs.report import evidence_of
-
-    evidence = evidence_of(workspace, document)
-    check = evidence.check
+def print_check(output: Output, workspace: Workspace, document: Mapping[str, Any]) -> None:
+    """Print a check for people: table, verdict, suggestions, and where the report is."""
+    evidence = additive.evidence_of(workspace, document)
     columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
     if output.rich_stdout:
         from rich.console import Console
 
-        Console().print(rich_table(check, columns))
+        Console().print(rich_table(evidence.check, columns))
     else:
-        output.print(plain_table(check, max(columns, 80)).rstrip("\n"))
-    output.print(f"\n{verdict_line(document)}")
+        output.print(plain_table(evidence.check, max(columns, 80)).rstrip("\n"))
+    output.print(f"\n{_verdict_line(document)}")
     for suggestion in evidence.suggestions():
-        output.print(
-            f"  - {suggestion.text}"
-            + (f"\n      {suggestion.command}" if suggestion.command else "")
-        )
-    if document.get("report"):
-        output.print(f"report  {document['report']}")
-    if document.get("results"):
-        output.print(f"results {document['results']}")
+        command = f"\n      {suggestion.command}" if suggestion.command else ""
+        output.print(f"  - {suggestion.text}{command}")
+    for key in ("report", "results"):
+        if document.get(key):
+            output.print(f"{key:<7} {document[key]}")
 
 
-def verdict_line(document: Mapping[str, Any]) -> str:
+def _verdict_line(document: Mapping[str, Any]) -> str:
     """The verdict in a sentence that names the suite which decided it."""
     name, verdict = document["name"], document["verdict"]
     if verdict == "not checked":

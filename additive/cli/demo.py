@@ -1,21 +1,21 @@
-"""`additive demo`: the whole story on the bundled base, in minutes."""
+"""`additive demo`: train, merge and check on the bundled base, in minutes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
-from additive.cli.check import exit_code, report_check
+import additive
+from additive.cli.check import exit_code, print_check
+from additive.cli.invocation import Invocation
 from additive.cli.progress import show_progress
-from additive.cli.session import Session
-
-if TYPE_CHECKING:
-    from additive.verbs.demo import Demo
-
+from additive.spec.suite import DEFAULT_MARGIN
 
 SCHEMA = "additive.demo/1"
+
+
+DIRECTORY = "additive-demo"
 
 
 @click.command("demo")
@@ -23,24 +23,23 @@ SCHEMA = "additive.demo/1"
     "--break",
     "broken",
     is_flag=True,
-    help="Merge the same adapters by their factors, and see it stopped.",
+    help="Merge the adapters' factors instead of their products, and see the gate refuse it.",
 )
 @click.pass_obj
-def command(session: Session, broken: bool) -> int:
-    """Train math, code and safety on the bundled base, merge them, and check that nothing was lost.
+def command(invocation: Invocation, broken: bool) -> int:
+    """Train math, code and safety on the bundled base, merge them and check the merge.
 
-    Leaves a workspace in additive-demo/. Run again, it continues, or shows what it found.
+    Creates the workspace additive-demo/. A second run continues an interrupted one, or shows the
+    finished result.
 
     \b
       additive demo
       additive demo --break
     """
-    from additive.verbs.demo import DIRECTORY, run_demo
-
-    root = session.directory / DIRECTORY
-    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        demo = run_demo(root, listen, broken=broken)
-    if session.as_json:
+    root = invocation.directory / DIRECTORY
+    with show_progress(invocation) as progress:
+        demo = additive.run_demo(root, progress, broken=broken)
+    if invocation.as_json:
         document = {
             "schema": SCHEMA,
             "path": str(root),
@@ -49,38 +48,33 @@ def command(session: Session, broken: bool) -> int:
             "averages": demo.averages(),
             "check": demo.document,
         }
-        session.output.result(document)
-    else:
-        _tell(session, demo, broken)
+        invocation.output.result(document)
+        return exit_code(demo.document)
+    output = invocation.output
+    for trained in demo.trained:
+        output.print(trained.line())
+    output.print(f"{demo.built.line()}\n")
+    print_check(output, demo.workspace, demo.document)
+    if broken:
+        output.print(f"\n{conclusion(demo.averages(), demo.document['verdict'])}")
+    elif demo.reused:
+        output.print("\nnothing to do: every artifact was there already")
     return exit_code(demo.document)
 
 
-def _tell(session: Session, demo: Demo, broken: bool) -> None:
-    say = session.output.print
-    for trained in demo.trained:
-        say(trained.line())
-    say(f"{demo.built.line()}\n")
-    report_check(session.output, demo.workspace, demo.document)
-    if broken:
-        say(f"\n{moral(demo.averages(), demo.document['verdict'])}")
-    elif demo.reused:
-        say("\nnothing to do: everything was there already")
+def conclusion(averages: Mapping[str, float], verdict: str) -> str:
+    """What the broken merge shows: the average beside the verdict of the gate.
 
-
-def moral(averages: Mapping[str, float], verdict: str) -> str:
-    """What the broken merge shows: the average beside the gate. It says only what happened.
-
-    >>> print(moral({"specialist": 0.9, "merged": 0.8}, "fail"))
+    >>> print(conclusion({"specialist": 0.9, "merged": 0.8}, "fail"))
     mean over the target suites: 0.900 -> 0.800 (−0.100).
-    An average shows this loss too; the worst suite decides, so the gate stops it.
+    The average shows this loss too. The gate decides by the worst suite and refuses the merge.
     """
-    from additive.spec.suite import DEFAULT_MARGIN
-
     specialist, merged = averages["specialist"], averages["merged"]
     change = f"{merged - specialist:+.3f}".replace("-", "−")
     mean = f"mean over the target suites: {specialist:.3f} -> {merged:.3f} ({change})."
     if verdict == "pass":
-        return f"{mean}\nNothing was lost here: the gate lets this merge out, as an average would."
-    shown = specialist - merged >= DEFAULT_MARGIN
-    average = "shows this loss too" if shown else "would have let this merge out"
-    return f"{mean}\nAn average {average}; the worst suite decides, so the gate stops it."
+        return f"{mean}\nNo suite regressed: both the average and the gate release this merge."
+    visible = specialist - merged >= DEFAULT_MARGIN
+    average = "shows this loss too" if visible else "would have released this merge"
+    gate = "The gate decides by the worst suite and refuses the merge."
+    return f"{mean}\nThe average {average}. {gate}"

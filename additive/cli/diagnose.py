@@ -1,4 +1,4 @@
-"""`additive diagnose DOMAIN…`: how frozen specialists will meet, before they are merged."""
+"""`additive diagnose DOMAIN…`: interference between frozen specialists, before merging."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from typing import Any
 
 import click
 
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import Output, clean
-from additive.cli.session import Session
+
+_PAIR = ["first", "second", "cosine", "outputs", "inputs", "interference", "conflicts"]
+
+
+_LAYER = ["layer", "largest cosine", "largest overlap", "interference", "over_accumulation"]
 
 
 @click.command("diagnose")
 @click.argument("sources", nargs=-1, required=True, metavar="DOMAIN...")
 @click.pass_obj
-def command(session: Session, sources: tuple[str, ...]) -> None:
-    """Norms, cosines, shared directions, interference, sign conflicts and over-accumulation of
-    frozen specialists, over all and layer by layer, with a sentence per finding and what to do.
+def command(invocation: Invocation, sources: tuple[str, ...]) -> None:
+    """Measure the interference between frozen specialists before merging them.
 
-    Reads the adapters alone; builds nothing. A report of their merge shows it too.
+    Shows norms, cosines, overlaps, interference, sign conflicts and over-accumulation, in all and
+    by layer, with a sentence and a suggestion per finding. Reads only the adapters and builds
+    nothing. The report of their merge shows the diagnosis too.
 
     \b
       additive diagnose math code sql
       additive diagnose math#0.5 code --json
     """
-    from additive.verbs.diagnose import diagnose_sources
-
-    document = diagnose_sources(session.workspace, sources)
-    session.output.result(document, "" if session.as_json else _text(session.output, document))
+    document = additive.diagnose_sources(invocation.workspace, sources)
+    text = "" if invocation.as_json else _text(invocation.output, document)
+    invocation.output.result(document, text)
 
 
 def _text(output: Output, document: Mapping[str, Any]) -> str:
@@ -38,16 +44,10 @@ def _text(output: Output, document: Mapping[str, Any]) -> str:
         rows = [_layer_row(layer) for layer in document["layers"]]
         parts.append(output.table(_LAYER, rows))
     findings = [
-        f"- {clean(found['sentence'])}\n    {clean(found['help'])}"
-        for found in document["findings"]
+        f"- {clean(finding['sentence'])}\n    {clean(finding['help'])}"
+        for finding in document["findings"]
     ]
     return "\n\n".join([*parts, "\n".join(findings)])
-
-
-_PAIR = ["first", "second", "cosine", "outputs", "inputs", "interference", "conflicts"]
-
-
-_LAYER = ["layer", "largest cosine", "largest overlap", "interference", "over_accumulation"]
 
 
 def _pair_row(pair: Mapping[str, Any]) -> Sequence[str]:
@@ -57,13 +57,11 @@ def _pair_row(pair: Mapping[str, Any]) -> Sequence[str]:
 
 def _layer_row(layer: Mapping[str, Any]) -> Sequence[str]:
     pairs = layer["pairs"]
-    overlaps = [max(p["left"], p["right"]) for p in pairs if p["left"] is not None]
-    cosines = [p["cosine"] for p in pairs]
-    values = [max(cosines, key=abs, default=None), max(overlaps, default=None)]
-    return [
-        layer["layer"],
-        *map(_number, [*values, layer["interference"], layer["over_accumulation"]]),
-    ]
+    cosine = max((pair["cosine"] for pair in pairs), key=abs, default=None)
+    overlaps = [max(pair["left"], pair["right"]) for pair in pairs if pair["left"] is not None]
+    overlap = max(overlaps, default=None)
+    numbers = [cosine, overlap, layer["interference"], layer["over_accumulation"]]
+    return [layer["layer"], *map(_number, numbers)]
 
 
 def _number(value: float | None) -> str:

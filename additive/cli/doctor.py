@@ -1,4 +1,4 @@
-"""`additive doctor`: whether this machine can do the work, and what mends it where it cannot."""
+"""`additive doctor`: whether this machine can do the work, and how to repair what it lacks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import click
 
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import clean
-from additive.cli.session import Session
 from additive.errors import ResourceError, UsageError
 
 SCHEMA = "additive.doctor/1"
@@ -15,18 +16,19 @@ SCHEMA = "additive.doctor/1"
 
 @click.command()
 @click.pass_obj
-def command(session: Session) -> int:
-    """Judge Python, libraries, torch, cores, memory, disk, sandbox and base.
+def command(invocation: Invocation) -> int:
+    """Check Python, libraries, torch, cores, memory, disk, sandbox and base.
 
-    Exit code 4 when something is missing that work cannot go on without.
+    Works outside a workspace too. Exit code 4 when something is missing that every command needs.
+
+    \b
+      additive doctor
     """
-    from additive.verbs.doctor import examine
-
     try:
-        workspace = session.workspace
+        workspace = invocation.workspace
     except UsageError:
         workspace = None
-    checks = examine(workspace, session.directory)
+    checks = additive.examine_machine(workspace, invocation.directory)
     failed = any(check.state == "fail" for check in checks)
     document = {"schema": SCHEMA, "ok": not failed, "checks": [asdict(check) for check in checks]}
     width = max(len(check.name) for check in checks)
@@ -35,5 +37,5 @@ def command(session: Session) -> int:
         lines.append(clean(f"{check.state:<4}  {check.name:<{width}}  {check.found}"))
         if check.mend:
             lines.append(clean(f"      {'':<{width}}  {check.mend}"))
-    session.output.result(document, "\n".join(lines))
+    invocation.output.result(document, "\n".join(lines))
     return ResourceError.exit_code if failed else 0

@@ -1,10 +1,11 @@
-"""`additive export RECIPE --to mergekit`: a recipe in another tool's words."""
+"""`additive export RECIPE --to mergekit`: a recipe as a file of another tool."""
 
 from __future__ import annotations
 
 import click
 
-from additive.cli.session import Session
+import additive
+from additive.cli.invocation import Invocation
 
 SCHEMA = "additive.export/1"
 
@@ -12,22 +13,17 @@ SCHEMA = "additive.export/1"
 @click.command("export")
 @click.argument("recipe")
 @click.option(
-    "--to",
-    "target",
-    type=click.Choice(["mergekit"]),
-    required=True,
-    help="The tool that is to read it.",
+    "--to", "target", type=click.Choice(["mergekit"]), required=True, help="Tool to export to."
 )
 @click.pass_obj
-def command(session: Session, recipe: str, target: str) -> None:
-    """Print the recipe RECIPE as a file of another tool that gives the same merge.
+def command(invocation: Invocation, recipe: str, target: str) -> None:
+    """Print RECIPE as a file with which another tool builds the same merge.
 
-    What the other tool computes differently is refused, with the method that is the same in both.
+    A method that the other tool computes differently is refused; the message names one that both
+    compute alike.
 
     \b
       additive export release --to mergekit > release.mergekit.yaml
     """
-    from additive.verbs.export import export_mergekit
-
-    text = export_mergekit(session.workspace, recipe)
-    session.output.result({"schema": SCHEMA, "to": target, "text": text}, text.rstrip("\n"))
+    text = additive.export_mergekit(invocation.workspace, recipe)
+    invocation.output.result({"schema": SCHEMA, "to": target, "text": text}, text.rstrip("\n"))

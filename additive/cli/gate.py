@@ -6,8 +6,11 @@ from pathlib import Path
 
 import click
 
+import additive
 from additive.cli.check import exit_code
-from additive.cli.session import Session
+from additive.cli.invocation import Invocation
+from additive.report.document import read_check
+from additive.report.table import plain_table
 
 
 @click.command("gate")
@@ -16,33 +19,34 @@ from additive.cli.session import Session
 @click.option(
     "--base",
     type=click.Path(path_type=Path),
-    help="The base's results: gives retention, and allows --retain.",
+    metavar="FILE",
+    help="Results of the base; adds retention, and is needed by --retain.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Loss that is allowed, a fraction (default 0.05).",
+    help="Largest allowed loss, as a fraction.  [default: 0.05]",
 )
 @click.option(
     "--retain",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the reference's gain that must be kept.",
+    help="Smallest share of the reference's gain over the base to keep.",
 )
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
     default=0.05,
     show_default=True,
-    help="Error of each side.",
+    help="Error rate of each side of the test.",
 )
-@click.option("--metric", metavar="NAME", help="Which score of an lm-eval samples file.")
+@click.option("--metric", metavar="NAME", help="Metric to read from an lm-eval samples file.")
 @click.option(
-    "--filter", "filter_name", metavar="NAME", help="Which filter of an lm-eval samples file."
+    "--filter", "filter_name", metavar="NAME", help="Filter to read from an lm-eval samples file."
 )
-@click.option("--lower-is-better", is_flag=True, help="Of this score less is better (such as wer).")
+@click.option("--lower-is-better", is_flag=True, help="Treat lower scores as better, as for wer.")
 @click.pass_obj
 def command(
-    session: Session,
+    invocation: Invocation,
     reference: Path,
     candidate: Path,
     base: Path | None,
@@ -53,21 +57,18 @@ def command(
     filter_name: str | None,
     lower_is_better: bool,
 ) -> int:
-    """Is CANDIDATE no worse than REFERENCE, item by item?
+    """Test whether CANDIDATE is no worse than REFERENCE, item by item.
 
-    Reads the files of `additive check --results`, lm-eval's samples, and lists of {"id", "score"}.
+    Reads files of `additive check --results`, lm-eval samples, and lists of {"id", "score"}. Exit
+    code 1 when the candidate fails, or the items are too few to tell.
 
     \b
       additive gate specialist.json merged.json --margin 0.02
     """
-    from additive.gate.files import gate_files
-    from additive.report.document import read_check
-    from additive.report.table import plain_table
-
-    verdict = gate_files(
-        session.directory / reference,
-        session.directory / candidate,
-        base=session.directory / base if base else None,
+    verdict = additive.gate_files(
+        invocation.directory / reference,
+        invocation.directory / candidate,
+        base=invocation.directory / base if base else None,
         margin=margin,
         retain=retain,
         alpha=alpha,
@@ -76,10 +77,10 @@ def command(
         lower_is_better=lower_is_better,
     )
     document = verdict.document(candidate.stem)
-    if session.as_json:
-        session.output.result(document)
+    if invocation.as_json:
+        invocation.output.result(document)
     else:
-        worst = document["suites"][0]
-        session.output.print(plain_table(read_check(document), 100).rstrip("\n"))
-        session.output.print(f"\n{document['verdict'].upper()}  {worst['reason']}")
+        reason = document["suites"][0]["reason"]
+        invocation.output.print(plain_table(read_check(document), 100).rstrip("\n"))
+        invocation.output.print(f"\n{document['verdict'].upper()}  {reason}")
     return exit_code(document)

@@ -1,17 +1,14 @@
-"""`additive list`: what a workspace has: domains and their versions, merges, suites, methods."""
+"""`additive list`: domains with their versions, merges, suites and methods."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from additive.artifacts.base_check import base_check_of
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import Output
-from additive.cli.session import Session
-from additive.errors import FormatError, RefusedError
-from additive.types.digests import short
 
 SCHEMA = "additive.list/1"
 
@@ -20,134 +17,49 @@ SECTIONS = ("domains", "merges", "suites", "methods")
 
 
 Record = dict[str, Any]
+Table = tuple[list[str], list[list[str]]]
 
 
 @click.command()
 @click.argument("what", required=False, type=click.Choice(SECTIONS))
 @click.pass_obj
-def command(session: Session, what: str | None) -> None:
-    """List domains, merges, suites and merge methods, or one kind of them."""
-    makers: dict[str, Callable[[Session], list[Record]]] = {
-        "domains": _domains,
-        "merges": _merges,
-        "suites": _suites,
-        "methods": _methods,
+def command(invocation: Invocation, what: str | None) -> None:
+    """List domains, merges and suites of the workspace, or only one kind of them.
+
+    Merge methods are listed by `additive list methods`, which works outside a workspace too.
+
+    \b
+      additive list
+      additive list methods
+    """
+    if what == "methods":
+        document: Record = {"schema": SCHEMA, "methods": additive.list_methods()}
+        invocation.output.result(document, _table(invocation.output, what, document[what]))
+        return
+    workspace = invocation.workspace
+    listers = {
+        "domains": additive.list_domains,
+        "merges": additive.list_merges,
+        "suites": additive.list_suites,
     }
-    chosen = [what] if what else [name for name in SECTIONS if name != "methods"]
-    found = {name: makers[name](session) for name in chosen}
-    document = {"schema": SCHEMA, **found}
-    if what != "methods":
-        document = {"schema": SCHEMA, "workspace": str(session.workspace.root), **found}
-    session.output.result(document, _text(session.output, found))
+    records = {name: listers[name](workspace) for name in ([what] if what else listers)}
+    document = {"schema": SCHEMA, "workspace": str(workspace.root), **records}
+    tables = [_table(invocation.output, name, rows) for name, rows in records.items()]
+    invocation.output.result(document, "\n\n".join(tables))
 
 
-def _domains(session: Session) -> list[Record]:
-    """Every domain of the workspace, and every specialist in the store that has no domain here."""
-    workspace = session.workspace
-    frozen = _frozen(session, "specialist")
-    names = sorted({*workspace.domain_names(), *frozen})
-    return [
-        {
-            "name": name,
-            "defined": name in workspace.domain_names(),
-            "adapt": _adaptation(session, name),
-            "versions": frozen.get(name, []),
-        }
-        for name in names
-    ]
-
-
-def _adaptation(session: Session, name: str) -> str | None:
-    if name not in session.workspace.domain_names():
-        return None
-    spec = session.workspace.domain(name)
-    if spec.adopted:
-        return "adopted"
-    adapt = spec.adapt
-    return f"lora r={adapt.rank}" if adapt.kind == "lora" else adapt.kind
-
-
-def _merges(session: Session) -> list[Record]:
-    """Every merge in the store, and every recipe with what was built from it."""
-    recipes = session.workspace.recipe_names()
-    frozen = _frozen(session, "merge")
-    return [
-        {"name": name, "recipe": name in recipes, "versions": frozen.get(name, [])}
-        for name in sorted({*recipes, *frozen})
-    ]
-
-
-def _frozen(session: Session, kind: str) -> dict[str, list[Record]]:
-    """The artifacts of a kind by name, oldest first; a damaged one is listed as such."""
-    found: dict[str, list[Record]] = {}
-    for artifact in session.workspace.store.all():
-        record: Record = {
-            "reference": artifact.reference,
-            "digest": artifact.digest,
-            "path": str(artifact.path),
-        }
-        try:
-            manifest = artifact.manifest
-        except RefusedError as error:
-            state = "outdated" if isinstance(error, FormatError) else "damaged"
-            if ("+" in artifact.name) == (kind == "merge"):
-                found.setdefault(artifact.name, []).append({**record, "state": state})
-            continue
-        if manifest.kind == kind:
-            record["state"] = str(manifest.saturation.get("outcome") or "frozen")
-            standing = base_check_of(artifact)
-            record["base"] = standing.state if standing else "by digest"
-            if standing:
-                record["state"] = f"base {standing.state}"
-            record["method"] = (manifest.spec.get("method") or {}).get("name")
-            record["sources"] = [f"{p.name}@{short(p.digest)}" for p in manifest.parents]
-            found.setdefault(artifact.name, []).append(record)
-    return found
-
-
-def _suites(session: Session) -> list[Record]:
-    return [
-        {
-            "name": name,
-            "domain": spec.domain,
-            "role": spec.role,
-            "tasks": [task.name for task in spec.tasks],
-            "gate": spec.gate.resolved() if spec.gate else None,
-            "sides": sorted(spec.sides or ()),
-        }
-        for name in session.workspace.suite_names()
-        for spec in [session.workspace.suite(name)]
-    ]
-
-
-def _methods(session: Session) -> list[Record]:
-    from dataclasses import asdict
-
-    from additive.merge.methods import METHODS
-    from additive.merge.methods.catalogue import about
-
-    return [
-        {"name": name, "origin": METHODS.origin(name), **asdict(about(name))}
-        for name in METHODS.names()
-    ]
-
-
-def _text(output: Output, found: dict[str, list[Record]]) -> str:
-    drawers: dict[str, Callable[[list[Record]], tuple[list[str], list[list[str]]]]] = {
+def _table(output: Output, section: str, records: list[Record]) -> str:
+    tables = {
         "domains": _domain_table,
         "merges": _merge_table,
         "suites": _suite_table,
         "methods": _method_table,
     }
-    parts = []
-    for name, records in found.items():
-        columns, rows = drawers[name](records)
-        empty = f"no {name} yet" if name != "methods" else "no methods"
-        parts.append(output.table(columns, rows) if rows else empty)
-    return "\n\n".join(parts)
+    columns, rows = tables[section](records)
+    return output.table(columns, rows) if rows else f"no {section} yet"
 
 
-def _domain_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
+def _domain_table(records: list[Record]) -> Table:
     rows = [
         [record["name"], record["adapt"] or "adopted", *_newest(record, "not trained")]
         for record in records
@@ -155,7 +67,7 @@ def _domain_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
     return ["domain", "adapt", "newest", "state", "versions"], rows
 
 
-def _merge_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
+def _merge_table(records: list[Record]) -> Table:
     rows = [
         [
             record["name"],
@@ -168,13 +80,14 @@ def _merge_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
 
 
 def _newest(record: Record, without: str) -> list[str]:
+    """Reference and state of the newest version, and how many there are."""
     versions = record["versions"]
     if not versions:
         return ["–", without, "0"]
     return [versions[-1]["reference"], versions[-1]["state"], str(len(versions))]
 
 
-def _suite_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
+def _suite_table(records: list[Record]) -> Table:
     rows = [
         [
             record["name"],
@@ -194,6 +107,6 @@ def _rule(gate: Record | None) -> str:
     return f"retain {gate['retain']:g}" if gate["retain"] else f"margin {gate['margin']:g}"
 
 
-def _method_table(records: list[Record]) -> tuple[list[str], list[list[str]]]:
+def _method_table(records: list[Record]) -> Table:
     columns = ["name", "paper", "needs", "cost", "origin"]
     return ["method", *columns[1:]], [[record[key] for key in columns] for record in records]

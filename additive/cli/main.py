@@ -1,7 +1,10 @@
-"""`additive`: a table of verbs, imported when they are used, and the exit code of everything.
+"""`additive`: the table of verbs, each imported when it is called, and every exit code.
 
-To add a verb, write `additive/cli/<verb>.py` with a `command`, and a line in LAZY. A verb is handed
-a `Session` (`@click.pass_obj`), returns an exit code or None, and raises `additive.errors`.
+A verb has one file on each side: `additive/cli/NAME.py` takes the options and prints, and calls
+what `additive/verbs/NAME.py` exports through `additive` (`additive.train_domain`). So its `--help`
+imports no engine, and Python users call the same functions. To add a verb, write both files and a
+line in VERBS. A command is given an `Invocation` (`@click.pass_obj`), returns an exit code or None,
+and raises `additive.errors`.
 """
 
 from __future__ import annotations
@@ -20,40 +23,43 @@ import click
 
 from additive import __version__
 from additive.cli.failures import failure_of, print_failure
-from additive.cli.session import Session, global_options
+from additive.cli.invocation import Invocation, global_options
 from additive.errors import Terminated, UnknownName
+from additive.workspace.environment import set_thread_policy
 
 
 @dataclass(frozen=True)
 class Verb:
     """Where a verb's command is, and its line in the help."""
 
-    target: str
+    command: str
     section: str
     summary: str
 
 
-LAZY: dict[str, Verb] = {
-    "init": Verb("additive.cli.init:command", "Start", "scaffold a workspace"),
-    "demo": Verb("additive.cli.demo:command", "Start", "the whole story on the bundled base"),
-    "doctor": Verb("additive.cli.doctor:command", "Start", "judge this machine"),
+VERBS: dict[str, Verb] = {
+    "init": Verb("additive.cli.init:command", "Start", "create a workspace"),
+    "demo": Verb("additive.cli.demo:command", "Start", "train, merge and check three domains"),
+    "doctor": Verb("additive.cli.doctor:command", "Start", "check this machine"),
     "lint": Verb("additive.cli.lint:command", "Start", "check specs, data, digests and leaks"),
-    "adopt": Verb("additive.cli.adopt:command", "Build", "take in what was trained elsewhere"),
-    "train": Verb(
-        "additive.cli.train:command", "Build", "one domain at a time, to saturation, frozen"
+    "adopt": Verb(
+        "additive.cli.adopt:command", "Build", "freeze an adapter that was trained elsewhere"
     ),
+    "train": Verb("additive.cli.train:command", "Build", "train domains to saturation and freeze"),
     "diagnose": Verb(
-        "additive.cli.diagnose:command", "Build", "how frozen domains will meet, before merging"
+        "additive.cli.diagnose:command", "Build", "measure interference before merging"
     ),
-    "merge": Verb("additive.cli.merge:command", "Build", "add frozen domains up, then check"),
-    "check": Verb("additive.cli.check:command", "Judge", "evaluate a merge, then the gate"),
-    "gate": Verb("additive.cli.gate:command", "Judge", "the verdict alone, from two result files"),
-    "ask": Verb("additive.cli.ask:command", "Look", "base, specialists and merges side by side"),
-    "list": Verb("additive.cli.list:command", "Look", "what there is"),
-    "show": Verb("additive.cli.show:command", "Look", "one artifact, with where it comes from"),
-    "report": Verb("additive.cli.report:command", "Look", "one HTML page about a merge"),
-    "verify": Verb("additive.cli.verify:command", "Look", "check every byte, offline"),
-    "export": Verb("additive.cli.export:command", "Look", "a recipe as a mergekit file"),
+    "merge": Verb("additive.cli.merge:command", "Build", "merge frozen domains, then check"),
+    "check": Verb("additive.cli.check:command", "Evaluate", "evaluate a merge and run the gate"),
+    "gate": Verb("additive.cli.gate:command", "Evaluate", "run the gate on two result files"),
+    "ask": Verb("additive.cli.ask:command", "Inspect", "compare the answers of several models"),
+    "list": Verb("additive.cli.list:command", "Inspect", "list domains, merges and suites"),
+    "show": Verb("additive.cli.show:command", "Inspect", "show one artifact and its origin"),
+    "report": Verb("additive.cli.report:command", "Inspect", "write a report about a merge"),
+    "verify": Verb(
+        "additive.cli.verify:command", "Inspect", "compare artifacts with their manifests"
+    ),
+    "export": Verb("additive.cli.export:command", "Inspect", "write a recipe as a mergekit file"),
 }
 _EXAMPLE = """\b
   additive init my-skills --base tiny && cd my-skills
@@ -61,19 +67,19 @@ _EXAMPLE = """\b
 """
 
 
-class Verbs(click.Group):
-    """The verbs, imported one at a time."""
+class VerbGroup(click.Group):
+    """The commands of VERBS, imported one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in the order of LAZY."""
-        return list(LAZY)
+        """All verbs, in the order of VERBS."""
+        return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a verb and give it the global options."""
-        if cmd_name not in LAZY:
+        """Import a verb's command and give it the global options."""
+        if cmd_name not in VERBS:
             return None
-        import_module("additive.workspace.environment").set_thread_policy()
-        module, _, attribute = LAZY[cmd_name].target.partition(":")
+        set_thread_policy()
+        module, _, attribute = VERBS[cmd_name].command.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         taken = {name for parameter in command.params for name in parameter.opts}
         for option in global_options(hidden=True):
@@ -85,30 +91,32 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb. Raises: UnknownName with the nearest one."""
-        if args and args[0] not in LAZY and not args[0].startswith("-"):
-            raise UnknownName("verb", args[0], LAZY, help="additive --help")
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise UnknownName("verb", args[0], VERBS, help="additive --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs by section, without importing any."""
-        for section in dict.fromkeys(verb.section for verb in LAZY.values()):
+        for section in dict.fromkeys(verb.section for verb in VERBS.values()):
+            rows = [(name, verb.summary) for name, verb in VERBS.items() if verb.section == section]
             with formatter.section(section):
-                formatter.write_dl(
-                    [(name, verb.summary) for name, verb in LAZY.items() if verb.section == section]
-                )
+                formatter.write_dl(rows)
 
 
 @click.group(
-    cls=Verbs,
+    cls=VerbGroup,
     params=global_options(hidden=False),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EXAMPLE,
 )
 @click.version_option(__version__, prog_name="additive")
 @click.pass_context
-def verbs(context: click.Context) -> None:
-    """Fine-tuned skills that add up: train each alone, merge exactly, release through a gate."""
-    context.obj = context.obj or Session(Path.cwd())
+def cli(context: click.Context) -> None:
+    """Train skills one at a time, merge them exactly, release through a gate.
+
+    The global options work before and after the command. `additive COMMAND --help` explains one.
+    """
+    context.obj = context.obj or Invocation(Path.cwd())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -117,28 +125,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; errors are printed, and the exit code is returned.
+    """Run a command line: print its errors, return its exit code.
 
-    This holds the only broad `except` of the package: what reaches it unforeseen is a bug of ours.
+    This has the only broad `except` of the package: an exception that nothing foresaw is a bug.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
-    given = _options_of(arguments)
+    handler = signal.signal(signal.SIGTERM, _terminate)
+    ours = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
     try:
-        code: Any = verbs.main(list(arguments), prog_name="additive", standalone_mode=False)
+        code: Any = cli.main(list(arguments), prog_name="additive", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
-        if "--debug" in given:
+        if "--debug" in ours:
             traceback.print_exc()
         failure = failure_of(error)
-        print_failure(failure, as_json="--json" in given)
+        print_failure(failure, as_json="--json" in ours)
         return failure.exit_code
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _options_of(arguments: Sequence[str]) -> Sequence[str]:
-    """The arguments up to `--`."""
-    return arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

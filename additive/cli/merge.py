@@ -7,18 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from additive.cli.check import exit_code, report_check
+import additive
+from additive.cli.check import exit_code, print_check
+from additive.cli.invocation import Invocation
 from additive.cli.options import options_of, parse_value, recipe_options
 from additive.cli.progress import show_progress
-from additive.cli.session import Session
-from additive.errors import UsageError
+from additive.errors import EXIT_OK, UsageError
 from additive.types.progress import Listener
-from additive.workspace import Workspace
+from additive.verbs.mergekit import (
+    KitRequest,
+    build_mergekit,
+    mergekit_name,
+    plan_document,
+    plan_text,
+    request_mergekit,
+)
+from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from additive.verbs.built_merge import BuiltMerge
     from additive.verbs.merge_request import MergeRequest
-    from additive.verbs.mergekit import KitRequest
 
 
 SCHEMA = "additive.merge/1"
@@ -38,107 +47,98 @@ SCHEMA = "additive.merge/1"
     "parameters",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A parameter of the method (repeatable).",
+    help="Parameter of the method (repeatable).",
 )
 @recipe_options
-@click.option("--name", metavar="NAME", help="Name of the merge.")
+@click.option("--name", metavar="NAME", help="Name of the merge.  [default: its domains]")
 @click.option(
-    "--check/--no-check", "checked", default=True, help="Evaluate and gate the merge (default)."
+    "--check/--no-check",
+    "checked",
+    default=True,
+    help="Evaluate the merge and run the gate.  [default: on]",
 )
 @click.option(
-    "--plan", is_flag=True, help="What would be read, written and needed; nothing is touched."
+    "--plan",
+    is_flag=True,
+    help="Show what would be read, written and needed, without merging.",
 )
 @click.option("--wait", is_flag=True, help="Wait for another run on the same merge to end.")
 @click.pass_obj
 def command(
-    session: Session,
+    invocation: Invocation,
     sources: tuple[str, ...],
     weights: tuple[str, ...],
     parameters: tuple[str, ...],
     checked: bool,
     plan: bool,
     wait: bool,
-    **given: Any,
+    **fields: Any,
 ) -> int:
-    """Add frozen specialists to the base, exactly, then check that nothing was lost.
+    """Add the deltas of frozen specialists to the base, then check the merge for regressions.
+
+    RECIPE is a file in merges/, ours or mergekit's. Options come before the values of the recipe,
+    or of additive.yaml for DOMAINs. The exit code is the verdict's, as of `additive check`.
 
     \b
       additive merge math code safety
       additive merge math code --method ties --set density=0.3 --weight code=0.8
       additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64
-      additive merge merges/release.yaml --plan      (ours, or a mergekit file as it is)
+      additive merge merges/release.yaml --plan
     """
-    from additive.verbs.merge_request import request_merge
-    from additive.workspace.inputs import base_identity
-
     options = {
-        **options_of(given),
+        **options_of(fields),
         "parameters": {key: parse_value(text) for key, text in _pairs(parameters, "--set")},
         "weights": {key: _number(text, "--weight") for key, text in _pairs(weights, "--weight")},
     }
-    from additive.verbs.mergekit import mergekit_name, request_mergekit
-
-    workspace = session.workspace
+    workspace = invocation.workspace
     base, file = base_identity(workspace), mergekit_name(workspace, sources)
     request = (
-        request_merge(workspace, sources, options, base)
+        additive.request_merge(workspace, sources, options, base)
         if file is None
         else request_mergekit(workspace, file, options, base)
     )
     if plan:
-        return _print_plan(session, request)
-    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        built = _build(workspace, request, listen, wait)
-        document = None
-        if checked:
-            from additive.verbs.check import check_merge
-
-            document = check_merge(workspace, built.artifact, listen)
-    return _print(session, built, document)
+        return _print_plan(invocation, request)
+    with show_progress(invocation) as progress:
+        built = _build(workspace, request, progress, wait)
+        document = additive.check_merge(workspace, built.artifact, progress) if checked else None
+    return _print(invocation, built, document)
 
 
 def _build(
     workspace: Workspace, request: MergeRequest | KitRequest, progress: Listener, wait: bool
 ) -> BuiltMerge:
-    from additive.verbs.built_merge import reuse_merge
-    from additive.verbs.mergekit import KitRequest, build_mergekit
-
     if isinstance(request, KitRequest):
         return build_mergekit(workspace, request, progress, wait=wait)
-    built = reuse_merge(workspace, request)
-    if built is not None:
-        return built
-    from additive.verbs.merge import build_merge
-
-    return build_merge(workspace, request, progress, wait=wait)
+    # Building imports torch; finding what was built before does not.
+    return additive.reuse_merge(workspace, request) or additive.build_merge(
+        workspace, request, progress, wait=wait
+    )
 
 
-def _print(session: Session, built: BuiltMerge, document: dict[str, Any] | None) -> int:
-    said = {"schema": SCHEMA, **built.document(), "verdict": None}
-    if document is None:
-        session.output.result(said, built.line())
-        return 0
-    said |= {"verdict": document["verdict"], "check": document}
-    if session.as_json:
-        session.output.result(said)
+def _print(invocation: Invocation, built: BuiltMerge, check: dict[str, Any] | None) -> int:
+    document = {"schema": SCHEMA, **built.document(), "verdict": None}
+    if check is None:
+        invocation.output.result(document, built.line())
+        return EXIT_OK
+    document |= {"verdict": check["verdict"], "check": check}
+    if invocation.as_json:
+        invocation.output.result(document)
     else:
-        session.output.say(built.line())
-        report_check(session.output, session.workspace, document)
-    nothing_asked = document["verdict"] == "not checked" and not session.workspace.suite_names()
-    return 0 if nothing_asked else exit_code(document)
+        invocation.output.say(built.line())
+        print_check(invocation.output, invocation.workspace, check)
+    without_suites = check["verdict"] == "not checked" and not invocation.workspace.suite_names()
+    return EXIT_OK if without_suites else exit_code(check)
 
 
-def _print_plan(session: Session, request: MergeRequest | KitRequest) -> int:
-    from additive.verbs.merge import plan_merge
-    from additive.verbs.mergekit import KitRequest, plan_document, plan_text
-
+def _print_plan(invocation: Invocation, request: MergeRequest | KitRequest) -> int:
     if isinstance(request, KitRequest):
-        document = plan_document(session.workspace, request)
-        session.output.result(document, plan_text(document))
-        return 0
-    planned = plan_merge(session.workspace, request)
-    session.output.result(planned.document(), planned.text())
-    return 0
+        document = plan_document(invocation.workspace, request)
+        invocation.output.result(document, plan_text(document))
+    else:
+        plan = additive.plan_merge(invocation.workspace, request)
+        invocation.output.result(plan.document(), plan.text())
+    return EXIT_OK
 
 
 def _pairs(given: Sequence[str], option: str) -> list[tuple[str, str]]:

@@ -42,23 +42,15 @@ class Output:
         output.result({"schema": "additive.list/1", "rows": rows}, table)  # stdout
     """
 
-    def __init__(
-        self, *, as_json: bool = False, quiet: bool = False, verbose: int = 0, color: bool = True
-    ) -> None:
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, color: bool = True) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        self.verbose = verbose
         self.color = color
 
     @property
     def rich_stdout(self) -> bool:
         """Whether results may be drawn with colour and lines."""
         return self.color and not self.as_json and sys.stdout.isatty()
-
-    @property
-    def rich_stderr(self) -> bool:
-        """Whether progress may move the cursor."""
-        return self.color and not self.quiet and sys.stderr.isatty()
 
     def result(self, document: Mapping[str, Any], text: str = "") -> None:
         """Print the result: the document (it has a `schema`) with --json, else the text."""
@@ -73,11 +65,6 @@ class Output:
         """Print a line of progress, unless --quiet."""
         if not self.quiet:
             _write(sys.stderr, line)
-
-    def detail(self, line: str) -> None:
-        """Print a line of progress with --verbose."""
-        if self.verbose:
-            self.say(line)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> str:
         """A table as text: drawn on a terminal, aligned columns elsewhere."""

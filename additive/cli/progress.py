@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from additive.cli.invocation import Invocation
 from additive.types.progress import Listener, Progress, silent
 from additive.types.units import size_text
 
@@ -22,16 +23,19 @@ PLAIN_EVERY_S = 10.0
 
 
 @contextmanager
-def show_progress(*, quiet: bool, color: bool = True) -> Iterator[Listener]:
-    """A listener that shows work on stderr until the block ends."""
-    console = Console(stderr=True, no_color=not color, highlight=False)
-    if quiet:
+def show_progress(invocation: Invocation) -> Iterator[Listener]:
+    """A progress callback that shows work on stderr until the block ends.
+
+    Nothing with --quiet; with --verbose every line is printed and kept, on a terminal too.
+    """
+    console = Console(stderr=True, no_color=not invocation.output.color, highlight=False)
+    if invocation.quiet:
         yield silent
-    elif console.is_terminal and not console.is_dumb_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal and not invocation.verbose:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
             yield _LiveLines(live)
     else:
-        yield _PlainLines(console)
+        yield _PlainLines(console, 0.0 if invocation.verbose else PLAIN_EVERY_S)
 
 
 class _LiveLines:
@@ -63,16 +67,15 @@ class _LiveLines:
 class _PlainLines:
     """Lines for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, every_s: float) -> None:
         self._console = console
+        self._every_s = every_s
         self._last: dict[str, float] = {}
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if (
-            not progress.lasting
-            and now - self._last.get(progress.topic, -PLAIN_EVERY_S) < PLAIN_EVERY_S
-        ):
+        last = self._last.get(progress.topic)
+        if not progress.lasting and last is not None and now - last < self._every_s:
             return
         self._last[progress.topic] = now
         self._console.print(_line(progress), soft_wrap=True)

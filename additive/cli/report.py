@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from additive.cli.session import Session
+import additive
+from additive.cli.invocation import Invocation
 
 SCHEMA = "additive.report/1"
 
@@ -12,19 +13,19 @@ SCHEMA = "additive.report/1"
 @click.command("report")
 @click.argument("merge")
 @click.pass_obj
-def command(session: Session, merge: str) -> None:
-    """Write one HTML page and one Markdown page about MERGE: verdict, curves, lineage, lost items.
+def command(invocation: Invocation, merge: str) -> None:
+    """Write an HTML page and a Markdown page about the newest check of MERGE.
+
+    They show the verdict, learning curves, lineage, digests and the items that the merge lost.
 
     \b
       additive report math+code+safety
     """
-    from additive.verbs.report import report_merge
-
-    pages = report_merge(session.workspace, merge)
+    pages = additive.report_merge(invocation.workspace, merge)
     document = {
         "schema": SCHEMA,
         "html": str(pages.html),
         "markdown": str(pages.markdown),
         "json": str(pages.document),
     }
-    session.output.result(document, f"{pages.html}\n{pages.markdown}")
+    invocation.output.result(document, f"{pages.html}\n{pages.markdown}")

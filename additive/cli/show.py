@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+import additive
 from additive.artifacts.base_check import base_check_of
 from additive.artifacts.manifest import Artifact, Manifest
-from additive.cli.find import artifact_of
+from additive.cli.invocation import Invocation
 from additive.cli.output import clean
-from additive.cli.session import Session
 from additive.report.evidence import training_story
 from additive.types.digests import short
 from additive.types.references import parse_reference
@@ -22,30 +22,30 @@ from additive.types.units import size_text
 @click.command()
 @click.argument("name")
 @click.pass_obj
-def command(session: Session, name: str) -> None:
-    """Show the artifact NAME: a reference (math, math@9f3c, math#0.5) or a directory.
+def command(invocation: Invocation, name: str) -> None:
+    """Show what the artifact NAME is made of and where it comes from.
 
-    With --json it prints the manifest itself.
+    NAME is a reference (math, math@9f3c, math#0.5) or an artifact's directory, which needs no
+    workspace. With --json the manifest itself is printed.
+
+    \b
+      additive show math
+      additive show math+code+safety --json
     """
-    artifact = artifact_of(session, name)
-    path = str(_asked_directory(artifact, name))
-    told = [*_lines(artifact.manifest, path), *_adoption(artifact)]
-    lines = [(key, clean(value)) for key, value in told if value]
+    artifact = additive.find_artifact(name, invocation.directory)
+    path = artifact.path
+    if "#" in name and "/" not in name:
+        path = artifact.snapshot_path(parse_reference(name).snapshot)
+    fields = [*_lines(artifact.manifest, path), *_adoption(artifact)]
+    lines = [(key, clean(value)) for key, value in fields if value]
     width = max(len(key) for key, _ in lines)
     text = "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
-    session.output.result(artifact.manifest.fields(), text)
+    invocation.output.result(artifact.manifest.fields(), text)
 
 
-def _asked_directory(artifact: Artifact, name: str) -> Path:
-    """The artifact's directory, or that of the snapshot that a reference asks for."""
-    if "#" not in name or "/" in name:
-        return artifact.path
-    return artifact.snapshot_path(parse_reference(name).snapshot)
-
-
-def _lines(manifest: Manifest, path: str) -> Iterator[tuple[str, str]]:
+def _lines(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
     yield manifest.kind, f"{manifest.name}@{manifest.digest}"
-    yield "path", path
+    yield "path", str(path)
     yield from _origin(manifest)
     yield from _training(manifest)
     size = sum(entry.size for entry in manifest.files.values())
@@ -91,17 +91,17 @@ def _training(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _adoption(artifact: Artifact) -> Iterator[tuple[str, str]]:
     """Where an adopted specialist comes from, and how sure its base is."""
-    standing = base_check_of(artifact)
-    if standing is None:
+    check = base_check_of(artifact)
+    if check is None:
         return
     origin = artifact.manifest.times.get("adopted", {})
     yield "adopted", f"{origin.get('id')}, written by {origin.get('trainer')}"
-    yield "says", f"trained on {origin['claims']}" if origin.get("claims") else ""
-    yield f"base {standing.state}", standing.why
+    yield "claims", f"trained on {origin['claims']}" if origin.get("claims") else ""
+    yield f"base {check.state}", check.why
 
 
 def _adaptation(adapt: dict[str, Any]) -> str:
-    """`lora, rank 8, alpha 16, all-linear`; what is as it usually is is left out."""
+    """`lora, rank 8, alpha 16, all-linear`, without keys that have their default."""
     if adapt.get("kind") != "lora":
         names = {"full": "full fine-tune", "ia3": "IA3"}
         return names.get(str(adapt.get("kind")), _inline(adapt))

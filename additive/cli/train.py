@@ -4,46 +4,43 @@ from __future__ import annotations
 
 import click
 
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.progress import show_progress
-from additive.cli.session import Session
 
 SCHEMA = "additive.train/1"
+
+
+PLAN_SCHEMA = "additive.plan/1"
 
 
 @click.command("train")
 @click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...")
 @click.option(
-    "--plan", is_flag=True, help="Say what would be done, time, memory and disk; train nothing."
+    "--plan", is_flag=True, help="Show steps, time, memory and disk needed, without training."
 )
 @click.option("--wait", is_flag=True, help="Wait for another run on the same domain to end.")
 @click.pass_obj
-def command(session: Session, domains: tuple[str, ...], plan: bool, wait: bool) -> None:
-    """Train each DOMAIN alone on the locked base until it is saturated, and freeze it.
+def command(invocation: Invocation, domains: tuple[str, ...], plan: bool, wait: bool) -> None:
+    """Train each DOMAIN alone on the locked base until it is saturated, then freeze it.
 
-    The same command continues what was interrupted, and does nothing when nothing changed.
+    The same command continues an interrupted run. It does nothing when no input has changed.
 
     \b
       additive train math
       additive train math code safety --plan
     """
+    workspace = invocation.workspace
     if plan:
-        _print_plans(session, domains)
+        plans = [additive.plan_training(workspace, name) for name in domains]
+        document = {"schema": PLAN_SCHEMA, "plans": [plan.document() for plan in plans]}
+        invocation.output.result(document, "\n\n".join(plan.text() for plan in plans))
         return
-    from additive.verbs.train import train_domain
-
-    results = []
-    with show_progress(quiet=session.quiet, color=session.output.color) as listen:
-        for name in domains:
-            results.append(train_domain(session.workspace, name, listen, wait=wait))
+    with show_progress(invocation) as progress:
+        results = [
+            additive.reuse_trained(workspace, name)
+            or additive.train_domain(workspace, name, progress, wait=wait)
+            for name in domains
+        ]
     document = {"schema": SCHEMA, "domains": [result.document() for result in results]}
-    session.output.result(document, "\n".join(result.line() for result in results))
-
-
-def _print_plans(session: Session, domains: tuple[str, ...]) -> None:
-    from additive.verbs.train import plan_training
-
-    plans = [plan_training(session.workspace, name) for name in domains]
-    session.output.result(
-        {"schema": "additive.plan/1", "plans": [plan.document() for plan in plans]},
-        "\n\n".join(plan.text() for plan in plans),
-    )
+    invocation.output.result(document, "\n".join(result.line() for result in results))

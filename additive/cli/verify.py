@@ -1,18 +1,20 @@
-"""`additive verify`: every byte of artifacts against their manifests, offline, by anyone."""
+"""`additive verify`: artifacts against their manifests, offline, by anyone."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from additive.artifacts.verify import verify_directory
-from additive.cli.find import MAX_PATH, artifact_directory
+import additive
+from additive.cli.invocation import Invocation
 from additive.cli.output import clean
-from additive.cli.session import Session
 from additive.errors import IntegrityError
-from additive.workspace import MARKER, Workspace
+
+if TYPE_CHECKING:
+    from additive.verbs.verify import VerifiedArtifact
 
 SCHEMA = "additive.verify/1"
 
@@ -20,47 +22,35 @@ SCHEMA = "additive.verify/1"
 @click.command()
 @click.argument("names", nargs=-1, metavar="[DIR|NAME]...")
 @click.pass_obj
-def command(session: Session, names: tuple[str, ...]) -> int:
-    """Check each file of an artifact against its manifest; without arguments all of the store.
+def command(invocation: Invocation, names: tuple[str, ...]) -> int:
+    """Compare every byte of artifacts with their manifests, offline.
 
-    Needs no workspace for a directory; a workspace's directory stands for all of its store. Exit
-    code 3 when a byte differs, a file is missing or extra.
+    DIR is an artifact, which needs no workspace, or a workspace, which stands for its whole store.
+    Without arguments the whole store is verified. Exit code 3 when a byte differs, or a file is
+    missing or extra.
+
+    \b
+      additive verify
+      additive verify math+code+safety
+      additive verify ../release
     """
-    directories = [found for name in names for found in _directories(session, name)]
-    if not names:
-        directories = _stored(session.workspace)
-    records = [_record(directory) for directory in directories]
-    bad = [record for record in records if record["problems"]]
-    document = {"schema": SCHEMA, "ok": not bad, "artifacts": records}
-    session.output.result(document, "\n".join(_lines(records)) or "nothing is frozen yet")
-    return IntegrityError.exit_code if bad else 0
+    artifacts = additive.verify_artifacts(names, invocation.directory)
+    damaged = any(artifact.problems for artifact in artifacts)
+    records = [
+        {
+            "path": str(artifact.directory),
+            "problems": [asdict(problem) for problem in artifact.problems],
+        }
+        for artifact in artifacts
+    ]
+    document = {"schema": SCHEMA, "ok": not damaged, "artifacts": records}
+    invocation.output.result(document, "\n".join(_lines(artifacts)) or "nothing is frozen yet")
+    return IntegrityError.exit_code if damaged else 0
 
 
-def _directories(session: Session, name: str) -> list[Path]:
-    """As `artifact_directory`, but a directory whose manifest is missing is to be judged, too."""
-    path = session.directory / name
-    if len(name) > MAX_PATH or not path.is_dir():
-        return [artifact_directory(session, name)]
-    return _stored(Workspace(path)) if (path / MARKER).is_file() else [path.resolve()]
-
-
-def _stored(workspace: Workspace) -> list[Path]:
-    return [artifact.path for artifact in workspace.store.all()]
-
-
-def _record(directory: Path) -> dict[str, Any]:
-    problems = verify_directory(directory)
-    return {
-        "path": str(directory),
-        "problems": [{"file": found.file, "message": found.message} for found in problems],
-    }
-
-
-def _lines(records: list[dict[str, Any]]) -> list[str]:
-    lines = []
-    for record in records:
-        if not record["problems"]:
-            lines.append(clean(f"ok    {record['path']}"))
-        for found in record["problems"]:
-            lines.append(clean(f"fail  {record['path']}/{found['file']}: {found['message']}"))
-    return lines
+def _lines(artifacts: Sequence[VerifiedArtifact]) -> Iterator[str]:
+    for artifact in artifacts:
+        if not artifact.problems:
+            yield clean(f"ok    {artifact.directory}")
+        for problem in artifact.problems:
+            yield clean(f"fail  {artifact.directory}/{problem.file}: {problem.message}")

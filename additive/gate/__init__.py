@@ -2,7 +2,7 @@
 
     judge_target, judge_guard    one suite, item by item -> SuiteVerdict
     overall                      all suites -> CheckVerdict; the worst one is the headline
-    gate_files                   the same from result files on disk
+    read_result                  the scores of a result file
     chance_of_passing, …         what a number of items can decide
 
 Pure functions of scores on numpy and scipy at most; nothing here imports a model. Statistics and
@@ -16,7 +16,7 @@ defaults are explained in docs/gate.md.
 from __future__ import annotations
 
 from additive.gate.compare import Comparison, compare, compare_retained
-from additive.gate.files import gate_files, read_result, rule_of
+from additive.gate.files import read_result
 from additive.gate.power import chance_of_passing, items_needed, visible_drop
 from additive.gate.rules import judge_guard, judge_target
 from additive.gate.score_test import score_interval, tango
@@ -30,13 +30,11 @@ __all__ = [
     "chance_of_passing",
     "compare",
     "compare_retained",
-    "gate_files",
     "items_needed",
     "judge_guard",
     "judge_target",
     "overall",
     "read_result",
-    "rule_of",
     "score_interval",
     "tango",
     "visible_drop",

@@ -1,7 +1,7 @@
 """Adopt what was trained elsewhere: recognise, audit, freeze, ask it its held-out questions.
 
     folder = find_folder("saves/math-lora", Path.cwd())
-    adopt(workspace, folder, "math", AdoptOptions(suite=Path("math.jsonl")))
+    adopt_specialist(workspace, folder, "math", suite=Path("math.jsonl"))
 
 Everything that can be refused is refused before anything is written. The same folder is recognised
 by the digests of its files; a changed one becomes a new version. An adopted domain gets a
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -40,9 +40,10 @@ from additive.types.progress import Listener, Progress, silent
 from additive.types.references import check_name
 from additive.verbs.init import SCHEMAS, domain_text, suite_text
 from additive.verbs.results import BASE, CheckedModel, record_base_check, results_of
-from additive.workspace import Workspace, environment
+from additive.workspace import environment
 from additive.workspace.bases import NamedFolder
 from additive.workspace.inputs import base_identity, update_lock
+from additive.workspace.workspace import Workspace
 
 UNSEEN_DATA = (
     "its training data is not here: whether it has seen the held-out questions cannot be checked"
@@ -74,23 +75,6 @@ it is, and whether it has been checked to belong to this base.
 
 
 @dataclass(frozen=True)
-class AdoptOptions:
-    """What the command line says beside folder and name.
-
-    suite       held-out questions, JSON lines
-    grader      how they are graded, and `max_tokens` the longest answer; detected where None
-    accept      of `template`, `vocabulary`, `norm`: mismatches that are noted, not refused
-    checked     whether base and specialist are asked the questions
-    """
-
-    suite: Path | None = None
-    grader: str | None = None
-    max_tokens: int | None = None
-    accept: frozenset[str] = frozenset()
-    checked: bool = True
-
-
-@dataclass(frozen=True)
 class Adopted:
     """A frozen specialist from elsewhere.
 
@@ -98,6 +82,7 @@ class Adopted:
     before      reference of the version that was the newest until now, where this is a new one
     base_check  whether it is known to belong to the base
     check       the check that it beats the base, if it was made now
+    next_step   the command that most likely comes next
     """
 
     artifact: Artifact
@@ -107,17 +92,31 @@ class Adopted:
     questions: Questions | None
     base_check: BaseCheck
     check: Mapping[str, Any] | None
+    next_step: str
 
 
-def adopt(
+def adopt_specialist(
     workspace: Workspace,
     source: NamedFolder,
     name: str,
-    options: AdoptOptions,
     progress: Listener = silent,
+    *,
+    suite: Path | None = None,
+    grader: str | None = None,
+    max_tokens: int | None = None,
+    accept: Collection[str] = (),
+    checked: bool = True,
 ) -> Adopted:
     """The frozen specialist of a folder, with its domain, its suite, and its check against the
     base.
+
+    source      the folder, as `additive.workspace.bases.find_folder` finds it
+    name        of the domain
+    suite       held-out questions, JSON lines
+    grader      how they are graded; detected where None
+    max_tokens  the longest answer; detected where None
+    accept      of `template`, `vocabulary`, `norm`: mismatches that are noted, not refused
+    checked     whether base and specialist answer the questions
 
     Raises: UsageError for a name that is taken; SpecError for questions; CompatibilityError,
     IntegrityError, SecurityError for the folder; LockedError; ResourceError.
@@ -126,10 +125,10 @@ def adopt(
     _check_name_is_free(workspace, name)
     folder = recognise(source.directory)
     questions = None
-    if options.suite is not None:
+    if suite is not None:
         context = _context_length(workspace.base_directory())
-        questions = read_questions(options.suite, options.grader, options.max_tokens, context)
-        _check_suite(workspace, name, questions, str(options.suite))
+        questions = read_questions(suite, grader, max_tokens, context)
+        _check_suite(workspace, name, questions, str(suite))
     with lock(workspace.locks / f"domain-{name}.lock", f"domain {name}", 0.0, lambda line: None):
         base = base_identity(workspace)
         versions = workspace.store.versions(name)
@@ -145,13 +144,13 @@ def adopt(
                 "files": digests,
                 "left": list(folder.left),
             }
-            artifact = _freeze(workspace, folder, name, base, options.accept, origin, progress)
+            artifact = _freeze(workspace, folder, name, base, frozenset(accept), origin, progress)
         _write_domain(workspace, name)
         if questions is not None:
             _write_suite(workspace, name, questions)
         workspace = Workspace(workspace.root)  # specs are read once, and some were just written
         update_lock(workspace, base)
-    check = _check(workspace, artifact, base, progress) if options.checked else None
+    check = _check(workspace, artifact, base, progress) if checked else None
     return Adopted(
         artifact=artifact,
         reused=reused,
@@ -160,6 +159,7 @@ def adopt(
         questions=questions,
         base_check=base_check_of(artifact) or BaseCheck("claimed", ""),
         check=check,
+        next_step=_next_step(workspace, name, folder.directory),
     )
 
 
@@ -305,12 +305,9 @@ def _check(
     return record_base_check(artifact, *results)
 
 
-def next_command(workspace: Workspace, adopted: Adopted) -> str:
-    """What to do after an adoption."""
-    name = adopted.artifact.name
+def _next_step(workspace: Workspace, name: str, directory: Path) -> str:
     if suite_name(name) not in workspace.suite_names():
-        folder = quote(str(adopted.folder.directory))
-        return f"additive adopt {folder} --as {name} --suite QUESTIONS.jsonl"
+        return f"additive adopt {quote(str(directory))} --as {name} --suite QUESTIONS.jsonl"
     names = sorted({*workspace.store.names()} & {*workspace.domain_names()})
     return f"additive merge {' '.join(names)}" if len(names) > 1 else "additive adopt DIR --as NAME"
 

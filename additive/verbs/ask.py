@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
-from additive.errors import UnknownName
+from additive.errors import UnknownName, UsageError
 from additive.models.generate import generate
 from additive.models.loading import load_model, load_specialist, load_tokenizer
 from additive.types.references import parse_reference
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel
@@ -23,13 +23,13 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said; `name` is `name@digest`, or the base's id."""
+    """The answer of one model; `name` is `name@digest`, or the base's id."""
 
     name: str
     text: str
 
 
-def ask(
+def ask_models(
     workspace: Workspace,
     names: Sequence[str],
     prompt: str,
@@ -37,12 +37,20 @@ def ask(
     max_tokens: int = 128,
     system: str | None = None,
 ) -> tuple[Answer, ...]:
-    """Each model's greedy answer, in the order asked; the base alone when no model is named.
+    """Each model's greedy answer, in the order of the names; the base's alone without any.
 
-    A name is the base's id (or `base`), or a reference of a specialist, a snapshot or a merge.
+    names       the base's id (or `base`), references of specialists, snapshots and merges
+    max_tokens  of an answer, at most
+    system      system message before the prompt
 
-    Raises: UnknownName, IntegrityError, SecurityError.
+    Raises: UnknownName, IntegrityError, SecurityError; UsageError where a model's name is all there
+    is, so that the prompt was forgotten.
     """
+    if not names and prompt in (BASE, workspace.spec.base.model, *workspace.store.names()):
+        raise UsageError(
+            f"{prompt} is a model; expected a question after the models",
+            help=f'additive ask {prompt} "your question"',
+        )
     references = list(names or (workspace.spec.base.model,))
     artifacts = [_find(workspace, name) for name in references]
     tokenizer = load_tokenizer(workspace.base_directory())

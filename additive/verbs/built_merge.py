@@ -20,8 +20,8 @@ from additive.types.digests import digest_json
 from additive.types.progress import Listener, Progress
 from additive.types.references import parse_reference
 from additive.verbs.merge_request import MergeRequest
-from additive.workspace import Workspace
 from additive.workspace.inputs import lock_rows
+from additive.workspace.workspace import Workspace
 
 NOTED_ROUNDING = 0.2
 """The share of the delta whose loss in rounding is worth a note."""

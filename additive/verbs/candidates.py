@@ -11,8 +11,8 @@ from additive.merge.recipe import SourceSpec
 from additive.types.digests import Digest, digest_json
 from additive.verbs.merge import ensure_grams, gram_files
 from additive.verbs.merge_request import request_merge, resolve_specialist
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 
 def candidates(workspace: Workspace, names: Sequence[str], *, grams: bool = False) -> Prepared:

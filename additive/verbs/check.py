@@ -41,8 +41,9 @@ from additive.verbs.results import (
     record_base_check,
     results_of,
 )
-from additive.workspace import SuiteUse, Workspace, environment
+from additive.workspace import environment
 from additive.workspace.inputs import base_identity, gone_suites, lock_suites
+from additive.workspace.workspace import SuiteUse, Workspace
 
 PLAN_SCHEMA = "additive.plan/1"
 

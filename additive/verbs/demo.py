@@ -1,8 +1,8 @@
-"""The whole story on the bundled base: trained, frozen, merged, checked; or stopped by the gate.
+"""The demo: three domains of the bundled base trained, frozen, merged and checked.
 
-`--break` merges the same specialists by their factors, as PEFT's `add_weighted_adapter` does in its
-"linear" mode: the product of the sums, with cross terms that nobody trained. The average hardly
-moves; the gate names the domain that pays for it.
+A broken demo merges the same specialists by their factors, as PEFT's `add_weighted_adapter` does in
+its "linear" mode: the product of the sums, with cross terms that no training produced. The average
+hardly changes; the gate names the domain that lost.
 """
 
 from __future__ import annotations
@@ -16,30 +16,22 @@ from additive.errors import UsageError
 from additive.types.progress import Listener, silent
 from additive.verbs.built_merge import BuiltMerge, reuse_merge
 from additive.verbs.check import check_merge
-from additive.verbs.init import make_workspace
+from additive.verbs.init import DEMO_DOMAINS, make_workspace
 from additive.verbs.merge_request import request_merge
-from additive.verbs.train import Trained, train_domain
-from additive.workspace import MARKER, Workspace
+from additive.verbs.trained import TrainedDomain, reuse_trained
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import MARKER, Workspace
 
-DIRECTORY = "additive-demo"
-
-
-DOMAINS = ("math", "code", "safety")
-
-
-BROKEN_NAME = "broken"
-
-
-BROKEN = {"method": "peft_linear", "scale": 0.95, "name": BROKEN_NAME}
+BROKEN = {"method": "peft_linear", "scale": 0.95, "name": "broken"}
+"""Options of the broken merge."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did: specialists, merge, its check, and the mean of each model's targets."""
+    """The demo's specialists and merge, and the document of its check."""
 
     workspace: Workspace
-    trained: tuple[Trained, ...]
+    trained: tuple[TrainedDomain, ...]
     built: BuiltMerge
     document: dict[str, Any]
 
@@ -58,15 +50,20 @@ class Demo:
 
 
 def run_demo(root: Path, progress: Listener = silent, *, broken: bool = False) -> Demo:
-    """Make (or continue) the demo's workspace and do the main job in it.
+    """Create or continue the demo's workspace, train its domains, merge and check them.
 
-    Raises: UsageError when the directory is there and is no workspace; whatever the verbs raise.
+    broken  whether to merge by factors, which the gate refuses
+
+    Raises: UsageError when `root` is a directory without a workspace; what the verbs raise.
     """
     workspace = _workspace(root)
-    trained = tuple(train_domain(workspace, name, progress) for name in DOMAINS)
+    # What has to be done imports torch; what was done before does not.
+    trained = tuple(
+        reuse_trained(workspace, name) or additive.train_domain(workspace, name, progress)
+        for name in DEMO_DOMAINS
+    )
     options = BROKEN if broken else {}
-    request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
-    # The merge verb imports torch, which a merge that was built before needs not.
+    request = request_merge(workspace, DEMO_DOMAINS, options, base_identity(workspace))
     built = reuse_merge(workspace, request) or additive.build_merge(workspace, request, progress)
     document = check_merge(workspace, built.artifact, progress)
     return Demo(workspace, trained, built, document)
@@ -77,7 +74,7 @@ def _workspace(root: Path) -> Workspace:
         return Workspace(root)
     if root.exists() and any(root.iterdir()):
         raise UsageError(
-            f"{root.name} is a directory without {MARKER}; expected new",
+            f"directory is not empty and has no {MARKER}",
             where=str(root),
             help="move it away, or run the demo elsewhere: additive -C DIR demo",
         )

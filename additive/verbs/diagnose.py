@@ -22,8 +22,8 @@ from additive.verbs.candidates import decompositions
 from additive.verbs.merge import build_recipe
 from additive.verbs.merge_request import MergeRequest, request_merge
 from additive.verbs.report import DIAGNOSIS_SCHEMA, diagnosis_path
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 
 def diagnose_sources(workspace: Workspace, names: Sequence[str]) -> dict[str, Any]:

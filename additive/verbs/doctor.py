@@ -50,7 +50,7 @@ class Check:
     mend: str = ""
 
 
-def examine(workspace: Workspace | None, directory: Path) -> tuple[Check, ...]:
+def examine_machine(workspace: Workspace | None, directory: Path) -> tuple[Check, ...]:
     """Every check, in the order in which a user would mend them."""
     return (
         _python(),

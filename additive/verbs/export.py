@@ -8,8 +8,8 @@ from additive.verbs.built_merge import find_merge
 from additive.verbs.merge import build_recipe
 from additive.verbs.merge_request import request_merge
 from additive.verbs.mergekit import mergekit_name
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 
 def export_mergekit(workspace: Workspace, name: str) -> str:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from additive.errors import LeakError
 from additive.overlap.check import DataFile, FileLeak, leaks_between
+from additive.workspace.inputs import item_files, row_files
 from additive.workspace.workspace import Workspace
-
-SPLITS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 
 
 def refuse_leaks(workspace: Workspace, name: str) -> None:
-    """Compare a domain's rows with every held-out item of every suite, whoever's they are.
+    """Compare a domain's rows with every held-out item of every suite of the workspace.
 
     Raises: LeakError naming row, suite and item.
     """
-    found = leaks_of(workspace, name) if name in workspace.domain_names() else ()
-    if found:
-        first, *others = found
+    leaks = leaks_of(workspace, name) if name in workspace.domain_names() else ()
+    if leaks:
+        first, *others = leaks
         more = f" (and {len(others)} more)" if others else ""
         raise LeakError(f"{first}{more}", help="additive lint lists them all; remove these rows")
 
@@ -28,21 +26,18 @@ def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
     """Held-out items in a domain's training or validation rows, or in the recall rows that are
     mixed in; cached by digest pair.
 
-    Raises: SpecError for files that are no JSON lines.
+    Raises: SpecError for files that are not JSON lines.
     """
-    paths = [
-        path for split in SPLITS for path in workspace.data_files(name, split) if path.is_file()
-    ]
+    rows = row_files(workspace, name)
     recall = recall_rows_file(workspace, name)
-    rows = [
-        DataFile.of(path, workspace.shown(path)) for path in (*paths, *([recall] if recall else []))
-    ]
+    if recall is not None:
+        rows = (*rows, DataFile.of(recall, workspace.shown(recall)))
+    # An empty suite, as `additive init` writes it, holds nothing that could leak.
     items = [
-        DataFile.of(path, workspace.shown(path))
+        file
         for suite in workspace.suite_names()
-        for path in workspace.item_files(suite)
-        # A suite without items yet holds nothing that could leak; lint and check ask for it.
-        if path.is_file() and path.stat().st_size
+        for file in item_files(workspace, suite)
+        if file.path.stat().st_size
     ]
     return leaks_between(rows, items, workspace.cache)
 

@@ -17,9 +17,15 @@ from additive.lint.specs import (
     stray_faults,
     suite_faults,
 )
-from additive.overlap.check import DataFile, leaks_between
+from additive.overlap.check import leaks_between
 from additive.spec.rows import Scanner, scan_rows
-from additive.workspace.inputs import base_identity, data_inputs, read_lock
+from additive.workspace.inputs import (
+    base_identity,
+    data_inputs,
+    item_files,
+    read_lock,
+    row_files,
+)
 from additive.workspace.workspace import MARKER, Workspace
 
 _SPLIT_HELP = "drop these rows from the validation data: they must not be trained on"
@@ -52,7 +58,7 @@ class _Findings:
         return False
 
 
-def lint(workspace: Workspace, paths: Sequence[Path] = ()) -> LintReport:
+def lint_workspace(workspace: Workspace, paths: Sequence[Path] = ()) -> LintReport:
     """Judge a workspace, or only what lies below some paths of it.
 
     Raises: UsageError for a path that is no part of the workspace.
@@ -152,8 +158,8 @@ def _leaks(
             found.findings.append(LintFinding("leak", text, _SPLIT_HELP))
 
     def across(rows: Sequence[str], held_out: Sequence[str]) -> None:
-        train = [file for name in rows for file in _train_files(workspace, name)]
-        items = [file for name in held_out for file in _item_files(workspace, name)]
+        train = [file for name in rows for file in row_files(workspace, name)]
+        items = [file for name in held_out for file in item_files(workspace, name)]
         for leak in leaks_between(train, items, workspace.cache, scan):
             found.findings.append(LintFinding("leak", str(leak), _LEAK_HELP))
 
@@ -166,19 +172,6 @@ def _leaks(
         others = [name for name in workspace.domain_names() if name not in domains]
         found.attempt(lambda: across(others, suites))
     return len(found.findings) - before
-
-
-def _train_files(workspace: Workspace, name: str) -> Iterator[DataFile]:
-    for split in ("train", "validation"):
-        for path in workspace.data_files(name, split):
-            if path.is_file():
-                yield DataFile.of(path, workspace.shown(path))
-
-
-def _item_files(workspace: Workspace, name: str) -> Iterator[DataFile]:
-    for path in workspace.item_files(name):
-        if path.is_file():
-            yield DataFile.of(path, workspace.shown(path))
 
 
 def _lock(workspace: Workspace, found: _Findings) -> None:

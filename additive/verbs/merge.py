@@ -45,8 +45,9 @@ from additive.types.units import size_text
 from additive.verbs.built_merge import BuiltMerge, build_once, find_merge, rounding_notes
 from additive.verbs.merge_request import MergeRequest, RequestedSource, digests_by_name
 from additive.verbs.scale import choose_scale
-from additive.workspace import Workspace, environment
+from additive.workspace import environment
 from additive.workspace.inputs import lock_rows, split_rows
+from additive.workspace.workspace import Workspace
 
 PLAN_SCHEMA = "additive.plan/1"
 

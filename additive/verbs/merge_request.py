@@ -31,9 +31,9 @@ from additive.spec.method import MethodSpec
 from additive.spec.recipe import DEFAULT_METHOD, Recipe
 from additive.types.digests import Digest, digest_json, short
 from additive.types.references import each_once, merge_name, parse_reference
-from additive.workspace import Workspace
 from additive.workspace.inputs import Split, split_digests
 from additive.workspace.recipes import check_merge_name, resolve_recipe
+from additive.workspace.workspace import Workspace
 
 REQUEST_VERSION = 2
 

@@ -16,8 +16,9 @@ from additive.types.digests import digest_json
 from additive.types.progress import Listener, silent, under
 from additive.verbs.built_merge import BuiltMerge, build_once, find_merge, rounding_notes
 from additive.verbs.merge_request import resolve_specialist
-from additive.workspace import Workspace, environment
+from additive.workspace import environment
 from additive.workspace.recipes import check_merge_name, find_model, is_base, resolve_recipe
+from additive.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from additive.merge.mergekit.plan import KitPlan, KitRecipe

@@ -22,7 +22,7 @@ from additive.tensors.json import read_object
 from additive.types.digests import Digest, digest_json, short
 from additive.verbs.built_merge import resolve_merge
 from additive.verbs.results import known_flips
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 
 DIAGNOSIS_SCHEMA = "additive.diagnose/1"
 

@@ -28,8 +28,8 @@ from additive.types.digests import Digest, digest_json, short
 from additive.types.progress import Listener, Progress, silent
 from additive.types.results import SuiteResult, pair, result_document
 from additive.verbs.ask import load_named
-from additive.workspace import SuiteUse, Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import SuiteUse, Workspace
 
 if TYPE_CHECKING:
     from additive.models.kinds import PreTrainedModel

@@ -25,8 +25,8 @@ from additive.train.validation import Score, completion_score
 from additive.types.progress import Listener, Progress, silent
 from additive.verbs.ask import load_named
 from additive.verbs.merge_request import MergeRequest, RequestedSource
-from additive.workspace import Workspace
 from additive.workspace.inputs import split_rows
+from additive.workspace.workspace import Workspace
 
 COARSE = (0.4, 0.6, 0.8, 1.0, 1.2)
 

@@ -1,26 +1,8 @@
 """A workspace on disk: where it is, what it holds, and where each name leads.
 
-The only place that reads environment variables. Nothing heavy is imported before it is needed.
+workspace     `Workspace`, `find_workspace`: the directories and specs below additive.yaml
+bases         where a base's files are: bundled, a directory, or a model of the Hub
+inputs        the digests of base and data, and additive.lock
+recipes       the recipes and models that a merge names
+environment   environment variables, and the record of versions and hardware
 """
-
-from __future__ import annotations
-
-from additive.workspace.environment import Environment
-from additive.workspace.workspace import (
-    LOCKFILE,
-    MARKER,
-    SuiteUse,
-    Workspace,
-    demo_source,
-    find_workspace,
-)
-
-__all__ = [
-    "LOCKFILE",
-    "MARKER",
-    "Environment",
-    "SuiteUse",
-    "Workspace",
-    "demo_source",
-    "find_workspace",
-]

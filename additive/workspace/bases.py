@@ -224,7 +224,7 @@ def find_folder(text: str, start: Path) -> NamedFolder:
         if cached is not None:
             return cached
         raise ResourceError(
-            f"{text!r} is no directory, and no model of that id is in the local cache",
+            f"{text!r} is not a directory, and no model of that id is in the local cache",
             help=f"give a folder's path, or fetch it first: hf download {text}",
         )
     raise UsageError(

@@ -20,6 +20,7 @@ from typing import Literal
 from additive.artifacts.lockfile import changes, read_lockfile, write_lockfile
 from additive.artifacts.manifest import BaseIdentity, identify_base
 from additive.errors import CompatibilityError
+from additive.overlap.check import DataFile
 from additive.train.data import TrainingRow, read_rows
 from additive.types.digests import Digest, digest_file, short
 from additive.workspace.workspace import Workspace
@@ -63,6 +64,25 @@ def split_digests(workspace: Workspace, name: str, split: Split) -> dict[Path, D
     """The files of one split by digest; none where there is no such domain in this workspace."""
     files = workspace.data_files(name, split) if name in workspace.domain_names() else ()
     return {path: digest_file(path) for path in files}
+
+
+def row_files(workspace: Workspace, name: str) -> tuple[DataFile, ...]:
+    """The training and validation files of a domain that are there, to be searched for leaks.
+
+    Raises: UnknownName, SpecError.
+    """
+    splits: tuple[Split, ...] = ("train", "validation")
+    paths = [path for split in splits for path in workspace.data_files(name, split)]
+    return _present(workspace, paths)
+
+
+def item_files(workspace: Workspace, suite: str) -> tuple[DataFile, ...]:
+    """The item files of a suite that are there. Raises: UnknownName, SpecError."""
+    return _present(workspace, workspace.item_files(suite))
+
+
+def _present(workspace: Workspace, paths: Iterable[Path]) -> tuple[DataFile, ...]:
+    return tuple(DataFile.of(path, workspace.shown(path)) for path in paths if path.is_file())
 
 
 def read_lock(workspace: Workspace) -> Inputs:

@@ -71,7 +71,7 @@ def find_workspace(start: Path) -> Workspace:
     start = start.absolute()
     if not start.is_dir():
         raise UsageError(
-            "is no directory", where=str(start), help="give an existing one with -C DIR"
+            "is not a directory", where=str(start), help="give an existing one with -C DIR"
         )
     for directory in (start, *start.parents):
         if (directory / MARKER).is_file():

@@ -19,12 +19,13 @@ from typing import Any
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.score import teacher_forced
 from additive.types.progress import Progress
-from additive.verbs.demo import DOMAINS
+from additive.verbs.init import DEMO_DOMAINS
 from additive.verbs.merge import build_merge
 from additive.verbs.merge_request import request_merge
-from additive.verbs.train import Trained, train_domain
-from additive.workspace import Workspace
+from additive.verbs.train import train_domain
+from additive.verbs.trained import TrainedDomain
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 from tests.benchmarks.measure import fill
 from tests.benchmarks.workspaces import demo_workspace
 from tools.tinybase.mixture import recall_items
@@ -81,9 +82,9 @@ def skills(workspace: Workspace, directory: Path | None = None) -> float:
 
 def line(workspace: Workspace, setting: Mapping[str, float]) -> tuple[str, ...]:
     """Train, merge, and the line of the table."""
-    trained = [train_domain(workspace, name, _say) for name in DOMAINS]
+    trained = [train_domain(workspace, name, _say) for name in DEMO_DOMAINS]
     options = {"method": "task_arithmetic"}
-    request = request_merge(workspace, DOMAINS, options, base_identity(workspace))
+    request = request_merge(workspace, DEMO_DOMAINS, options, base_identity(workspace))
     tried = build_merge(workspace, request, _say).artifact.manifest.times["scales"]
     best = next(trial for trial in tried["trials"] if trial["scale"] == tried["scale"])
     kept = [skills(workspace, found.artifact.path) for found in trained]
@@ -98,7 +99,7 @@ def line(workspace: Workspace, setting: Mapping[str, float]) -> tuple[str, ...]:
     )
 
 
-def _own(found: Trained) -> float:
+def _own(found: TrainedDomain) -> float:
     manifest: Any = found.artifact.manifest
     return manifest.saturation["score"]
 
@@ -120,8 +121,9 @@ def main() -> int:
         lines.append(line(workspace, setting))
         print(_markdown(lines[-1:]), flush=True)
     text = (
-        f"{_markdown(lines)}\n\nPer domain: {' / '.join(DOMAINS)}; {BUDGET['max_steps']} steps, one"
-        f" seed. The base holds {base:.3f} of its own skills (n = {FRESH_ROWS}).\n"
+        f"{_markdown(lines)}\n\nPer domain: {' / '.join(DEMO_DOMAINS)};"
+        f" {BUDGET['max_steps']} steps, one seed. The base holds {base:.3f} of its own skills"
+        f" (n = {FRESH_ROWS}).\n"
     )
     print(text)
     if options.out:

@@ -37,11 +37,11 @@ from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
-from additive.verbs.demo import DOMAINS as DEMO
+from additive.verbs.init import DEMO_DOMAINS as DEMO
 from additive.verbs.scale import Trial, search, trial
 from additive.verbs.train import train_domain
-from additive.workspace import Workspace
 from additive.workspace.inputs import split_rows
+from additive.workspace.workspace import Workspace
 from tests.benchmarks.generated import DOMAINS, Rows, generated_workspace, rows_of
 from tests.benchmarks.measure import fill
 

@@ -38,7 +38,7 @@ from additive.train.data import TrainingRow
 from additive.train.validation import Score, completion_score
 from additive.types.progress import Progress
 from additive.verbs.train import train_domain
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.benchmarks.generated import DOMAINS, generated_workspace, rows_of
 from tests.benchmarks.measure import fill, table
 from tests.benchmarks.methods import STEPS

@@ -10,7 +10,7 @@ from additive.artifacts.manifest import Artifact
 from additive.evaluate import Setting, Subject, evaluate
 from additive.models.loading import load_model, load_specialist, load_tokenizer
 from additive.types.digests import digest_json
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from additive.verbs.demo import DOMAINS
-from additive.verbs.init import make_workspace
+from additive.verbs.init import DEMO_DOMAINS, make_workspace
 
 
 def demo_workspace(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -18,7 +17,7 @@ def demo_workspace(root: Path, change: Callable[[dict[str, Any]], None]) -> None
         root.parent.mkdir(parents=True, exist_ok=True)
         make_workspace(root, "tiny", (), start=root.parent)
     yaml = YAML()
-    for name in DOMAINS:
+    for name in DEMO_DOMAINS:
         path = root / "domains" / name / "domain.yaml"
         spec = yaml.load(path)
         change(spec)

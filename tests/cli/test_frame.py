@@ -12,18 +12,18 @@ import click
 import pytest
 
 from additive import __version__
-from additive.cli.main import LAZY, Verb, run, verbs
-from additive.cli.session import Session, global_options
+from additive.cli.invocation import Invocation, global_options
+from additive.cli.main import VERBS, Verb, cli, run
 
 ROOT = Path(__file__).resolve().parents[2]
-END = "import sys; from additive.cli.main import LAZY, Verb, run; " + (
-    "LAZY['end'] = Verb('tests.cli.verbs:end', 'Look', 'end'); sys.exit(run(sys.argv[1:]))"
+END = "import sys; from additive.cli.main import VERBS, Verb, run; " + (
+    "VERBS['end'] = Verb('tests.cli.verbs:end', 'Look', 'end'); sys.exit(run(sys.argv[1:]))"
 )
 
 
 @pytest.fixture(autouse=True)
 def _end(monkeypatch):
-    monkeypatch.setitem(LAZY, "end", Verb("tests.cli.verbs:end", "Look", "end"))
+    monkeypatch.setitem(VERBS, "end", Verb("tests.cli.verbs:end", "Look", "end"))
 
 
 def process(*arguments, **how):
@@ -54,12 +54,12 @@ def test_help_imports_nothing_but_click_and_the_frame():
 def test_help_shows_every_verb_with_its_line(capsys):
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
-    for name, verb in LAZY.items():
+    for name, verb in VERBS.items():
         assert name in out
         assert verb.summary in out
 
 
-@pytest.mark.parametrize("name", sorted(LAZY))
+@pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_has_a_help_of_its_own(name, capsys):
     assert run([name, "--help"]) == 0
     out = capsys.readouterr().out
@@ -67,13 +67,13 @@ def test_every_verb_has_a_help_of_its_own(name, capsys):
     assert "--debug" not in out, "global options stay out of a verb's help"
 
 
-@pytest.mark.parametrize("name", sorted(LAZY))
+@pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_takes_the_global_options(name):
-    command = verbs.get_command(click.Context(verbs), name)
+    command = cli.get_command(click.Context(cli), name)
     assert command is not None
     taken = {option for parameter in command.params for option in parameter.opts}
     assert taken >= {o for option in global_options(hidden=True) for o in option.opts}
-    again = verbs.get_command(click.Context(verbs), name)
+    again = cli.get_command(click.Context(cli), name)
     assert again is not None
     assert len(again.params) == len(command.params)
 
@@ -183,8 +183,8 @@ def test_global_options_stand_before_or_after_the_verb(arguments, capsys):
 def test_results_and_progress_go_to_their_own_streams(capsys):
     assert run(["end", "say"]) == 0
     assert capsys.readouterr() == ("rank None\n", "said\n")
-    assert run(["end", "say", "-v"]) == 0
-    assert capsys.readouterr() == ("rank None\n", "said\ndetail\n")
+    assert run(["end", "say", "-q"]) == 0
+    assert capsys.readouterr() == ("rank None\n", "")
 
 
 def test_a_directory_is_taken_from_here_and_then_from_there(tmp_path, monkeypatch):
@@ -193,8 +193,8 @@ def test_a_directory_is_taken_from_here_and_then_from_there(tmp_path, monkeypatc
 
     @click.command()
     @click.pass_obj
-    def where(session: Session) -> None:
-        seen.append(session.directory)
+    def where(invocation: Invocation) -> None:
+        seen.append(invocation.directory)
 
     monkeypatch.setattr("tests.cli.verbs.end", where)
     assert run(["-C", "a", "end", "-C", "b"]) == 0

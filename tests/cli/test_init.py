@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from additive.cli.main import run
-from additive.workspace import Workspace, demo_source
+from additive.workspace.workspace import Workspace, demo_source
 from tests.workspace.making import make_base
 
 

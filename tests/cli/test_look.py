@@ -11,7 +11,7 @@ import pytest
 from additive.artifacts.manifest import Parent
 from additive.cli.main import run
 from additive.verbs.doctor import available_memory, judge_torch
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.artifacts.making import freeze_one
 from tests.workspace.making import make_workspace
 
@@ -144,7 +144,7 @@ def test_show_a_merge_and_a_directory(frozen, capsys):
     [
         ("smus", "error: unknown artifact 'smus'; did you mean 'sums'?"),
         ("sums@ffff", "error: unknown version of sums 'ffff'"),
-        ("../x", "error: ../x: is no directory"),
+        ("../x", "error: ../x: is not a directory"),
         ("domains/sums", "error: domains/sums: has no manifest.json"),
         ("Sums", "error: reference is 'Sums'; expected name, name@digest"),
         ("-rf", "error: unknown option '-r'"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.live import Live
 
+from additive.cli.invocation import Invocation
 from additive.cli.progress import _LiveLines, count_text, show_progress
 from additive.types.progress import Progress
 
@@ -17,14 +19,14 @@ STEPS = [Progress("train math", f"validation 0.{n}", n, 9, unit="step") for n in
 def test_a_terminal_keeps_what_lasts_above_the_live_lines():
     console = Console(file=io.StringIO(), force_terminal=True, width=60)
     with Live(console=console, auto_refresh=False) as live:
-        listen = _LiveLines(live)
-        listen(Progress("train math", "end-of-turn is trained", lasting=True))
+        progress = _LiveLines(live)
+        progress(Progress("train math", "end-of-turn is trained", lasting=True))
         for step in STEPS:
-            listen(step)
+            progress(step)
         assert "validation 0.8" in shown(live)
         assert "validation 0.7" not in shown(live)
-        listen(Progress("train code", "waiting"))
-        listen(Progress("train math", "frozen", lasting=True))
+        progress(Progress("train code", "waiting"))
+        progress(Progress("train math", "frozen", lasting=True))
         assert "validation" not in shown(live)
         assert "waiting" in shown(live)
     written = console.file.getvalue()
@@ -38,19 +40,26 @@ def shown(live: Live) -> str:
 
 
 def test_a_log_has_what_lasts_and_few_of_the_rest(capsys):
-    with show_progress(quiet=False) as listen:
-        listen(Progress("train math", "on the CPU", lasting=True))
-        listen(Progress("train code", "on the CPU", lasting=True))
+    with show_progress(Invocation(Path.cwd())) as progress:
+        progress(Progress("train math", "on the CPU", lasting=True))
+        progress(Progress("train code", "on the CPU", lasting=True))
         for step in STEPS:
-            listen(step)
-        listen(Progress("train math", "frozen", lasting=True))
+            progress(step)
+        progress(Progress("train math", "frozen", lasting=True))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["train math  on the CPU", "train code  on the CPU", "train math  frozen"]
 
 
+def test_a_verbose_log_has_every_line(capsys):
+    with show_progress(Invocation(Path.cwd(), verbose=True)) as progress:
+        for step in STEPS:
+            progress(step)
+    assert len(capsys.readouterr().err.splitlines()) == len(STEPS)
+
+
 def test_a_passing_line_of_a_log_says_its_step_once(capsys):
-    with show_progress(quiet=False) as listen:
-        listen(STEPS[0])
+    with show_progress(Invocation(Path.cwd())) as progress:
+        progress(STEPS[0])
     assert capsys.readouterr().err == "train math step 1/9  validation 0.1\n"
 
 

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from additive.cli.session import Session
+from additive.cli.invocation import Invocation
 from additive.errors import IntegrityError, LockedError
 
 
@@ -17,7 +17,7 @@ from additive.errors import IntegrityError, LockedError
 @click.argument("how")
 @click.option("--rank", type=int)
 @click.pass_obj
-def end(session: Session, how: str, rank: int | None) -> int | None:
+def end(invocation: Invocation, how: str, rank: int | None) -> int | None:
     """End in some way."""
     if how == "one":
         return 1
@@ -25,11 +25,10 @@ def end(session: Session, how: str, rank: int | None) -> int | None:
         os.kill(os.getpid(), signal.SIGTERM)
     if how == "print":
         for at in range(20_000):
-            session.output.print(f"line {at}")
+            invocation.output.print(f"line {at}")
     if how == "say":
-        session.output.say("said")
-        session.output.detail("detail")
-        session.output.result({"schema": "test/1", "rank": rank}, f"rank {rank}")
+        invocation.output.say("said")
+        invocation.output.result({"schema": "test/1", "rank": rank}, f"rank {rank}")
     raises: dict[str, BaseException] = {
         "integrity": IntegrityError("bytes changed", where="a.bin", help="restore it"),
         "locked": LockedError("held by 17"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from additive.cli.demo import moral
+from additive.cli.demo import conclusion
 from tests.e2e.command import run, run_importing
 from tests.house.documents import blocks, execute
 from tests.house.source import ROOT
@@ -68,7 +68,7 @@ def test_the_broken_demo_merges_the_same_specialists(home):
     assert broken.out.count("was there already") == 3
     assert "\nbroken@" in broken.out
     assert "peft_linear" in broken.out
-    assert broken.out.rstrip().endswith("the gate stops it.")
+    assert broken.out.rstrip().endswith("refuses the merge.")
     again = run_importing(home, "demo", "--break", "--json")
     assert again.done.json["merge"]["reused"] is True
     assert "torch" not in again.imported
@@ -86,10 +86,10 @@ def test_a_directory_that_is_no_workspace_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("merged", "verdict", "said"),
     [
-        (0.88, "fail", "would have let this merge out"),
-        (0.80, "fail", "An average shows this loss too"),
-        (0.91, "pass", "(+0.010).\nNothing was lost here"),
+        (0.88, "fail", "would have released this merge"),
+        (0.80, "fail", "The average shows this loss too"),
+        (0.91, "pass", "(+0.010).\nNo suite regressed"),
     ],
 )
 def test_the_demo_claims_only_what_happened(merged, verdict, said):
-    assert said in moral({"specialist": 0.9, "merged": merged}, verdict)
+    assert said in conclusion({"specialist": 0.9, "merged": merged}, verdict)

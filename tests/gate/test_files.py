@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, UsageError
-from additive.gate import gate_files, read_result, rule_of
+from additive.gate import read_result
 from additive.types.results import ItemScore, SuiteResult, read_document, result_document
+from additive.verbs.gate import gate_files, rule_of
 from tests.gate.making import paired, result
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -7,9 +7,9 @@ import re
 import click
 import pytest
 
-from additive.cli import docs
 from tests.house.documents import blocks, pages, sections
 from tests.house.source import ROOT, listing
+from tools import cli_page as docs
 
 PAGE = ROOT / "docs" / "cli.md"
 SPECS = ROOT / "docs" / "specs.md"
@@ -33,7 +33,7 @@ def test_every_verb_has_its_options_and_an_example():
 
 def test_option_lists_are_those_of_the_commands():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == docs.fill(page), "run `python -m additive.cli.docs` and commit docs/cli.md"
+    assert page == docs.fill(page), "run `python -m tools.cli_page` and commit docs/cli.md"
 
 
 def test_a_wrong_option_list_is_found():

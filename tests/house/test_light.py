@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from additive.artifacts.store import Store
-from additive.cli.main import LAZY
+from additive.cli.main import VERBS
 from tests.artifacts.making import freeze_one
 from tests.house.source import ROOT
 
@@ -66,7 +66,7 @@ def workspace(tmp_path_factory):
 
 
 def test_help_is_light(tmp_path):
-    lines = [["--help"], ["--version"], *([verb, "--help"] for verb in LAZY)]
+    lines = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
     for arguments, code, heavy in _probe(tmp_path, *lines):
         assert code == 0, arguments
         assert not heavy, f"additive {' '.join(arguments)} imports {heavy}"

@@ -71,7 +71,7 @@ def test_shipped_files_name_their_schema_and_it_is_there():
 
 
 def test_the_repository_is_a_workspace_with_three_domains():
-    from additive.workspace import find_workspace
+    from additive.workspace.workspace import find_workspace
 
     workspace = find_workspace(ROOT)
     assert {"code", "math", "safety"} <= set(workspace.domain_names())

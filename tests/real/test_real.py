@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.e2e.command import Done, environment, run
 from tests.real.domains import RealDomain, all_domains
 from tests.real.fit import fitting

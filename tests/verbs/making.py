@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from additive.artifacts.manifest import CurvePoint, ManifestDraft, Snapshot
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 from tests.deltas import tiny
 
 Row = dict[str, str]

@@ -20,9 +20,9 @@ from additive.errors import (
 from additive.verbs.init import make_workspace
 from additive.verbs.merge_request import NO_ROWS, request_merge
 from additive.verbs.train import train_domain
-from additive.workspace import Workspace
 from additive.workspace.bases import find_folder
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 from tests.merge import files
 from tests.verbs.adopting import adopt_into, write_questions
 

@@ -8,9 +8,9 @@ from additive.artifacts.base_check import base_check_of, keep_functional_check
 from additive.errors import UsageError
 from additive.types.results import ItemScore, SuiteResult
 from additive.verbs.init import make_workspace
-from additive.verbs.lint import lint
+from additive.verbs.lint import lint_workspace
 from additive.verbs.results import compare_with_base
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.merge import files
 from tests.verbs.adopting import adopt_into, write_questions
 
@@ -21,7 +21,7 @@ def test_questions_become_a_suite_that_lint_accepts(workspace, lora, tmp_path):
     fresh = Workspace(workspace.root)
     suite = fresh.suite("math-held-out")
     assert (suite.domain, suite.role, suite.tasks[0].grader) == ("math", "target", "numeric")
-    report = lint(fresh)
+    report = lint_workspace(fresh)
     assert report.findings == ()
     assert report.counts["items"] == 5
 

@@ -19,8 +19,8 @@ from additive.verbs.diagnose import diagnose_sources
 from additive.verbs.merge import build_merge
 from additive.verbs.merge_request import request_merge
 from additive.verbs.report import known_diagnosis
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 from tests.merge import files
 
 

@@ -18,7 +18,7 @@ from additive.models.gram_matrices import input_grams
 from additive.models.loading import load_specialist, load_tokenizer
 from additive.models.template import encode
 from additive.verbs.candidates import candidates
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.deltas import tiny
 from tests.e2e.command import run_here
 from tests.merge import files

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from additive.verbs.check import check_merge
-from additive.verbs.lint import lint
+from additive.verbs.lint import lint_workspace
 from additive.verbs.merge import build_merge
 from additive.verbs.merge_request import request_merge
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity, update_lock
+from additive.workspace.workspace import Workspace
 from tests.verbs.making import make_adapters
 from tests.workspace.making import write_rows
 
@@ -23,7 +23,7 @@ MATH, ITEMS = "domains/math", "evals/tasks/general.jsonl"
 
 def changed(workspace):
     """The files that lint names as changed."""
-    notes = lint(Workspace(workspace.root)).notes
+    notes = lint_workspace(Workspace(workspace.root)).notes
     return [note.removesuffix(" changed since additive.lock was written") for note in notes]
 
 

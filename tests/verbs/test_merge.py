@@ -14,8 +14,8 @@ from additive.merge.steps.balance import balance_factors
 from additive.types.norms import total_norm
 from additive.verbs.merge import build_recipe
 from additive.verbs.merge_request import request_merge
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 from tests.e2e.command import run_here
 from tests.merge import files
 

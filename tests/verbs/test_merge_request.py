@@ -19,7 +19,7 @@ from additive.artifacts.store import Store
 from additive.errors import CompatibilityError, UnknownName, UsageError
 from additive.verbs.built_merge import find_merge, resolve_merge
 from additive.verbs.merge_request import request_merge
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 
 NAMES = ("math", "code", "safety")
 

@@ -16,7 +16,7 @@ from additive.verbs.export import export_mergekit
 from additive.verbs.merge import build_merge
 from additive.verbs.merge_request import request_merge
 from additive.verbs.mergekit import build_mergekit, mergekit_name, request_mergekit
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.merge import files
 from tests.merge.conformance import by_mergekit, distance, make_zoo
 from tests.merge.making import recipe, source

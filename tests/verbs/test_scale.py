@@ -11,7 +11,7 @@ from additive.merge.plan import open_checked, plan_sources
 from additive.models.loading import load_model, load_tokenizer
 from additive.train.data import TrainingRow
 from additive.train.validation import completion_score
-from additive.verbs.ask import ask
+from additive.verbs.ask import ask_models
 from additive.verbs.merge import build_merge, build_recipe
 from additive.verbs.merge_request import request_merge
 from additive.verbs.scale import COARSE, STEP, ScaleChoice, Trial, choose_scale, search
@@ -128,7 +128,7 @@ def test_a_scale_is_chosen_where_the_rows_for_tokens_differ(tmp_path, bases):
     rows = len(tokenizer) + 11
     folder, _ = tiny.save_resized(tmp_path / "wide", bases(), rows, ["embed_tokens", "lm_head"])
     adopt_into(workspace, folder, "wide", accept=frozenset({"vocabulary"}))
-    (said,) = ask(workspace, ["wide"], "3+1=", max_tokens=3)
+    (said,) = ask_models(workspace, ["wide"], "3+1=", max_tokens=3)
     assert said.name.startswith("wide@")
     names, base = ["math", "wide"], base_identity(workspace)
     wanted = {"vocabulary": "extend", "method": "task_arithmetic"}

@@ -11,8 +11,8 @@ from additive.train.run import run_root
 from additive.types.units import size_text, time_text
 from additive.verbs.init import make_workspace
 from additive.verbs.train import plan_training, training_job
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_an_interrupted_run_is_seen(workspace):
     checkpoint.write(run_root(job) / "checkpoints", 40, one, one)
     plan = plan_training(workspace, "math")
     assert (plan.would, plan.document()["continues_from"]) == ("continue", 40)
-    assert "would go on from step 40" in plan.text()
+    assert "would continue from step 40" in plan.text()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from additive.cli.main import run
 from additive.types.digests import digest_json
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.merge.conformance import make_zoo
 from tests.verbs.holding import start_holding, start_merging
 

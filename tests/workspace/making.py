@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from additive.tensors.writer import write_file
-from additive.workspace import Workspace
+from additive.workspace.workspace import Workspace
 from tests.artifacts.making import write_rest
 
 PROMPTS = [f"What is {a} plus {b}, written out in words?" for a in range(2, 6) for b in range(2, 6)]

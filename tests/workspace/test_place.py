@@ -6,7 +6,7 @@ import pytest
 
 from additive.errors import CompatibilityError, IntegrityError, SpecError, UnknownName, UsageError
 from additive.types.digests import digest_file
-from additive.workspace import Environment, Workspace, demo_source, find_workspace
+from additive.workspace.environment import Environment
 from additive.workspace.inputs import (
     base_identity,
     data_inputs,
@@ -15,6 +15,7 @@ from additive.workspace.inputs import (
     read_lock,
     update_lock,
 )
+from additive.workspace.workspace import Workspace, demo_source, find_workspace
 from tests.workspace.making import make_base, make_workspace, write_rows
 
 
@@ -39,7 +40,7 @@ def test_no_workspace_says_how_to_make_one(tmp_path):
     with pytest.raises(UsageError, match=r"no additive\.yaml here or above") as caught:
         find_workspace(tmp_path)
     assert caught.value.help == "additive init my-skills --base tiny"
-    with pytest.raises(UsageError, match="is no directory"):
+    with pytest.raises(UsageError, match="is not a directory"):
         find_workspace(tmp_path / "none")
 
 

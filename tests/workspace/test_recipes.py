@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from additive.errors import UnknownName, UsageError
-from additive.workspace import Workspace
 from additive.workspace.recipes import resolve_recipe
+from additive.workspace.workspace import Workspace
 
 
 @pytest.fixture

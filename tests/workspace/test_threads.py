@@ -19,7 +19,7 @@ _CHILD = (
     "subprocess.run([sys.executable, '-c', 'import os; print(os.environ[\"OMP_WAIT_POLICY\"])'])"
 )
 _USES = {
-    "command line": "from additive.cli.main import verbs; verbs.get_command(None, 'lint')",
+    "command line": "from additive.cli.main import cli; cli.get_command(None, 'lint')",
     "python": "import additive; additive.AdditiveError",
 }
 

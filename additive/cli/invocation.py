@@ -1,4 +1,4 @@
-"""What every verb is handed: the global options, the output, the workspace when it asks."""
+"""One call of the command line: the global options, the output, the workspace when it is needed."""
 
 from __future__ import annotations
 
@@ -9,57 +9,46 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import additive
 from additive.cli.output import Output
+from additive.workspace.environment import Environment
 
 if TYPE_CHECKING:
-    from additive.workspace import Environment, Workspace
+    from additive.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Session:
-    """The global options; `@click.pass_obj` hands it to a verb as its first argument."""
+class Invocation:
+    """The global options; `@click.pass_obj` hands it to a command as its first argument."""
 
     directory: Path
     as_json: bool = False
     quiet: bool = False
-    verbose: int = 0
+    verbose: bool = False
     debug: bool = False
     color: bool = True
 
     @cached_property
     def output(self) -> Output:
         """Where to print."""
-        return Output(
-            as_json=self.as_json,
-            quiet=self.quiet,
-            verbose=self.verbose,
-            color=self.color and not self.environment.no_color,
-        )
-
-    @cached_property
-    def environment(self) -> Environment:
-        """What the environment variables say."""
-        from additive.workspace import Environment
-
-        return Environment.read()
+        color = self.color and not Environment.read().no_color
+        return Output(as_json=self.as_json, quiet=self.quiet, color=color)
 
     @cached_property
     def workspace(self) -> Workspace:
         """The workspace around the current directory, or around -C DIR. Raises: UsageError."""
-        from additive.workspace import find_workspace
-
-        return find_workspace(self.directory)
+        return additive.find_workspace(self.directory)
 
 
 def global_options(*, hidden: bool) -> list[click.Option]:
-    """The options every verb takes, before or after its name; a verb's own help hides them."""
+    """The options every command takes, before or after its name; its own help hides them."""
     return [
         _option(["-C"], "directory", hidden, "Work in DIR.", type=click.Path(), metavar="DIR"),
         _option(["--json"], "as_json", hidden, "Print one JSON document.", is_flag=True),
-        _option(["-q", "--quiet"], "quiet", hidden, "No progress.", is_flag=True),
-        _option(["-v", "--verbose"], "verbose", hidden, "More progress.", count=True),
-        _option(["--debug"], "debug", hidden, "Tracebacks of errors.", is_flag=True),
-        _option(["--no-color"], "color", hidden, "Plain text (also NO_COLOR).", is_flag=True),
+        _option(["-q", "--quiet"], "quiet", hidden, "Print no progress.", is_flag=True),
+        _option(["-v", "--verbose"], "verbose", hidden, "Log all progress.", is_flag=True),
+        _option(["--debug"], "debug", hidden, "Print the traceback of an error.", is_flag=True),
+        _option(["--no-color"], "color", hidden, "Print plain text, as NO_COLOR.", is_flag=True),
     ]
 
 
@@ -76,12 +65,13 @@ def _option(names: list[str], key: str, hidden: bool, help: str, **kind: Any) ->
 
 
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Put the value of a global option into the invocation, wherever the option stands."""
     if not value:
         return
-    session: Session = context.obj or Session(Path.cwd())
+    invocation: Invocation = context.obj or Invocation(Path.cwd())
     key = str(option.name).removeprefix("global_")
     if key == "directory":
-        value = session.directory / value
+        value = invocation.directory / value
     elif key == "color":
         value = False
-    context.obj = replace(session, **{key: value})
+    context.obj = replace(invocation, **{key: value})
