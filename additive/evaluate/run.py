@@ -39,6 +39,7 @@ from additive.evaluate.foreign import (
 )
 from additive.evaluate.grading import find_verifiers, grader_versions, needed_level, scores
 from additive.evaluate.items import Item, read_items
+from additive.evaluate.resident import ResidentLM
 from additive.evaluate.tasks import configuration, task_name
 from additive.graders import Verifier
 from additive.sandbox import SandboxLevel
@@ -212,8 +213,6 @@ def _measured(
     def tick(done: int, of: int) -> None:
         with contextlib.redirect_stderr(loud):
             progress(Progress(topic, "answered", done, of))
-
-    from additive.evaluate.resident import ResidentLM  # loads torch; what is cached needs none
 
     model = ResidentLM(subject.load(), setting.tokenizer, asked.suite.batch_size, tick)
     with quiet():

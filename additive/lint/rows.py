@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from additive.artifacts.atomic import write_json
 from additive.errors import IntegrityError, SpecError
 from additive.overlap.texts import normalise, squeezed
 from additive.spec.faults import shown
 from additive.spec.rows import JsonRow, Scanner, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
-from additive.train.data import TrainingRow
+from additive.train.data import TrainingRow, table_of
 from additive.types.digests import digest_file, digest_json, short
 from additive.workspace.workspace import Workspace
 
@@ -174,8 +175,6 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Sc
 def _training_rows(
     workspace: Workspace, path: Path, domain: str, scan: Scanner
 ) -> Sequence[TrainingRow]:
-    from additive.train.data import table_of
-
     return table_of(path, workspace.shown(path), scan, workspace.domain(domain).data.format).rows
 
 
@@ -225,7 +224,5 @@ def _recall(path: Path) -> Any:
 
 
 def _keep(path: Path, found: Any) -> None:
-    from additive.artifacts.atomic import write_json
-
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)

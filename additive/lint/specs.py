@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from additive.errors import UsageError, did_you_mean
+from additive.graders import KINDS
+from additive.merge.methods import MERGEKIT, METHODS
+from additive.merge.steps import STEPS
 from additive.spec.recipe import DEFAULT_METHOD, MergeSpec
 from additive.spec.yaml import place, read_yaml
 from additive.types.references import NAME, RESERVED, parse_reference
@@ -54,8 +57,6 @@ def recipe_faults(workspace: Workspace, name: str) -> Iterator[str]:
 
 def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
     """A method that mergekit does not have; the models are looked for when it is run."""
-    from additive.merge.methods import MERGEKIT
-
     spec, file = workspace.mergekit(name)
     if spec.merge_method not in MERGEKIT:
         hint = did_you_mean(spec.merge_method, MERGEKIT)
@@ -64,9 +65,6 @@ def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
 
 def merge_faults(spec: MergeSpec) -> Iterator[str]:
     """Methods and steps that do not exist, of a recipe or of the workspace's defaults."""
-    from additive.merge.methods import METHODS
-    from additive.merge.steps import STEPS
-
     methods = (DEFAULT_METHOD, *METHODS.names())
     if spec.method.name not in methods:
         hint = did_you_mean(spec.method.name, methods)
@@ -105,8 +103,6 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:
     """A grader is a built-in one, or a user's verifier: a Python file under evals/."""
-    from additive.graders import KINDS
-
     if grader.endswith(".py"):
         there = (workspace.evals / grader).is_file()
         return None if there else f"verifier evals/{grader} is missing"

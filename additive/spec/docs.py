@@ -19,7 +19,6 @@ import textwrap
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -27,8 +26,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from additive.spec.domain import DomainSpec
 from additive.spec.fields import Spec
 from additive.spec.method import MethodSpec
+from additive.spec.recipe import Recipe
+from additive.spec.suite import SuiteSpec
+from additive.spec.workspace import WorkspaceSpec
 
 _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
@@ -239,26 +242,18 @@ scale: validation
 }
 
 
-MODELS = {
-    "workspace": "additive.spec.workspace:WorkspaceSpec",
-    "domain": "additive.spec.domain:DomainSpec",
-    "suite": "additive.spec.suite:SuiteSpec",
-    "recipe": "additive.spec.recipe:Recipe",
+MODELS: dict[str, type[Spec]] = {
+    "workspace": WorkspaceSpec,
+    "domain": DomainSpec,
+    "suite": SuiteSpec,
+    "recipe": Recipe,
 }
-
-
-"""Every kind of file a user writes, and its model."""
-
-
-def model_of(kind: str) -> type[Spec]:
-    """The model of a kind of file."""
-    module, _, name = MODELS[kind].partition(":")
-    return getattr(import_module(module), name)
+"""The model of every kind of file that a user writes."""
 
 
 def schema_of(kind: str) -> dict[str, Any]:
     """The JSON Schema of a kind of file."""
-    schema = model_of(kind).model_json_schema()
+    schema = MODELS[kind].model_json_schema()
     described = _one_line_descriptions(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -322,7 +317,7 @@ def write(root: Path) -> None:
 
 
 def _section(kind: str) -> Iterator[str]:
-    model = model_of(kind)
+    model = MODELS[kind]
     yield f"## {_FILES[kind]}\n"
     yield f"{about(model)}\n"
     yield from _example(kind)

@@ -29,7 +29,7 @@ from additive.errors import CompatibilityError, SpecError, UsageError
 from additive.graders import KINDS
 from additive.lint.rows import item_faults
 from additive.lint.specs import grader_problem
-from additive.spec.docs import commented, model_of
+from additive.spec.docs import MODELS, commented
 from additive.spec.loader import loads
 from additive.spec.suite import SuiteSpec, TaskSpec
 from additive.tensors.disk import require_space
@@ -416,7 +416,7 @@ def _render_suite(name: str, task: TaskSpec, sides: tuple[str, ...]) -> str:
     }
     if sides:
         values["sides"] = {side: {"margin": 0.05} for side in sorted(sides)}
-    return commented(model_of("suite"), values, f"../{SCHEMAS}/suite.json")
+    return commented(MODELS["suite"], values, f"../{SCHEMAS}/suite.json")
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from additive.errors import AdditiveError
+from additive.sandbox import available_level
 from additive.workspace.bases import resolve_base
 from additive.workspace.environment import Environment
 from additive.workspace.workspace import Workspace
@@ -202,8 +203,6 @@ def _disk(directory: Path) -> Check:
 
 def _sandbox() -> Check:
     """On what generated code would run."""
-    from additive.sandbox import available_level
-
     level = available_level()
     if level is None or str(level) in ("none", "refused"):
         found = "none: suites with a code grader are refused"

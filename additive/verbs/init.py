@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from additive.errors import UsageError
-from additive.spec.docs import MODELS, commented, model_of
+from additive.spec.docs import MODELS, commented
 from additive.types.references import check_name, looks_like_hub_id
 from additive.workspace.bases import BUNDLED, near_base, no_such_base, resolve_base
 from additive.workspace.workspace import MARKER, Workspace, demo_source
@@ -156,7 +156,7 @@ def _finish(root: Path) -> None:
 
 def _workspace_text(model: str) -> str:
     given: dict[str, Any] = {"version": 1, "base": {"model": model}}
-    return commented(model_of("workspace"), given, f"{SCHEMAS}/workspace.json")
+    return commented(MODELS["workspace"], given, f"{SCHEMAS}/workspace.json")
 
 
 def domain_text(name: str) -> str:
@@ -167,14 +167,14 @@ def domain_text(name: str) -> str:
         "data": {"train": ["train.jsonl"], "validation": ["validation.jsonl"]},
         "adapt": {"kind": "lora", "rank": 8},
     }
-    return commented(model_of("domain"), given, f"../../{SCHEMAS}/domain.json")
+    return commented(MODELS["domain"], given, f"../../{SCHEMAS}/domain.json")
 
 
 def suite_text(name: str) -> str:
     """The suite that a new domain starts with."""
     task = {"name": "held-out", "data": f"tasks/{name}-held-out.jsonl", "grader": "exact"}
     given = {"version": 1, "domain": name, "tasks": [task], "gate": {"margin": 0.05}}
-    return commented(model_of("suite"), given, f"../{SCHEMAS}/suite.json")
+    return commented(MODELS["suite"], given, f"../{SCHEMAS}/suite.json")
 
 
 def _write(path: Path, text: str) -> None:

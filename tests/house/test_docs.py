@@ -87,14 +87,14 @@ def _unknown(line, known):
 
 
 def test_every_spec_key_is_documented():
-    from additive.spec.docs import MODELS, keys_of, model_of
+    from additive.spec.docs import MODELS, keys_of
     from additive.spec.docs import reference as generated
 
     text = SPECS.read_text(encoding="utf-8")
     faults = [
         f"{kind}: {key.dotted}"
         for kind in MODELS
-        for key in keys_of(model_of(kind))
+        for key in keys_of(MODELS[kind])
         if f"`{key.dotted}`" not in text
     ]
     assert not faults, listing(faults)
@@ -103,13 +103,13 @@ def test_every_spec_key_is_documented():
 
 def test_every_spec_key_is_known_to_the_reference():
     """Walks the models themselves, so that the reference cannot forget a key together with us."""
-    from additive.spec.docs import MODELS, model_of
+    from additive.spec.docs import MODELS
 
     text = SPECS.read_text(encoding="utf-8")
     faults = [
         f"{kind}: {name}"
         for kind in MODELS
-        for name in sorted(_fields(model_of(kind)))
+        for name in sorted(_fields(MODELS[kind]))
         if name != "name" and not re.search(rf"`([\w.]+\.)?{name}`", text)
     ]
     assert not faults, listing(faults)

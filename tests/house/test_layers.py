@@ -6,6 +6,7 @@ import ast
 
 import pytest
 
+from additive.cli.main import VERBS
 from tests.house.source import PACKAGE, imports, imports_of, listing, modules, relative, tree
 
 LAYERS = (
@@ -30,6 +31,11 @@ KNOWS = {
 }
 FACADE = "additive"  # additive/__init__.py may name anything, but only in texts it resolves lazily
 READS_ENVIRONMENT = "additive/workspace/environment.py"
+# Modules are imported by name where an engine is needed late: the exported names and the table of
+# verbs, so that `--help` is light, and the plug-ins. The sandbox imports what a program asks for.
+IMPORTS_BY_NAME = ("additive/__init__.py", "additive/cli/main.py", "additive/registry.py")
+RUNS_PROGRAMS = "additive/sandbox/inside/"
+MERGEKIT = "additive/verbs/mergekit.py"  # its request is found without torch, and built with it
 
 
 def unit_of(module: str) -> str | None:
@@ -71,6 +77,76 @@ def test_the_facade_imports_nothing_at_once():
         and (getattr(node, "module", None) or "").startswith("additive")
     ]
     assert not at_once, listing(at_once)
+
+
+def test_own_modules_are_imported_at_the_top():
+    faults = [
+        f"{relative(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in modules().values()
+        if not relative(path).startswith((RUNS_PROGRAMS, MERGEKIT))
+        for node in _late_imports(tree(path), by_name=relative(path) not in IMPORTS_BY_NAME)
+    ]
+    assert not faults, listing(faults)
+
+
+def _late_imports(source: ast.Module, *, by_name: bool = True) -> list[ast.stmt | ast.expr]:
+    """Own modules imported inside functions; with `by_name` also every import by a text."""
+    functions = [
+        node
+        for node in ast.walk(source)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    late = [node for function in functions for node in ast.walk(function) if _imports_own(node)]
+    calls = [
+        node
+        for node in ast.walk(source)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__")
+    ]
+    return late + (calls if by_name else [])
+
+
+def _imports_own(node: ast.AST) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] == "additive" for alias in node.names)
+    return isinstance(node, ast.ImportFrom) and (
+        node.level > 0 or (node.module or "").split(".")[0] == "additive"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "late"),
+    [
+        ("from additive.types import seeds", 0),
+        ("def f():\n    import torch", 0),
+        ("def f():\n    from additive.types import seeds", 1),
+        ("class A:\n    async def f(self):\n        import additive.types", 1),
+        ("def f():\n    from . import seeds", 1),
+        ("importlib.import_module('additive.types')", 1),
+        ("__import__(name)", 1),
+    ],
+)
+def test_late_imports_are_seen(source, late):
+    assert len(_late_imports(ast.parse(source))) == late
+
+
+def test_commands_reach_verbs_by_the_exported_names():
+    faults = [
+        f"{relative(path)}:{node.lineno}: {ast.unparse(node)}"
+        for name, path in modules().items()
+        if name.startswith("additive.cli.")
+        for node in tree(path).body
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("additive.verbs")
+        and node.module != "additive.verbs.mergekit"
+    ]
+    assert not faults, listing(faults)
+
+
+def test_every_verb_has_one_file_on_each_side():
+    for name, verb in VERBS.items():
+        assert verb.command == f"additive.cli.{name}:command"
+        assert f"additive.verbs.{name}" in modules(), name
 
 
 @pytest.mark.parametrize("library", sorted(KNOWS))

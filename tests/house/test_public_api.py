@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import additive
 from tests.house.source import ROOT, listing, modules, relative, tree
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -100,6 +101,21 @@ def test_the_facade_is_light_sorted_and_complete():
     assert names == sorted(names)
     assert len(names) == len(set(names))
     assert not lost, f"additive.__all__ names {lost}, which it does not have"
+
+
+def test_every_exported_name_has_one_home_and_hides_no_package():
+    """The names for type checkers, those at run time, and `__all__` are the same."""
+    (block,) = [node for node in tree(modules()["additive"]).body if isinstance(node, ast.If)]
+    typed = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == additive._HOMES
+    assert sorted(typed) == additive.__all__
+    packages = {name.removeprefix("additive.") for name in modules()}
+    assert not packages & set(typed), "an exported name would hide a module of the package"
 
 
 def test_the_facade_knows_its_names_when_asked_for_an_unknown_one():

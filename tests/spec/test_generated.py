@@ -13,7 +13,6 @@ from additive.spec.docs import (
     MODELS,
     commented,
     keys_of,
-    model_of,
     reference,
     schema_text,
     write_schemas,
@@ -45,7 +44,7 @@ def test_the_reference_is_that_of_the_models():
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_key_is_described_in_reference_and_schema(kind):
-    keys = list(keys_of(model_of(kind)))
+    keys = list(keys_of(MODELS[kind]))
     assert len(keys) > 5
     assert [key.dotted for key in keys if not key.about.endswith(".")] == []
     page = reference()
@@ -54,26 +53,26 @@ def test_every_key_is_described_in_reference_and_schema(kind):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_examples_load(kind):
-    loads(EXAMPLES[kind], model_of(kind))
+    loads(EXAMPLES[kind], MODELS[kind])
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_commented_file_is_the_given_values_and_nothing_else(kind):
-    text = commented(model_of(kind), LEAST[kind], "schema.json")
+    text = commented(MODELS[kind], LEAST[kind], "schema.json")
     assert text.startswith("# yaml-language-server: $schema=schema.json\n")
-    assert loads(text, model_of(kind)) == loads(yaml_of(LEAST[kind]), model_of(kind))
+    assert loads(text, MODELS[kind]) == loads(yaml_of(LEAST[kind]), MODELS[kind])
     assert max(map(len, text.splitlines())) <= 140
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_uncommenting_defaults_changes_nothing(kind):
     """Every `# key: value` line of a scaffold may be made live: it is the default."""
-    text = commented(model_of(kind), LEAST[kind], "schema.json")
+    text = commented(MODELS[kind], LEAST[kind], "schema.json")
     live = re.sub(r"^( *)# ([a-z_0-9]+: \S.*)$", r"\1\2", text, flags=re.MULTILINE)
     prose = re.compile(r"^ *(saturation|Scaling|A|Rank)[^:]*: ", re.MULTILINE)
     assert live != text
     assert not prose.search(live) or "saturation: {" in live
-    assert loads(live, model_of(kind)) == loads(yaml_of(LEAST[kind]), model_of(kind))
+    assert loads(live, MODELS[kind]) == loads(yaml_of(LEAST[kind]), MODELS[kind])
 
 
 def test_schemas_are_written_whole(tmp_path):
