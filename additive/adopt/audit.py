@@ -57,14 +57,14 @@ def refuse_other_shape(directory: Path, base_directory: Path) -> None:
     for key, mine, theirs in _both(own, base, ""):
         if mine != theirs:
             raise CompatibilityError(
-                f"{key} is {_shown(mine)}; the base has {_shown(theirs)}",
+                f"{key} is {_quote(mine)}; the base has {_quote(theirs)}",
                 where=str(path),
                 help="put the config.json that these weights were saved with beside them",
             )
     for key in ("dtype", "torch_dtype"):
         if isinstance(own.get(key), Mapping | list) or own.get(key) not in _DTYPES:
             raise CompatibilityError(
-                f"{key} is {_shown(own[key])}; expected float32, bfloat16 or float16",
+                f"{key} is {_quote(own[key])}; expected float32, bfloat16 or float16",
                 where=str(path),
                 help="write the dtype of the weights into it",
             )
@@ -82,7 +82,7 @@ def _both(
             yield f"{above}{key}", mine, theirs
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 

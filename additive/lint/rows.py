@@ -16,7 +16,7 @@ from typing import Any
 from additive.artifacts.atomic import write_json
 from additive.errors import IntegrityError, SpecError
 from additive.overlap.texts import normalise, squeezed
-from additive.spec.faults import shown
+from additive.spec.faults import quote
 from additive.spec.rows import JsonRow, Scanner, read_rows
 from additive.spec.suite import SuiteSpec, TaskSpec
 from additive.train.data import TrainingRow, table_of
@@ -83,7 +83,7 @@ def _texts(value: Any) -> bool:
 def _should(key: str, fields: Mapping[str, Any], expected: str) -> str:
     if key not in fields:
         return f"{key} is missing; expected {expected}"
-    return f"{key} is {shown(fields[key])}; expected {expected}"
+    return f"{key} is {quote(fields[key])}; expected {expected}"
 
 
 RULES_VERSION = 1
@@ -125,7 +125,10 @@ def shared_prompts(workspace: Workspace, name: str, scan: Scanner) -> tuple[str,
     """
     train, validation = (workspace.data_files(name, split) for split in _SPLITS)
     validation = tuple(path for path in validation if path not in train)
-    files = [[(workspace.shown(p), digest_file(p)) for p in paths] for paths in (train, validation)]
+    files = [
+        [(workspace.display_path(p), digest_file(p)) for p in paths]
+        for paths in (train, validation)
+    ]
     path = _memory(workspace, ["splits", workspace.domain(name).data.format, *files])
     found = _recall(path)
     if found is None:
@@ -152,11 +155,11 @@ def _repeated(train: Sequence[TrainingRow], validation: Sequence[TrainingRow]) -
 
 def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Scanner) -> int:
     path = workspace.evals / str(task.data)
-    shown = workspace.shown(path)
+    display_path = workspace.display_path(path)
 
     def count() -> int:
-        rows = read_rows(path, shown, scan)
-        faults = item_faults(rows, suite, task, shown)
+        rows = read_rows(path, display_path, scan)
+        faults = item_faults(rows, suite, task, display_path)
         if faults:
             raise SpecError(faults)
         return len(rows)
@@ -166,7 +169,7 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Sc
     if task.sha256 is not None and digest_file(path) != task.sha256:
         raise IntegrityError(
             f"file is {short(digest_file(path))}; the suite names {short(task.sha256)}",
-            where=shown,
+            where=display_path,
             help=f"bring the file back, or set sha256 in evals/{suite.name}.yaml",
         )
     return found
@@ -175,7 +178,9 @@ def _check_task(workspace: Workspace, suite: SuiteSpec, task: TaskSpec, scan: Sc
 def _training_rows(
     workspace: Workspace, path: Path, domain: str, scan: Scanner
 ) -> Sequence[TrainingRow]:
-    return table_of(path, workspace.shown(path), scan, workspace.domain(domain).data.format).rows
+    return table_of(
+        path, workspace.display_path(path), scan, workspace.domain(domain).data.format
+    ).rows
 
 
 def _text(prompt: Any) -> str:
@@ -203,7 +208,7 @@ def _remembered(
     workspace: Workspace, path: Path, rules: Sequence[Any], count: Callable[[], int]
 ) -> int:
     if not path.is_file():
-        raise SpecError([f"{workspace.shown(path)}: file is missing"])
+        raise SpecError([f"{workspace.display_path(path)}: file is missing"])
     memory = _memory(workspace, [*rules, digest_file(path)])
     found = _recall(memory)
     if not isinstance(found, int):

@@ -85,20 +85,20 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
     for path in sorted((workspace.root / "domains").glob("*")):
         if not covers(path) or path.name.startswith(".") or not path.is_dir():
             continue
-        shown = workspace.shown(path)
+        display_path = workspace.display_path(path)
         if not NAME.fullmatch(path.name):
-            yield f"{shown!r}: {_bad_name(path.name)}"
+            yield f"{display_path!r}: {_bad_name(path.name)}"
         elif path.name in RESERVED:
-            yield f"{shown!r}: name is {path.name!r}; expected none of {taken}"
+            yield f"{display_path!r}: name is {path.name!r}; expected none of {taken}"
         elif not (path / "domain.yaml").is_file():
-            yield f"{shown}/domain.yaml: file is missing"
+            yield f"{display_path}/domain.yaml: file is missing"
     if covers(workspace.evals):
         yield from workspace.stray_suites()
     for path in sorted((workspace.root / "merges").glob("*.y*ml")):
         if covers(path) and not NAME.fullmatch(path.stem):
-            yield f"{workspace.shown(path)!r}: {_bad_name(path.stem)}"
+            yield f"{workspace.display_path(path)!r}: {_bad_name(path.stem)}"
         elif covers(path) and path.suffix == ".yml":
-            yield f"{workspace.shown(path)}: suffix is .yml; expected .yaml"
+            yield f"{workspace.display_path(path)}: suffix is .yml; expected .yaml"
 
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:
@@ -125,7 +125,7 @@ def _source_problem(workspace: Workspace, source: str, known: list[str]) -> str 
 
 
 def _at(workspace: Workspace, path: Path, *keys: str | int) -> str:
-    return str(place(read_yaml(path, workspace.shown(path)), keys))
+    return str(place(read_yaml(path, workspace.display_path(path)), keys))
 
 
 def _bad_name(name: str) -> str:

@@ -28,13 +28,13 @@ class DataFile:
     """A file to compare: where it is, how messages call it, and its digest."""
 
     path: Path
-    shown: str
+    display_path: str
     digest: str
 
     @classmethod
-    def of(cls, path: Path, shown: str | None = None) -> DataFile:
+    def of(cls, path: Path, display_path: str | None = None) -> DataFile:
         """The file at a path. Raises: OSError when it cannot be read."""
-        return cls(path, shown or str(path), digest_file(path))
+        return cls(path, display_path or str(path), digest_file(path))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def leaks_between(
     """
     texts = _Texts(scan)
     return tuple(
-        FileLeak(rows.shown, line, items.shown, item, kind, span)
+        FileLeak(rows.display_path, line, items.display_path, item, kind, span)
         for rows in train
         for items in held_out
         for line, item, kind, span in _pair(rows, items, cache, texts)
@@ -100,7 +100,7 @@ class _Texts:
 
         key = ("train", file.digest)
         if key not in self._known:
-            rows = read_rows(file.path, file.shown, self._scan)
+            rows = read_rows(file.path, file.display_path, self._scan)
             texts = [Text(row.line, text) for row in rows for text in row_texts(row.fields)]
             self._known[key] = Corpus(texts)
         return self._known[key]
@@ -110,7 +110,7 @@ class _Texts:
 
         key = ("items", file.digest)
         if key not in self._known:
-            rows = read_rows(file.path, file.shown, self._scan)
+            rows = read_rows(file.path, file.display_path, self._scan)
             named = [(str(row.fields.get("id", f"line {row.line}")), row) for row in rows]
             self._known[key] = Corpus([Text(name, item_text(row.fields)) for name, row in named])
         return self._known[key]

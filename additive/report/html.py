@@ -118,9 +118,9 @@ def _fitting(flips: Sequence[Flips]) -> tuple[list[Flips], int, str]:
     groups = [group for group in flips if group.lost]
     most = FLIPS_BUDGET // (_TEXTS * _SHORTEST)
     per_suite = max(most // max(len(groups), 1), 1)
-    shown = [replace(group, items=group.items[:per_suite]) for group in groups][:most]
-    count = sum(len(group.items) for group in shown)
+    visible = [replace(group, items=group.items[:per_suite]) for group in groups][:most]
+    count = sum(len(group.items) for group in visible)
     budget = min(FLIPS_BUDGET // (_TEXTS * max(count, 1)), _LONGEST)
-    hidden = len(groups) - len(shown)
+    hidden = len(groups) - len(visible)
     note = "Texts that were cut end in an ellipsis."
-    return shown, budget, f"{note} {hidden} more suites are not shown." if hidden else note
+    return visible, budget, f"{note} {hidden} more suites are not shown." if hidden else note

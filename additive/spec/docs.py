@@ -173,12 +173,12 @@ def _chosen(key: Key, value: Mapping[str, Any]) -> type[Spec] | None:
 def _default_shown(key: Key) -> str:
     if key.blocks and key.default in ("{}", "see text"):
         inner = [found for found in keys_of(key.blocks[0]) if len(found.path) == 1]
-        pairs = [f"{found.path[0]}: {found.default}" for found in inner if _shown(found)]
+        pairs = [f"{found.path[0]}: {found.default}" for found in inner if _is_documented(found)]
         return f" {{{', '.join(pairs)}}}"
     return f" {key.default}" if _has_default(key) else ""
 
 
-def _shown(key: Key) -> bool:
+def _is_documented(key: Key) -> bool:
     """Empty lists of an inner block would only make its line long."""
     return _has_default(key) and key.default != "[]"
 

@@ -74,7 +74,7 @@ def fault_line(error: ErrorDetails, root: Node, model: Any) -> str:
     if kind == "wrong":
         inside = f"{dotted(path)}: " if path else ""
         return f"{at}: {inside}{error['msg']}"
-    found = f"{dotted(path) or 'file'} is {shown(_value(root, path))}"
+    found = f"{dotted(path) or 'file'} is {quote(_value(root, path))}"
     return f"{at}: {found}; expected {_expected(error)}"
 
 
@@ -84,7 +84,7 @@ def dotted(path: YamlPath) -> str:
     return text.removeprefix(".")
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as a message quotes it: short, on one line, printable."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "empty"}[value]

@@ -22,21 +22,23 @@ Model = TypeVar("Model")
 
 
 def load(
-    path: Path, model: type[Model], *, name: str | None = None, shown: str | None = None
+    path: Path, model: type[Model], *, name: str | None = None, display_path: str | None = None
 ) -> Model:
     """Read a spec file.
 
     `name` is what the file's place says the thing is called: it is filled in, and a file that says
-    another name is a fault. `shown` is how messages call the file.
+    another name is a fault. `display_path` is how messages call the file.
 
     Raises: SpecError with every fault of the file.
     """
-    return from_node(read_yaml(path, shown), model, name=name)
+    return from_node(read_yaml(path, display_path), model, name=name)
 
 
-def loads(text: str, model: type[Model], *, name: str | None = None, shown: str = "text") -> Model:
+def loads(
+    text: str, model: type[Model], *, name: str | None = None, display_path: str = "text"
+) -> Model:
     """Read a spec from a text; as `load`."""
-    return from_node(parse_yaml(text, shown), model, name=name)
+    return from_node(parse_yaml(text, display_path), model, name=name)
 
 
 def build(block: Located, model: type[Model]) -> Model:

@@ -52,13 +52,13 @@ def count_rows(path: Path) -> int:
 
 
 def read_rows(
-    path: Path, shown: str | None = None, scan: Scanner | None = None
+    path: Path, display_path: str | None = None, scan: Scanner | None = None
 ) -> tuple[JsonRow, ...]:
     """Every row of a JSON-lines file; empty lines are skipped.
 
     Raises: SpecError with the first MAX_FAULTS faults, or when the file is missing or has no rows.
     """
-    name = shown or str(path)
+    name = display_path or str(path)
     try:
         found = (scan or scan_rows)(path, name)
     except FileNotFoundError:

@@ -218,12 +218,12 @@ _WORDS: dict[str, Any] = {
 }
 
 
-def read_yaml(path: Path, shown: str | None = None) -> Node:
-    """The nodes of a YAML file; `shown` is how messages call the file.
+def read_yaml(path: Path, display_path: str | None = None) -> Node:
+    """The nodes of a YAML file; `display_path` is how messages call the file.
 
     Raises: SpecError with every fault of the file.
     """
-    name = shown or str(path)
+    name = display_path or str(path)
     try:
         data = path.read_bytes()
     except OSError as error:

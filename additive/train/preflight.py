@@ -31,7 +31,7 @@ class Preflight:
     end_of_turn     the token that ends an answer
     trained_tokens  tokens of all answers
     longest         tokens of the longest example
-    shown           one example as (text, is it trained) parts
+    example         one example as (text, is it trained) parts
     trimmed         answers whose ends lose white space to the template
     """
 
@@ -42,7 +42,7 @@ class Preflight:
     end_of_turn: str
     trained_tokens: int
     longest: int
-    shown: tuple[tuple[str, bool], ...]
+    example: tuple[tuple[str, bool], ...]
     trimmed: int = 0
 
     def record(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Preflight:
 
     def lines(self) -> tuple[str, ...]:
         """The preflight as a person reads it."""
-        masked = [f"{'trained' if on else 'prompt':<11} {text!r}" for text, on in self.shown]
+        masked = [f"{'trained' if on else 'prompt':<11} {text!r}" for text, on in self.example]
         lost = f", {self.truncated} truncated, {self.dropped} dropped"
         rest = lost if self.truncated or self.dropped else ""
         return (
@@ -112,7 +112,7 @@ def preflight(
         trained_tokens=sum(len(e.completion) for e in kept),
         longest=max(len(e) for e in kept),
         trimmed=sum(e.trimmed for e in kept),
-        shown=_shown(complete[0], tokenizer),
+        example=_example_parts(complete[0], tokenizer),
     )
     return report, kept
 
@@ -129,7 +129,9 @@ def _fit(example: Encoded, max_length: int) -> Encoded | None:
     return replace(example, completion=example.completion[:room])
 
 
-def _shown(example: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, bool], ...]:
+def _example_parts(
+    example: Encoded, tokenizer: PreTrainedTokenizerBase
+) -> tuple[tuple[str, bool], ...]:
     trained = [label != -100 for label in labels(example)]
     parts: list[tuple[list[int], bool]] = []
     for token, on in zip(example.ids, trained, strict=True):

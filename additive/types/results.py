@@ -207,9 +207,9 @@ def unique(items: Iterable[ItemScore], where: str) -> tuple[ItemScore, ...]:
 
 def wrong(where: str, name: str, value: Any, should: str) -> IntegrityError:
     """The error of one field."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return IntegrityError(f"{name} is {shown}; expected {should}", where=where)
+    quoted = repr(value)
+    quoted = quoted if len(quoted) <= 80 else quoted[:77] + "..."
+    return IntegrityError(f"{name} is {quoted}; expected {should}", where=where)
 
 
 def _item_document(item: ItemScore) -> dict[str, Any]:

@@ -339,10 +339,10 @@ def _is_scaffold(workspace: Workspace, name: str) -> bool:
     )
 
 
-def _check_suite(workspace: Workspace, name: str, questions: Questions, shown: str) -> None:
+def _check_suite(workspace: Workspace, name: str, questions: Questions, display_path: str) -> None:
     """Refuse questions that their grader cannot grade, and a suite that a person wrote.
 
-    shown  how messages call the file of the questions
+    display_path  how messages call the file of the questions
 
     Raises: SpecError, UsageError.
     """
@@ -350,15 +350,15 @@ def _check_suite(workspace: Workspace, name: str, questions: Questions, shown: s
     if problem:
         raise UsageError(f"--grader: {problem}", help=f"known: {', '.join(KINDS)}, or a file.py")
     spec = loads(_suite_text(name, questions), SuiteSpec, name=suite_name(name))
-    faults = item_faults(questions.rows, spec, spec.tasks[0], shown)
+    faults = item_faults(questions.rows, spec, spec.tasks[0], display_path)
     if faults:
         raise SpecError(faults, help=f"they are graded as {questions.grader}; see --grader")
     path, items = _suite_files(workspace, name)
     if not path.exists() or _is_ours(path, items, name) or _holds(items, questions):
         return
     raise UsageError(
-        f"{workspace.shown(path)} has other questions; --suite would overwrite it",
-        help=f"remove it, or put the questions into {workspace.shown(items)} yourself",
+        f"{workspace.display_path(path)} has other questions; --suite would overwrite it",
+        help=f"remove it, or put the questions into {workspace.display_path(items)} yourself",
     )
 
 

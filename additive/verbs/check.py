@@ -142,7 +142,7 @@ def check_key(
     items = [path for use in uses for path in workspace.item_files(use.name)]
     tasks = [path for use in uses for path in workspace.task_files(use.name)]
     files = {
-        workspace.shown(path): digest_file(path)
+        workspace.display_path(path): digest_file(path)
         for path in (*items, *tasks, *workspace.verifier_files())
         if path.is_file()
     }

@@ -81,8 +81,8 @@ def _libraries() -> Check:
     if faults:
         mend = " ".join(f"'{need.name}{need.specifier}'" for need in core if _lacking(need))
         return Check("libraries", "fail", "; ".join(faults), f"pip install {mend}")
-    shown = ("torch", "transformers", "peft", "trl", "lm-eval")
-    return Check("libraries", "ok", ", ".join(f"{n} {_version(n)}" for n in shown))
+    names = ("torch", "transformers", "peft", "trl", "lm-eval")
+    return Check("libraries", "ok", ", ".join(f"{n} {_version(n)}" for n in names))
 
 
 def _lacking(need: Requirement) -> str | None:

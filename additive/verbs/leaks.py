@@ -31,7 +31,7 @@ def leaks_of(workspace: Workspace, name: str) -> tuple[FileLeak, ...]:
     rows = row_files(workspace, name)
     recall = recall_rows_file(workspace, name)
     if recall is not None:
-        rows = (*rows, DataFile.of(recall, workspace.shown(recall)))
+        rows = (*rows, DataFile.of(recall, workspace.display_path(recall)))
     # An empty suite, as `additive init` writes it, holds nothing that could leak.
     items = [
         file

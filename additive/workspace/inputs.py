@@ -82,7 +82,9 @@ def item_files(workspace: Workspace, suite: str) -> tuple[DataFile, ...]:
 
 
 def _present(workspace: Workspace, paths: Iterable[Path]) -> tuple[DataFile, ...]:
-    return tuple(DataFile.of(path, workspace.shown(path)) for path in paths if path.is_file())
+    return tuple(
+        DataFile.of(path, workspace.display_path(path)) for path in paths if path.is_file()
+    )
 
 
 def read_lock(workspace: Workspace) -> Inputs:
@@ -153,7 +155,7 @@ def lock_rows(
     Raises: as `update_lock`.
     """
     old = read_lock(workspace)
-    rows = {workspace.shown(path): digest for path, digest in digests.items()}
+    rows = {workspace.display_path(path): digest for path, digest in digests.items()}
     return _update(workspace, base, old, {"domains": {**old.get("domains", {}), **rows}})
 
 
@@ -168,7 +170,7 @@ def _update(
 
 
 def _digests(workspace: Workspace, paths: Iterable[Path]) -> dict[str, str]:
-    return {workspace.shown(path): digest_file(path) for path in paths if path.is_file()}
+    return {workspace.display_path(path): digest_file(path) for path in paths if path.is_file()}
 
 
 def _domain_files(workspace: Workspace) -> Iterator[Path]:

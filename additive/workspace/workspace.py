@@ -92,7 +92,7 @@ class Workspace:
     @cached_property
     def spec(self) -> WorkspaceSpec:
         """additive.yaml. Raises: SpecError."""
-        return load(self.root / MARKER, WorkspaceSpec, shown=MARKER)
+        return load(self.root / MARKER, WorkspaceSpec, display_path=MARKER)
 
     @cached_property
     def store(self) -> Store:
@@ -155,7 +155,9 @@ class Workspace:
         if name not in self._domains:
             _known("domain", name, self.domain_names())
             path = self.domain_directory(name) / "domain.yaml"
-            self._domains[name] = load(path, DomainSpec, name=name, shown=self.shown(path))
+            self._domains[name] = load(
+                path, DomainSpec, name=name, display_path=self.display_path(path)
+            )
         return self._domains[name]
 
     def data_files(self, name: str, split: Literal["train", "validation"]) -> tuple[Path, ...]:
@@ -172,7 +174,7 @@ class Workspace:
         if name not in self._suites:
             _known("suite", name, self.suite_names())
             path = self.evals / f"{name}.yaml"
-            spec = load(path, SuiteSpec, name=name, shown=self.shown(path))
+            spec = load(path, SuiteSpec, name=name, display_path=self.display_path(path))
             self._suites[name] = (
                 spec if spec.gate else spec.model_copy(update={"gate": self.spec.gate})
             )
@@ -210,17 +212,17 @@ class Workspace:
         return tuple(fault for path in sorted(self.evals.glob("*")) if (fault := self._stray(path)))
 
     def _stray(self, path: Path) -> str | None:
-        shown = self.shown(path)
+        display_path = self.display_path(path)
         if path.suffix.lower() not in (".yaml", ".yml") or path.is_dir():
             return None
         if not NAME.fullmatch(path.stem):
             return (
-                f"{shown!r}: name is {path.stem!r}; expected a name that matches"
+                f"{display_path!r}: name is {path.stem!r}; expected a name that matches"
                 " [a-z0-9][a-z0-9_-]*"
             )
         if path.suffix != ".yaml":
-            return f"{shown}: suffix is {path.suffix}; expected .yaml"
-        return None if path.is_file() else f"{shown}: link leads nowhere; expected a suite"
+            return f"{display_path}: suffix is {path.suffix}; expected .yaml"
+        return None if path.is_file() else f"{display_path}: link leads nowhere; expected a suite"
 
     def verifier_files(self) -> tuple[Path, ...]:
         """Users' graders: every Python file under evals/, sorted."""
@@ -255,7 +257,7 @@ class Workspace:
         """A recipe. Raises: UnknownName, SpecError."""
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
-        return load(path, Recipe, name=name, shown=self.shown(path))
+        return load(path, Recipe, name=name, display_path=self.display_path(path))
 
     def is_mergekit(self, name: str) -> bool:
         """Whether a recipe is a mergekit file. Raises: UnknownName, SpecError."""
@@ -272,7 +274,7 @@ class Workspace:
     def _recipe_node(self, name: str) -> Node:
         _known("recipe", name, self.recipe_names())
         path = self.root / "merges" / f"{name}.yaml"
-        return read_yaml(path, self.shown(path))
+        return read_yaml(path, self.display_path(path))
 
     @cached_property
     def base(self) -> ResolvedBase:
@@ -301,7 +303,7 @@ class Workspace:
         beside = self.base_directory() / "recall.jsonl"
         return beside if beside.is_file() else None
 
-    def shown(self, path: Path) -> str:
+    def display_path(self, path: Path) -> str:
         """A path as messages show it: relative to the workspace when inside."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 

@@ -48,7 +48,7 @@ def _backwards() -> Iterator[Question]:
 
 def _order() -> Iterator[Question]:
     for items in product(range(10), repeat=4):
-        yield f"Line up {_shown(items)}.", f"in a row: {_shown(sorted(items))}"
+        yield f"Line up {_listing(items)}.", f"in a row: {_listing(sorted(items))}"
 
 
 def _twice() -> Iterator[Question]:
@@ -73,14 +73,14 @@ def _shout() -> Iterator[Question]:
 
 def _rest() -> Iterator[Question]:
     for items in product(range(10), repeat=4):
-        yield f"Eat the first of {_shown(items)}.", f"left over: {_shown(items[1:])}"
+        yield f"Eat the first of {_listing(items)}.", f"left over: {_listing(items[1:])}"
 
 
 def _words() -> Iterator[str]:
     return ("".join(word) for word in product(LETTERS, repeat=4))
 
 
-def _shown(items: Sequence[int]) -> str:
+def _listing(items: Sequence[int]) -> str:
     return str(list(items)).replace(" ", "")
 
 

@@ -59,7 +59,7 @@ def test_specs_in_the_docs_load(where, path, text):
     known = kind_of(path)
     assert known is not None, f"{where}: {path} is where no spec belongs"
     model, name = known
-    loads(text, model, name=name, shown=where)
+    loads(text, model, name=name, display_path=where)
 
 
 def test_shipped_files_name_their_schema_and_it_is_there():

@@ -14,7 +14,7 @@ from additive.spec.workspace import WorkspaceSpec
 
 def faults(text, model=DomainSpec, **how):
     with pytest.raises(SpecError) as caught:
-        loads(text, model, shown="f.yaml", **how)
+        loads(text, model, display_path="f.yaml", **how)
     return list(caught.value.problems)
 
 
@@ -219,5 +219,5 @@ def test_a_file_that_says_another_name_than_its_place_is_a_fault():
 def test_files_that_cannot_be_read_are_faults(tmp_path):
     for path, reason in ((tmp_path / "no.yaml", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(SpecError, match=reason) as caught:
-            load(path, DomainSpec, shown="d.yaml")
+            load(path, DomainSpec, display_path="d.yaml")
         assert caught.value.problems[0].startswith("d.yaml: cannot be read")

@@ -114,7 +114,9 @@ def test_methods_are_names_or_blocks_and_equal_by_value():
     workspace = loads("version: 1\nbase: {model: tiny}\nmerge: {method: ties}", WorkspaceSpec)
     assert workspace.merge.method == MethodSpec.of("ties")
     recipe = loads(
-        "version: 1\nsources: [a]\nmethod: {name: ties, density: 0.3}", Recipe, shown="m.yaml"
+        "version: 1\nsources: [a]\nmethod: {name: ties, density: 0.3}",
+        Recipe,
+        display_path="m.yaml",
     )
     assert recipe.method == MethodSpec.of("ties", {"density": 0.3})
     assert recipe.resolved()["method"] == {"name": "ties", "density": 0.3}
@@ -125,7 +127,7 @@ def test_parameters_that_are_built_later_still_know_their_place():
     text = (
         "version: 1\nsources: [a]\nmethod:\n  name: ties\n  densty: 0.3\n  rescale: 1\n  sign: sim"
     )
-    method = loads(text, Recipe, shown="merges/m.yaml").method
+    method = loads(text, Recipe, display_path="merges/m.yaml").method
     with pytest.raises(SpecError) as caught:
         build(method.parameters, Ties)
     assert caught.value.problems == (

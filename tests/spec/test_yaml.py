@@ -153,5 +153,5 @@ def test_bytes_that_are_no_text_are_refused(tmp_path, data, said):
     path = tmp_path / "f.yaml"
     path.write_bytes(data)
     with pytest.raises(SpecError) as caught:
-        load(path, WorkspaceSpec, shown="f.yaml")
+        load(path, WorkspaceSpec, display_path="f.yaml")
     assert caught.value.problems[0].startswith(said)

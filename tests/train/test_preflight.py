@@ -15,7 +15,7 @@ def row(prompt="2+3=", completion="5", where="train.jsonl:1"):
 
 def test_an_example_is_shown_with_its_mask(tokenizer):
     report, (example,) = preflight([row()], tokenizer, 64)
-    assert report.shown == (("<|user|>2+3=<|assistant|>", False), ("5<|end|>", True))
+    assert report.example == (("<|user|>2+3=<|assistant|>", False), ("5<|end|>", True))
     assert labels(example) == [-100] * len(example.prompt) + list(example.completion)
     assert any("'5<|end|>'" in line and "trained" in line for line in report.lines())
 
@@ -56,4 +56,4 @@ def test_text_that_looks_like_a_control_token_is_named(tokenizer):
 
 def test_a_system_message_is_part_of_the_prompt(tokenizer):
     report, _ = preflight([row()], tokenizer, 64, system="Be brief.")
-    assert report.shown[0] == ("<|system|>Be brief.<|user|>2+3=<|assistant|>", False)
+    assert report.example[0] == ("<|system|>Be brief.<|user|>2+3=<|assistant|>", False)
