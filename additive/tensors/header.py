@@ -258,9 +258,9 @@ def _key(text: bytes, position: int, where: str) -> tuple[str, int]:
         raise IntegrityError(f"header is not JSON at byte {position}", where=where)
     key = match[1]
     if not _NAME.fullmatch(key):
-        text = key[:80].decode(errors="replace")
+        name = key[:80].decode(errors="replace")
         raise SecurityError(
-            f"tensor name is {text!r}; expected 1 to 256 of A-Z a-z 0-9 _ . -",
+            f"tensor name is {name!r}; expected 1 to 256 of A-Z a-z 0-9 _ . -",
             where=where,
         )
     return key.decode(), match.end()
