@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from additive.deltas.lazy import Difference, Trained, Whole
+from additive.deltas.lazy import Difference, TrainedValues, WholeTensor
 from additive.deltas.model import Delta, Dense, Experts, LowRank, Sum
 from additive.errors import ResourceError
 
@@ -27,14 +27,14 @@ def check_device(device: str) -> None:
         )
 
 
-def placed(delta: Delta, base: Tensor) -> Delta:
+def move_delta(delta: Delta, base: Tensor) -> Delta:
     """The same delta computed on the device of `base`, which is the parameter's base tensor there.
 
     Factors and whole tensors are moved as they are; what is computed from mapped files by other
     formulas is computed on the processor block by block, and each block is moved. The numbers that
     are moved are the same; what a device makes of them differs by its own rounding.
 
-    >>> placed(Dense(torch.ones(2)), torch.zeros(2)).dense()
+    >>> move_delta(Dense(torch.ones(2)), torch.zeros(2)).dense()
     tensor([1., 1.])
     """
     device = base.device
@@ -45,23 +45,25 @@ def placed(delta: Delta, base: Tensor) -> Delta:
     if isinstance(delta, Dense):
         return Dense(delta.tensor.to(device))
     if isinstance(delta, Sum):
-        return Sum(tuple((coefficient, placed(term, base)) for coefficient, term in delta.terms))
+        return Sum(
+            tuple((coefficient, move_delta(term, base)) for coefficient, term in delta.terms)
+        )
     if isinstance(delta, Difference):
         return Difference(_moved(delta.trained, device), base)
     raise TypeError(f"{type(delta).__name__} is no delta of a source")
 
 
-def _moved(trained: Trained, device: torch.device) -> Trained:
-    if isinstance(trained, Whole):
-        return Whole(trained.tensor.to(device))
-    return MovedRows(trained, device)
+def _moved(trained: TrainedValues, device: torch.device) -> TrainedValues:
+    if isinstance(trained, WholeTensor):
+        return WholeTensor(trained.tensor.to(device))
+    return MovedValues(trained, device)
 
 
 @dataclass(frozen=True, eq=False)
-class MovedRows:
+class MovedValues:
     """Trained values that the processor computes, and their rows moved to a device."""
 
-    trained: Trained
+    trained: TrainedValues
     device: torch.device
 
     def rows(self, start: int, stop: int) -> Tensor:

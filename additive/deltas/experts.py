@@ -27,7 +27,7 @@ from additive.deltas.base import Base
 from additive.deltas.model import Experts, LowRank
 from additive.deltas.names import find
 from additive.deltas.peft_config import AdapterConfig
-from additive.deltas.source import AdapterTarget, Piece, Slot
+from additive.deltas.source import AdaptedParameter, AdapterPart, AdapterTarget
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint
 
@@ -45,8 +45,8 @@ Parts = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """A parameter that PEFT adapts as one.
+class TargetParameter:
+    """A parameter that `target_parameters` names, as this base stores it.
 
     name      PEFT's name without the module
     stored    the base's names: one, or one per expert and part (expert first)
@@ -120,15 +120,15 @@ def check_named(wrapped: Iterable[str], config: AdapterConfig, where: str) -> No
             )
 
 
-def parameter_pieces(
+def parameter_parts(
     module: str,
     levels: Sequence[Mapping[str, str]],
     checkpoint: Checkpoint,
     config: AdapterConfig,
     base: Base,
     where: str,
-) -> list[tuple[str, Piece]]:
-    """The pieces of one wrapped module, by the base's names.
+) -> list[tuple[str, AdapterPart]]:
+    """The parts of one wrapped module, by the base's names.
 
     Raises: CompatibilityError when the factors fit no parameter, or more than one.
     """
@@ -141,14 +141,16 @@ def parameter_pieces(
     if len(fitting) != 1:
         raise _unclear(module, candidates, shapes, len(fitting), where)
     chosen, transposed = fitting[0]
-    pieces = []
+    parts = []
     for depth, (adapted, keys) in enumerate(zip(chosen, levels, strict=True)):
         named = f"{module}.{adapted.name}"
         rank, scale = config.rank_of(named), config.scale_of(named)
-        slot = Slot(adapted.name, depth, adapted.experts, None, 0, adapted.parts, transposed)
+        parameter = AdaptedParameter(
+            adapted.name, depth, adapted.experts, parts=adapted.parts, transposed=transposed
+        )
         factors = _Factors(checkpoint, keys["A"], keys["B"], rank, adapted, scale, transposed)
-        pieces += factors.pieces(AdapterTarget(module, "parameter", slot))
-    return pieces
+        parts += factors.parts(AdapterTarget(module, "parameter", parameter))
+    return parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,22 +161,22 @@ class _Factors:
     key_of_a: str
     key_of_b: str
     rank: int
-    adapted: Adapted
+    adapted: TargetParameter
     scale: float
     transposed: bool
 
-    def pieces(self, target: AdapterTarget) -> Iterator[tuple[str, Piece]]:
-        adapted, slot = self.adapted, target.slot
-        assert slot is not None
+    def parts(self, target: AdapterTarget) -> Iterator[tuple[str, AdapterPart]]:
+        adapted, parameter = self.adapted, target.parameter
+        assert parameter is not None
         if adapted.ndim == 2:
-            yield adapted.stored[0], Piece(partial(self._one, 0, 0), target, self.rank)
+            yield adapted.stored[0], AdapterPart(partial(self._one, 0, 0), target, self.rank)
         elif not adapted.apart:
-            yield adapted.stored[0], Piece(self._all, target)
+            yield adapted.stored[0], AdapterPart(self._all, target)
         else:
             for position, name in enumerate(adapted.stored):
                 expert, part = divmod(position, adapted.parts)
-                place = replace(target, slot=replace(slot, expert=expert, part=part))
-                yield name, Piece(partial(self._one, expert, part), place, self.rank)
+                own = replace(target, parameter=replace(parameter, expert=expert, part=part))
+                yield name, AdapterPart(partial(self._one, expert, part), own, self.rank)
 
     def _one(self, expert: int, part: int) -> LowRank:
         height = self.adapted.outputs // self.adapted.parts
@@ -199,7 +201,7 @@ def _float(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float32).contiguous()
 
 
-def _candidates(module: str, config: AdapterConfig, base: Base) -> list[Adapted]:
+def _candidates(module: str, config: AdapterConfig, base: Base) -> list[TargetParameter]:
     """The module's parameters that `target_parameters` names, by PEFT's rule: the ends of names."""
     names = dict.fromkeys(
         name
@@ -210,14 +212,14 @@ def _candidates(module: str, config: AdapterConfig, base: Base) -> list[Adapted]
     return [adapted for adapted in found if adapted is not None]
 
 
-def _adapted(module: str, name: str, base: Base) -> Adapted | None:
+def _adapted(module: str, name: str, base: Base) -> TargetParameter | None:
     stored = find(f"{module}.{name}", base)
     if stored is not None:
         shape = base.shape(stored)
         if len(shape) not in (2, 3):
             return None
         experts, (outputs, inputs) = (1, *shape)[-3], shape[-2:]
-        return Adapted(name, (stored,), len(shape), experts, outputs, inputs)
+        return TargetParameter(name, (stored,), len(shape), experts, outputs, inputs)
     for parts in _FUSED.get(name, ((name,),)):
         first = [find(f"{module}.0.{part}.weight", base) for part in parts]
         if None not in first:
@@ -225,7 +227,9 @@ def _adapted(module: str, name: str, base: Base) -> Adapted | None:
     return None
 
 
-def _apart(name: str, first: Sequence[str], parts: Sequence[str], base: Base) -> Adapted | None:
+def _apart(
+    name: str, first: Sequence[str], parts: Sequence[str], base: Base
+) -> TargetParameter | None:
     stored, experts = [], 0
     while True:
         of_this = [
@@ -239,15 +243,17 @@ def _apart(name: str, first: Sequence[str], parts: Sequence[str], base: Base) ->
     shapes = {base.shape(each) for each in stored}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 2:
         return None
-    return Adapted(name, tuple(stored), 3, experts, len(parts) * shape[0], shape[1], len(parts))
+    return TargetParameter(
+        name, tuple(stored), 3, experts, len(parts) * shape[0], shape[1], len(parts)
+    )
 
 
 def _fitting(
     module: str,
-    candidates: Sequence[Adapted],
+    candidates: Sequence[TargetParameter],
     shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
     config: AdapterConfig,
-) -> Iterator[tuple[tuple[Adapted, ...], bool]]:
+) -> Iterator[tuple[tuple[TargetParameter, ...], bool]]:
     """Every way to give the levels to the parameters, and to read stored experts."""
     stacked = any(adapted.ndim == 3 and not adapted.apart for adapted in candidates)
     for transposed in (False, True) if stacked else (False,):
@@ -259,7 +265,7 @@ def _fitting(
 
 
 def _shapes(
-    adapted: Adapted, rank: int, transposed: bool
+    adapted: TargetParameter, rank: int, transposed: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     sides = (adapted.outputs, adapted.inputs)
     turned = transposed and adapted.ndim == 3 and not adapted.apart
@@ -267,7 +273,7 @@ def _shapes(
     return (rank * adapted.experts, inputs), (outputs, rank * adapted.experts)
 
 
-def _orientations(candidates: Sequence[Adapted], base: Base) -> set[bool]:
+def _orientations(candidates: Sequence[TargetParameter], base: Base) -> set[bool]:
     """What the base's own stacked experts say: their hidden side is that of config.json."""
     text = base.config.get("text_config") or base.config
     hidden, votes = text.get("hidden_size"), set()
@@ -284,7 +290,7 @@ def _orientations(candidates: Sequence[Adapted], base: Base) -> set[bool]:
 
 def _unclear(
     module: str,
-    candidates: Sequence[Adapted],
+    candidates: Sequence[TargetParameter],
     shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
     ways: int,
     where: str,

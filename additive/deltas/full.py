@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from additive.deltas.base import FLOATS, HEAD, Base, is_tied
-from additive.deltas.lazy import Difference, Whole
+from additive.deltas.lazy import Difference, WholeTensor
 from additive.deltas.model import Delta
 from additive.deltas.names import check_rows, find, resolve
 from additive.deltas.source import AdapterTarget, non_finite_tensors
@@ -44,7 +44,7 @@ class FullSource:
     def delta(self, name: str) -> Delta:
         """θ_ft − θ_0, computed when asked for."""
         trained = self.checkpoint.tensor(self.stored_as[name])
-        return Difference(Whole(fitted(trained, name, self.base)), self.base.tensor(name))
+        return Difference(WholeTensor(fitted(trained, name, self.base)), self.base.tensor(name))
 
     def shares(self, alias: str, stored: str) -> bool:
         """Whether head and embedding are one tensor, or two with the same bytes."""

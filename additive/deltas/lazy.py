@@ -2,10 +2,10 @@
 
 `Difference` is the trained values minus the base's; what was trained is one of
 
-`Whole`      a tensor: of a full fine-tune, or of a module that was saved whole
-`Dora`       m/‖W + s·B·A‖·(W + s·B·A), exactly as the layer computes it
-`TokenRows`  an embedding with some rows replaced by trained ones
-`Scaled`     W times a trained vector, as IA3 has it
+`WholeTensor`  a tensor: of a full fine-tune, or of a module that was saved whole
+`Dora`         m/‖W + s·B·A‖·(W + s·B·A), exactly as the layer computes it
+`TokenRows`    an embedding with some rows replaced by trained ones
+`Ia3`          W times a trained vector, as IA3 has it
 
 The trained values are known, so one of these at weight 1 gives them, bit for bit.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from additive.deltas.model import Dense, LowRank, assemble, matrix_shape, tiles
 
 
-class Trained(Protocol):
+class TrainedValues(Protocol):
     """What a parameter has become, row by row."""
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -34,7 +34,7 @@ class Trained(Protocol):
 class Difference:
     """Trained values minus base values; `base` may be mapped, of any float dtype."""
 
-    trained: Trained
+    trained: TrainedValues
     base: Tensor
 
     @property
@@ -56,7 +56,7 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
+class WholeTensor:
     """Values that are there as a tensor, which may be mapped, of any float dtype."""
 
     tensor: Tensor
@@ -120,7 +120,7 @@ class TokenRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class Ia3:
     """The weight of IA3 (Liu et al., 2022, arXiv:2205.05638): l ⊙ W.
 
     `scales` multiplies the columns of the matrix view (`by_column`), or its rows; a bias is one

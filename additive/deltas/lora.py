@@ -1,4 +1,4 @@
-"""From an adapter's tensors to pieces: which parameter of the base each changes, and how.
+"""From an adapter's tensors to parts: which parameter of the base each changes, and how.
 
 What an adapter's module says against what its configuration and the base say.
 
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from additive.deltas.base import FLOATS, Base, is_transposed
-from additive.deltas.experts import check_named, parameter_pieces, split_wrapped
+from additive.deltas.experts import check_named, parameter_parts, split_wrapped
 from additive.deltas.initial import without_initial
-from additive.deltas.lazy import Difference, Dora, Scaled, TokenRows, Trained, Whole
+from additive.deltas.lazy import Difference, Dora, Ia3, TokenRows, TrainedValues, WholeTensor
 from additive.deltas.model import Dense, LowRank
 from additive.deltas.names import (
     AdapterKeys,
@@ -33,7 +33,7 @@ from additive.deltas.names import (
     resolve,
 )
 from additive.deltas.peft_config import AdapterConfig
-from additive.deltas.source import AdapterTarget, Piece
+from additive.deltas.source import AdapterPart, AdapterTarget
 from additive.deltas.vocabulary import fitted, with_new_rows
 from additive.errors import CompatibilityError
 from additive.tensors.reader import Checkpoint
@@ -47,14 +47,16 @@ OTHER_CONFIG = "the configuration belongs to another adapter: copy both files ag
 Shape = tuple[int, ...]
 
 
-def refuse_unset(module: str, parts: Mapping[str, str], config: AdapterConfig, where: str) -> None:
+def refuse_unset(
+    module: str, tensors: Mapping[str, str], config: AdapterConfig, where: str
+) -> None:
     """Refuse tensors that the configuration does not switch on: PEFT would leave them out."""
     switches = (
         ("magnitude", "a DoRA magnitude", "use_dora", config.dora),
         ("B_bias", "a bias of its factors", "lora_bias", config.lora_bias),
     )
     for part, what, switch, on in switches:
-        if part in parts and not on:
+        if part in tensors and not on:
             raise CompatibilityError(
                 f"{module} has {what}, but {switch} is not set in adapter_config.json",
                 where=where,
@@ -163,11 +165,11 @@ def _missing(
     wanted = tuple(indices) if isinstance(indices, Mapping) else ("",) * bool(indices)
     for name in wanted:
         if not any(
-            "tokens" in parts and module.endswith(name) for module, parts in modules.items()
+            "tokens" in tensors and module.endswith(name) for module, tensors in modules.items()
         ):
             yield "trainable_token_indices", f"a row of {name or 'the embedding'}"
-    for module, parts in modules.items():
-        if config.lora_bias and "A" in parts and "B_bias" not in parts:
+    for module, tensors in modules.items():
+        if config.lora_bias and "A" in tensors and "B_bias" not in tensors:
             yield "lora_bias", f"{module}.lora_B.bias"
 
 
@@ -193,7 +195,7 @@ def _is_trained_bias(
 
 @dataclass(frozen=True, eq=False)
 class AdapterReader:
-    """Turns an adapter's keys into pieces, checking shapes against the base.
+    """Turns an adapter's keys into parts, checking shapes against the base.
 
     where    the adapter's name in messages
     initial  the factors that training started from, where the delta is counted from them
@@ -205,32 +207,34 @@ class AdapterReader:
     where: str
     initial: Mapping[str, Tensor]
 
-    def pieces(self, keys: AdapterKeys) -> dict[str, tuple[Piece, ...]]:
+    def parts(self, keys: AdapterKeys) -> dict[str, tuple[AdapterPart, ...]]:
         """By the base's name of every parameter that is changed, how.
 
         Raises: CompatibilityError for names, shapes or ranks that do not fit base or configuration.
         """
-        found: dict[str, list[Piece]] = {}
-        modules, wrapped = split_wrapped(keys.parts, self.config, self.base)
+        found: dict[str, list[AdapterPart]] = {}
+        modules, wrapped = split_wrapped(keys.modules, self.config, self.base)
         check_named(wrapped, self.config, self.where)
         for module, levels in wrapped.items():
             self._add(found, self._parameters(module, levels))
-        for module, parts in modules.items():
-            self._check_selected(module, parts)
-            self._check_base_copy(module, parts)
-            self._add(found, self._module(module, parts))
+        for module, tensors in modules.items():
+            self._check_selected(module, tensors)
+            self._check_base_copy(module, tensors)
+            self._add(found, self._module(module, tensors))
         for parameter, key in keys.saved.items():
             known = resolve(parameter, self.base, self.where)
             self._add(found, [(known, self._saved(known, key))])
         check_complete(self.config, modules, found, self.base, self.where)
-        return {parameter: tuple(pieces) for parameter, pieces in found.items()}
+        return {parameter: tuple(parts) for parameter, parts in found.items()}
 
-    def _add(self, found: dict[str, list[Piece]], pieces: Sequence[tuple[str, Piece]]) -> None:
-        """Add a module's pieces; two modules, or factors and a whole tensor, contradict each other.
+    def _add(
+        self, found: dict[str, list[AdapterPart]], parts: Sequence[tuple[str, AdapterPart]]
+    ) -> None:
+        """Add a module's parts; two modules, or factors and a whole tensor, contradict each other.
 
         Raises: CompatibilityError.
         """
-        twice = sorted({parameter for parameter, _ in pieces} & found.keys())
+        twice = sorted({parameter for parameter, _ in parts} & found.keys())
         if twice:
             raise CompatibilityError(
                 f"{twice[0]} is changed by two modules of the adapter, or by factors and whole,"
@@ -238,49 +242,49 @@ class AdapterReader:
                 where=self.where,
                 help="save the adapter again with PEFT's save_pretrained",
             )
-        for parameter, piece in pieces:
-            found.setdefault(parameter, []).append(piece)
+        for parameter, part in parts:
+            found.setdefault(parameter, []).append(part)
 
     def _parameters(
         self, module: str, levels: Sequence[Mapping[str, str]]
-    ) -> list[tuple[str, Piece]]:
+    ) -> list[tuple[str, AdapterPart]]:
         if self.initial:
             raise CompatibilityError(
                 f"{module} is adapted by target_parameters on an initialisation that changes the"
                 " base, which is not known here",
                 where=self.where,
             )
-        return parameter_pieces(module, levels, self.checkpoint, self.config, self.base, self.where)
+        return parameter_parts(module, levels, self.checkpoint, self.config, self.base, self.where)
 
-    def _module(self, module: str, parts: Mapping[str, str]) -> list[tuple[str, Piece]]:
-        pieces: list[tuple[str, Piece]] = []
-        if ("scales" in parts) != (self.config.kind == "ia3"):
+    def _module(self, module: str, tensors: Mapping[str, str]) -> list[tuple[str, AdapterPart]]:
+        parts: list[tuple[str, AdapterPart]] = []
+        if ("scales" in tensors) != (self.config.kind == "ia3"):
             raise CompatibilityError(
-                f"{module} has {', '.join(sorted(parts))}; the adapter is"
+                f"{module} has {', '.join(sorted(tensors))}; the adapter is"
                 f" {self.config.kind.upper()}",
                 where=self.where,
                 help=OTHER_CONFIG,
             )
-        if "scales" in parts:
-            return self._scaled(module, parts["scales"])
-        refuse_unset(module, parts, self.config, self.where)
-        if "A" in parts or "embedding_A" in parts:
+        if "scales" in tensors:
+            return self._scaled(module, tensors["scales"])
+        refuse_unset(module, tensors, self.config, self.where)
+        if "A" in tensors or "embedding_A" in tensors:
             weight = resolve(f"{module}.weight", self.base, self.where)
-            pieces.append((weight, self._factors(module, weight, parts)))
-        if "tokens" in parts:
+            parts.append((weight, self._factors(module, weight, tensors)))
+        if "tokens" in tensors:
             weight = resolve(f"{module}.weight", self.base, self.where)
-            pieces.append((weight, self._tokens(module, weight, parts)))
-        if "trained_bias" in parts:
+            parts.append((weight, self._tokens(module, weight, tensors)))
+        if "trained_bias" in tensors:
             bias = resolve(f"{module}.bias", self.base, self.where)
-            pieces.append((bias, self._saved(bias, parts["trained_bias"])))
-        if "B_bias" in parts:
+            parts.append((bias, self._saved(bias, tensors["trained_bias"])))
+        if "B_bias" in tensors:
             bias = own_bias(module, self.base, self.where)
-            check_shape(bias, self._shape(parts["B_bias"]), self.base, self.where)
-            scale, key = self.config.scale_of(module), parts["B_bias"]
-            pieces.append((bias, Piece(lambda: Dense(self._float(key) * scale))))
-        return pieces
+            check_shape(bias, self._shape(tensors["B_bias"]), self.base, self.where)
+            scale, key = self.config.scale_of(module), tensors["B_bias"]
+            parts.append((bias, AdapterPart(lambda: Dense(self._float(key) * scale))))
+        return parts
 
-    def _scaled(self, module: str, key: str) -> list[tuple[str, Piece]]:
+    def _scaled(self, module: str, key: str) -> list[tuple[str, AdapterPart]]:
         """IA3: columns of the weight (feed-forward), or its rows and the bias, times a vector."""
         weight, shape = resolve(f"{module}.weight", self.base, self.where), self._shape(key)
         stored, length = self.base.shape(weight), max(shape, default=0)
@@ -299,14 +303,16 @@ class AdapterReader:
         bias = f"{weight.removesuffix('.weight')}.bias"
         if not inputs and bias in self.base.checkpoint:
             changed.append((bias, True))
-        return [(name, Piece(partial(self._scale, name, key, across))) for name, across in changed]
+        return [
+            (name, AdapterPart(partial(self._scale, name, key, across))) for name, across in changed
+        ]
 
     def _scale(self, name: str, key: str, by_column: bool) -> Difference:
         scales = self._float(key).reshape(-1)
-        return self._became(name, lambda base: Scaled(base, scales, by_column))
+        return self._became(name, lambda base: Ia3(base, scales, by_column))
 
-    def _factors(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
-        embedding = "embedding_A" in parts
+    def _factors(self, module: str, weight: str, tensors: Mapping[str, str]) -> AdapterPart:
+        embedding = "embedding_A" in tensors
         if self.base.is_resized(weight):
             raise CompatibilityError(
                 f"{module} has factors, and its rows become {self.base.rows}: what they add to rows"
@@ -314,7 +320,7 @@ class AdapterReader:
                 where=self.where,
                 help=MERGE_FIRST,
             )
-        key_A, key_B = (parts[f"embedding_{x}" if embedding else x] for x in "AB")
+        key_A, key_B = (tensors[f"embedding_{x}" if embedding else x] for x in "AB")
         transposed = self._check_factors(module, weight, key_A, key_B, embedding)
         scale, orientation = self.config.scale_of(module), "conv1d" if transposed else "linear"
         target = AdapterTarget(module, "embedding" if embedding else orientation)
@@ -329,18 +335,18 @@ class AdapterReader:
                 else LowRank(B, A, scale)
             )
 
-        if "magnitude" not in parts:
+        if "magnitude" not in tensors:
             if self.config.dora:
                 raise CompatibilityError(
                     f"{module} has no DoRA magnitude", where=self.where, help=OTHER_CONFIG
                 )
             rank = self.config.rank_of(module) * (2 if self.initial else 1)
-            return Piece(low_rank, target, rank)
-        key_m = parts["magnitude"]
+            return AdapterPart(low_rank, target, rank)
+        key_m = tensors["magnitude"]
         outputs = self.base.shape(weight)[1 if transposed else 0]
         check_magnitude(module, self._shape(key_m), outputs, self.where)
         magnitude = partial(self._float, key_m)
-        return Piece(
+        return AdapterPart(
             lambda: self._became(weight, lambda W: Dora(W, low_rank(), magnitude(), transposed)),
             target,
         )
@@ -357,40 +363,40 @@ class AdapterReader:
             return True
         return is_transposed(weight, inputs, outputs, self.base, self._transposed, self.where)
 
-    def _tokens(self, module: str, weight: str, parts: Mapping[str, str]) -> Piece:
-        key = parts["tokens"]
+    def _tokens(self, module: str, weight: str, tensors: Mapping[str, str]) -> AdapterPart:
+        key = tensors["tokens"]
         indices = self.config.tokens_of(module)
         embedding = self.base.shape(weight)
         check_tokens(module, self._shape(key), indices, (embedding[0], embedding[1]), self.where)
-        copy = parts.get("base_copy")
+        copy = tensors.get("base_copy")
 
         def trained(W: Tensor) -> TokenRows:
             start = W if copy is None else with_new_rows(self._tensor(copy), weight, self.base)
             return TokenRows(start, indices, self._float(key))
 
-        return Piece(lambda: self._became(weight, trained), tokens=True)
+        return AdapterPart(lambda: self._became(weight, trained), tokens=True)
 
-    def _saved(self, parameter: str, key: str) -> Piece:
+    def _saved(self, parameter: str, key: str) -> AdapterPart:
         check_rows(parameter, self._shape(key), self.base, self.where)
-        return Piece(
+        return AdapterPart(
             lambda: self._became(
                 parameter,
-                lambda _: Whole(fitted(self._tensor(key), parameter, self.base)),
+                lambda _: WholeTensor(fitted(self._tensor(key), parameter, self.base)),
             )
         )
 
-    def _became(self, parameter: str, trained: Callable[[Tensor], Trained]) -> Difference:
+    def _became(self, parameter: str, trained: Callable[[Tensor], TrainedValues]) -> Difference:
         """What was added to a parameter, given what it became from the base's values."""
         base = self.base.tensor(parameter)
         return Difference(trained(base), base)
 
-    def _check_selected(self, module: str, parts: Mapping[str, str]) -> None:
+    def _check_selected(self, module: str, tensors: Mapping[str, str]) -> None:
         """Refuse factors that the configuration does not select: PEFT would leave them out."""
         weight = find(f"{module}.weight", self.base)
         if weight in self.base.aliases:  # adapted with its embedding, by `ensure_weight_tying`
             return
         field = self.config.unselected(module)
-        if field is not None and {"A", "embedding_A", "scales"} & parts.keys():
+        if field is not None and {"A", "embedding_A", "scales"} & tensors.keys():
             raise CompatibilityError(
                 f"{module} is in the file, but {field} of adapter_config.json does not select it",
                 where=self.where,
@@ -402,9 +408,9 @@ class AdapterReader:
         """How square weights lie: as the oblong ones of the same adapter do; where there is none,
         as `fan_in_fan_out` says. PEFT ignores the flag where the module's class contradicts it.
         """
-        for module, parts in parse_keys(self.checkpoint.names(), self.where).parts.items():
-            if "A" in parts and "B" in parts:
-                sides = self._shape(parts["B"])[:1] + self._shape(parts["A"])[1:]
+        for module, tensors in parse_keys(self.checkpoint.names(), self.where).modules.items():
+            if "A" in tensors and "B" in tensors:
+                sides = self._shape(tensors["B"])[:1] + self._shape(tensors["A"])[1:]
                 weight = find(f"{module}.weight", self.base)
                 stored = self.base.shape(weight) if weight else ()
                 if len(sides) == 2 and sides[0] != sides[1]:
@@ -414,12 +420,12 @@ class AdapterReader:
                         return True
         return self.config.fan_in_fan_out
 
-    def _check_base_copy(self, module: str, parts: Mapping[str, str]) -> None:
-        if "base_copy" not in parts:
+    def _check_base_copy(self, module: str, tensors: Mapping[str, str]) -> None:
+        if "base_copy" not in tensors:
             return
         weight = resolve(f"{module}.weight", self.base, self.where)
-        check_rows(weight, self._shape(parts["base_copy"]), self.base, self.where)
-        copy = self._tensor(parts["base_copy"])
+        check_rows(weight, self._shape(tensors["base_copy"]), self.base, self.where)
+        copy = self._tensor(tensors["base_copy"])
         known = self.base.checkpoint.tensor(self.base.stored(weight))[: len(copy)]
         if not torch.equal(known.to(copy.dtype), copy[: len(known)]):
             raise CompatibilityError(

@@ -189,11 +189,13 @@ _NEEDS = {"A": "B", "B": "A", "embedding_A": "embedding_B", "embedding_B": "embe
 
 @dataclass(frozen=True)
 class AdapterKeys:
-    """Keys by module: `parts[module][part]` is the tensor's name; `saved[parameter]` of whole
-    tensors.
+    """The names of an adapter's tensors.
+
+    modules  by module and part: `modules["layers.0.q_proj"]["A"]`
+    saved    of whole tensors, by parameter
     """
 
-    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    modules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     saved: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -230,7 +232,7 @@ def parse_keys(names: Iterable[str], where: str) -> AdapterKeys:
     Raises: CompatibilityError for a name of no known kind, two names of one tensor, or an A without
     its B.
     """
-    parts: dict[str, dict[str, str]] = {}
+    modules: dict[str, dict[str, str]] = {}
     saved: dict[str, str] = {}
     for plain, name in _by_plain_name(names, where).items():
         if plain.endswith(_OF_TRAINING):
@@ -248,9 +250,9 @@ def parse_keys(names: Iterable[str], where: str) -> AdapterKeys:
             if module not in saved or ".modules_to_save." not in plain:
                 saved[module] = name
         else:
-            parts.setdefault(module, {})[part] = name
-    _refuse_orphans(parts, where)
-    return AdapterKeys(parts, saved)
+            modules.setdefault(module, {})[part] = name
+    _refuse_orphans(modules, where)
+    return AdapterKeys(modules, saved)
 
 
 def _by_plain_name(names: Iterable[str], where: str) -> dict[str, str]:
@@ -279,8 +281,8 @@ def _split(short: str, where: str) -> tuple[str, str]:
     return short.replace(".modules_to_save.", "."), "saved"
 
 
-def _refuse_orphans(parts: Mapping[str, Mapping[str, str]], where: str) -> None:
-    for module, found in parts.items():
+def _refuse_orphans(modules: Mapping[str, Mapping[str, str]], where: str) -> None:
+    for module, found in modules.items():
         for part in found:
             other = _NEEDS.get(part)
             if other and other not in found:

@@ -15,12 +15,12 @@ import torch
 from additive.deltas.base import FLOATS, Base
 from additive.deltas.full import open_full
 from additive.deltas.initial import read_initial
-from additive.deltas.lazy import Difference, TokenRows, Whole
+from additive.deltas.lazy import Difference, TokenRows, WholeTensor
 from additive.deltas.lora import AdapterReader
 from additive.deltas.model import Delta, LowRank, combine
 from additive.deltas.names import parse_keys
 from additive.deltas.peft_config import AdapterConfig, read_adapter_config
-from additive.deltas.source import AdapterTarget, DeltaSource, Piece, non_finite_tensors
+from additive.deltas.source import AdapterPart, AdapterTarget, DeltaSource, non_finite_tensors
 from additive.errors import CompatibilityError, IntegrityError
 from additive.tensors.reader import Checkpoint, open_file
 from additive.types.digests import Digest
@@ -35,7 +35,7 @@ class AdapterSource:
     base: Base
     checkpoint: Checkpoint
     config: AdapterConfig
-    pieces: Mapping[str, tuple[Piece, ...]]
+    parts: Mapping[str, tuple[AdapterPart, ...]]
 
     @property
     def kind(self) -> str:
@@ -44,23 +44,23 @@ class AdapterSource:
 
     def parameters(self) -> tuple[str, ...]:
         """The trained parameters in the base's order."""
-        return tuple(name for name in self.base.names() if name in self.pieces)
+        return tuple(name for name in self.base.names() if name in self.parts)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A parameter's shape."""
         return self.base.shape(name)
 
     def delta(self, name: str) -> Delta:
-        """The parameter's delta: a single piece as it is, several summed."""
-        return combine([(1.0, piece.read()) for piece in self.pieces[name]])
+        """The parameter's delta: a single part as it is, several summed."""
+        return combine([(1.0, part.read()) for part in self.parts[name]])
 
     def shares(self, alias: str, stored: str) -> bool:
         """Whether the head still equals the embedding: neither changed, or both alike.
 
         PEFT applies trained tokens to both sides of a tied pair, everything else to one.
         """
-        head, embedding = self.pieces.get(alias), self.pieces.get(stored)
-        if head is None and embedding is not None and all(piece.tokens for piece in embedding):
+        head, embedding = self.parts.get(alias), self.parts.get(stored)
+        if head is None and embedding is not None and all(part.tokens for part in embedding):
             return True
         if head is not None and embedding is not None:
             return _same(self.delta(alias), self.delta(stored))
@@ -69,13 +69,13 @@ class AdapterSource:
 
     def target(self, name: str) -> AdapterTarget | None:
         """Where an adapter would hold this delta; None unless it is one pair of factors."""
-        pieces = self.pieces.get(name, ())
-        return pieces[0].target if len(pieces) == 1 else None
+        parts = self.parts.get(name, ())
+        return parts[0].target if len(parts) == 1 else None
 
     def rank(self, name: str) -> int | None:
         """The rank of a parameter's factors; None unless it is one plain pair of them."""
-        pieces = self.pieces.get(name, ())
-        return pieces[0].rank if len(pieces) == 1 else None
+        parts = self.parts.get(name, ())
+        return parts[0].rank if len(parts) == 1 else None
 
     def non_finite(self) -> tuple[str, ...]:
         """The names of tensors with NaN or infinity."""
@@ -101,14 +101,14 @@ def open_adapter(directory: Path, base: Base, name: str, digest: Digest) -> Adap
     _refuse_other_numbers(checkpoint, where)
     keys = parse_keys(checkpoint.names(), where)
     initial = read_initial(config, checkpoint, where)
-    if not keys.parts and not keys.saved:
+    if not keys.modules and not keys.saved:
         raise CompatibilityError(
             "adapter holds no tensors",
             where=where,
             help="save it again with PEFT's save_pretrained, from the gathered model",
         )
     reader = AdapterReader(checkpoint, base, config, where, initial)
-    return AdapterSource(name, digest, base, checkpoint, config, reader.pieces(keys))
+    return AdapterSource(name, digest, base, checkpoint, config, reader.parts(keys))
 
 
 def _refuse_other_numbers(checkpoint: Checkpoint, where: str) -> None:
@@ -126,7 +126,7 @@ def _same(one: Delta, other: Delta) -> bool:
     match one, other:
         case LowRank(B, A, scale), LowRank():
             return scale == other.scale and torch.equal(A, other.A) and torch.equal(B, other.B)
-        case Difference(Whole(first)), Difference(Whole(second)):
+        case Difference(WholeTensor(first)), Difference(WholeTensor(second)):
             return torch.equal(first, second)
         case Difference(TokenRows(first, i, rows)), Difference(TokenRows(second, j, others)):
             return i == j and torch.equal(rows, others) and torch.equal(first, second)
@@ -137,7 +137,7 @@ def _is_zero(delta: Delta) -> bool:
     match delta:
         case LowRank(B, A):
             return not (A.any() and B.any())
-        case Difference(Whole(trained), base):
+        case Difference(WholeTensor(trained), base):
             return torch.equal(trained, base.to(trained.dtype))
     return False
 

@@ -1,10 +1,7 @@
 """Sources: everything that one training added to a base, parameter by parameter.
 
-A piece: one way in which an adapter changes one parameter.
-
-NaN and infinity in inputs, found at memory speed: a minimum and a maximum carry both through.
-
-The size of a delta, parameter by parameter; recorded at freeze.
+An adapter's source is made of `AdapterPart`s. Two questions about any source are answered here too:
+whether its tensors are finite, and the norms of its deltas.
 """
 
 from __future__ import annotations
@@ -27,18 +24,18 @@ Orientation = Literal["linear", "conv1d", "embedding", "parameter"]
 
 
 @dataclass(frozen=True)
-class Slot:
-    """A place in a parameter that PEFT adapts by `target_parameters`.
+class AdaptedParameter:
+    """A parameter that PEFT adapts by `target_parameters`, and which share of it a delta changes.
 
-    parameter   what PEFT calls it, without its module: `gate_up_proj`
+    name        PEFT's name of it, without its module: `gate_up_proj`
     depth       how many wrappers of the same module PEFT puts around this one's
     experts     how many experts it holds, 1 for a matrix
-    expert      the one that lies here; None where the base stores all of them in one tensor
-    part, parts  of its outputs, which share lies here: gate is 0 and up is 1 of 2
+    expert      the expert that the delta changes; None where the base stores all in one tensor
+    part, parts  which share of its outputs the delta changes: gate is 0 and up is 1 of 2
     transposed  whether the base stores (experts, inputs, outputs)
     """
 
-    parameter: str
+    name: str
     depth: int
     experts: int = 1
     expert: int | None = None
@@ -49,13 +46,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class AdapterTarget:
-    """Where PEFT would put the factors of a parameter: the module's name and which way its weight
-    lies; of `target_parameters`, also which parameter of the module.
+    """Where PEFT would put the factors of a delta.
+
+    module       the module's name
+    orientation  which way its weight lies
+    parameter    with `target_parameters`, which parameter of the module; else None
     """
 
     module: str
     orientation: Orientation
-    slot: Slot | None = None
+    parameter: AdaptedParameter | None = None
 
 
 class DeltaSource(Protocol):
@@ -120,9 +120,12 @@ class DeltaSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Piece:
-    """`read` makes the delta from mapped tensors; `rank` is that of plain factors s·B·A.
+class AdapterPart:
+    """One way in which an adapter changes one parameter; several of them are summed.
 
+    read    makes the delta from mapped tensors
+    target  where an adapter would hold it; None when it is no low-rank delta
+    rank    the rank of plain factors s·B·A; None for anything else
     tokens  whether the delta is trained rows of an embedding
     """
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from additive.deltas.model import Delta, Experts, LowRank
-from additive.deltas.source import AdapterTarget, DeltaSource, Slot, delta_norm
+from additive.deltas.source import AdaptedParameter, AdapterTarget, DeltaSource, delta_norm
 from additive.errors import CompatibilityError, IntegrityError, UsageError
 from additive.merge.apply import merged_part, stack_of, survey_model
 from additive.merge.compress import Compressed, compress, energy_kept
@@ -43,7 +43,7 @@ Factors = LowRank | Experts
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class PeftModule:
     """One module, or one parameter of a module, with its tensors.
 
     name  PEFT's: of the module, or of the parameter
@@ -55,26 +55,26 @@ class Place:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def place(opened: Sources, deltas: Mapping[str, Factors]) -> list[Place]:
+def peft_modules(opened: Sources, deltas: Mapping[str, Factors]) -> list[PeftModule]:
     """Where every merged delta lies, those of one PEFT parameter together, in the base's order."""
-    modules: list[Place] = []
-    slots: dict[tuple[str, str], list[tuple[Slot, Factors]]] = {}
+    modules: list[PeftModule] = []
+    adapted: dict[tuple[str, str], list[tuple[AdaptedParameter, Factors]]] = {}
     for name, delta in deltas.items():
         target = _target(opened, name)
-        if target.slot is None:
+        if target.parameter is None:
             assert isinstance(delta, LowRank)
             tensors = _module_tensors(target, delta)
-            modules.append(Place(target.module, delta.rank, target.orientation, tensors))
+            modules.append(PeftModule(target.module, delta.rank, target.orientation, tensors))
         else:
-            key = target.module, target.slot.parameter
-            slots.setdefault(key, []).append((target.slot, delta))
+            key = target.module, target.parameter.name
+            adapted.setdefault(key, []).append((target.parameter, delta))
     depths = _depths(opened, deltas)
-    for (module, parameter), held in slots.items():
+    for (module, parameter), held in adapted.items():
         modules.append(_parameter(module, parameter, depths[module, parameter], held))
     return modules
 
 
-def check_places(opened: Sources, names: Sequence[str]) -> None:
+def check_peft_modules(opened: Sources, names: Sequence[str]) -> None:
     """Refuse what no adapter of PEFT can say.
 
     Raises: CompatibilityError when the order of a module's parameters is not known, or when Conv1D
@@ -90,15 +90,15 @@ def check_places(opened: Sources, names: Sequence[str]) -> None:
         )
 
 
-def adapter_config(places: Sequence[Place], base_id: str) -> dict[str, Any]:
+def adapter_config(modules: Sequence[PeftModule], base_id: str) -> dict[str, Any]:
     """The commonest rank is `r`, others are in rank_pattern; alpha = rank everywhere: s is 1."""
-    common = Counter(each.rank for each in places).most_common(1)[0][0]
+    common = Counter(each.rank for each in modules).most_common(1)[0][0]
     others = {
         _anchored(each.name): each.rank
-        for each in sorted(places, key=lambda each: each.name)
+        for each in sorted(modules, key=lambda each: each.name)
         if each.rank != common
     }
-    parameters = sorted(each.name for each in places if each.orientation == "parameter")
+    parameters = sorted(each.name for each in modules if each.orientation == "parameter")
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -107,9 +107,9 @@ def adapter_config(places: Sequence[Place], base_id: str) -> dict[str, Any]:
         "lora_alpha": common,
         "rank_pattern": others,
         "alpha_pattern": others,
-        "target_modules": sorted(e.name for e in places if e.orientation != "parameter"),
+        "target_modules": sorted(e.name for e in modules if e.orientation != "parameter"),
         **({"target_parameters": parameters} if parameters else {}),
-        "fan_in_fan_out": any(each.orientation == "conv1d" for each in places),
+        "fan_in_fan_out": any(each.orientation == "conv1d" for each in modules),
         "lora_dropout": 0.0,
         "bias": "none",
         "use_rslora": False,
@@ -144,14 +144,16 @@ def _depths(opened: Sources, names: Iterable[str]) -> dict[tuple[str, str], int]
     wanted: dict[str, set[str]] = {}
     for name in names:
         target = _target(opened, name)
-        if target.slot is not None:
-            wanted.setdefault(target.module, set()).add(target.slot.parameter)
+        if target.parameter is not None:
+            wanted.setdefault(target.module, set()).add(target.parameter.name)
     seen: list[dict[str, dict[str, int]]] = []
     for source in opened.sources:
         by_module: dict[str, dict[str, int]] = {}
         for target in (source.target(name) for name in source.parameters()):
-            if target is not None and target.slot is not None:
-                by_module.setdefault(target.module, {})[target.slot.parameter] = target.slot.depth
+            if target is not None and target.parameter is not None:
+                by_module.setdefault(target.module, {})[target.parameter.name] = (
+                    target.parameter.depth
+                )
         seen.append(by_module)
     found = {}
     for module, parameters in wanted.items():
@@ -168,8 +170,8 @@ def _depths(opened: Sources, names: Iterable[str]) -> dict[tuple[str, str], int]
 
 
 def _parameter(
-    module: str, parameter: str, depth: int, held: Sequence[tuple[Slot, Factors]]
-) -> Place:
+    module: str, parameter: str, depth: int, held: Sequence[tuple[AdaptedParameter, Factors]]
+) -> PeftModule:
     """One parameter's factors for all of its experts, each padded to the largest rank."""
     experts = [_expert(blocks) for blocks in _by_expert(held)]
     rank = max(low.rank for low in experts)
@@ -182,18 +184,18 @@ def _parameter(
         f"{stem}.lora_A.weight": A.reshape(-1, A.shape[2]),
         f"{stem}.lora_B.weight": B.reshape(B.shape[0], -1),
     }
-    return Place(f"{module}.{parameter}", rank, "parameter", tensors)
+    return PeftModule(f"{module}.{parameter}", rank, "parameter", tensors)
 
 
-def _by_expert(held: Sequence[tuple[Slot, Factors]]) -> list[list[LowRank]]:
+def _by_expert(held: Sequence[tuple[AdaptedParameter, Factors]]) -> list[list[LowRank]]:
     """Per expert its parts in order, outputs × inputs; nothing where a part was not merged."""
-    slot, first = held[0]
+    parameter, first = held[0]
     if isinstance(first, Experts):
-        each = [first.expert(index) for index in range(slot.experts)]
-        return [[LowRank(low.A.T, low.B.T) if slot.transposed else low] for low in each]
+        each = [first.expert(index) for index in range(parameter.experts)]
+        return [[LowRank(low.A.T, low.B.T) if parameter.transposed else low] for low in each]
     height, width = first.shape
     nothing = LowRank(torch.zeros(height, 0), torch.zeros(0, width))
-    parts = [[nothing] * slot.parts for _ in range(slot.experts)]
+    parts = [[nothing] * parameter.parts for _ in range(parameter.experts)]
     for place_of, low in held:
         assert isinstance(low, LowRank)
         parts[place_of.expert or 0][place_of.part] = low
@@ -235,7 +237,7 @@ def check_adapter_output(recipe: BuiltRecipe, opened: Sources) -> None:
             )
         for position in opened.touching(name):
             _check_source(name, opened.sources[position], recipe.settings.rank)
-    check_places(opened, _merged(recipe, opened))
+    check_peft_modules(opened, _merged(recipe, opened))
 
 
 def _check_source(name: str, source: DeltaSource, rank: int | None) -> None:
@@ -275,11 +277,11 @@ def write_adapter(
     names = _merged(recipe, opened)
     made = each(lambda name: _module(recipe, opened, name, conclusion), names, workers)
     modules = dict(zip(names, made, strict=True))
-    placed = place(opened, {name: one.delta for name, one in modules.items()})
+    written = peft_modules(opened, {name: one.delta for name, one in modules.items()})
     dtype = _dtype(recipe)
-    tensors = {key: tensor.to(dtype) for one in placed for key, tensor in one.tensors.items()}
+    tensors = {key: tensor.to(dtype) for one in written for key, tensor in one.tensors.items()}
     leaves = _write(out / FILE, tensors, workers, sync_bytes)
-    write_json(out / "adapter_config.json", adapter_config(placed, plan.base_id))
+    write_json(out / "adapter_config.json", adapter_config(written, plan.base_id))
     size = sum(tensor.nbytes for tensor in tensors.values())
     return _report(leaves, modules, opened.layers, size, recipe.settings.rank)
 

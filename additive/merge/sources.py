@@ -20,7 +20,7 @@ from torch import Tensor
 from additive.artifacts.content import template_digest, vocabulary
 from additive.artifacts.manifest import BaseIdentity, read_manifest
 from additive.deltas.base import Base, open_base
-from additive.deltas.device import check_device, placed
+from additive.deltas.device import check_device, move_delta
 from additive.deltas.model import LowRank
 from additive.deltas.names import is_matrix
 from additive.deltas.open import open_deltas
@@ -93,7 +93,7 @@ class Sources:
         return DeltaStack(
             name=name,
             base=base,
-            deltas=tuple(placed(delta, base) for delta in deltas),
+            deltas=tuple(move_delta(delta, base) for delta in deltas),
             sources=tuple(self.sources[i].digest for i in positions),
             weights=tuple(self.weights[i] for i in positions),
             rng=Draws(seed, name),
@@ -107,7 +107,9 @@ class Sources:
     def fits(self, name: str) -> bool:
         """Whether it is a matrix, or fused experts of each of which every source has factors."""
         targets = [self.sources[i].target(self.owned[i][name]) for i in self.touching(name)]
-        fused = all(target and target.slot and target.slot.experts > 1 for target in targets)
+        fused = all(
+            target and target.parameter and target.parameter.experts > 1 for target in targets
+        )
         return is_matrix(name, self.base.shape(name)) or fused
 
     def orientation(self, name: str) -> str | None:

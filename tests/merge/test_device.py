@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from additive.deltas.base import open_base
-from additive.deltas.device import placed
-from additive.deltas.lazy import Difference, TokenRows, Whole
+from additive.deltas.device import move_delta
+from additive.deltas.lazy import Difference, TokenRows, WholeTensor
 from additive.deltas.model import Dense, Experts, LowRank, Sum
 from additive.errors import ResourceError, UsageError
 from additive.merge.plan import plan
@@ -56,7 +56,7 @@ def test_on_the_processor_nothing_is_moved(world):
         stack = opened.stack(name, 0)
         mapped = opened.base.tensor(name)
         assert stack.base.data_ptr() == mapped.data_ptr()
-        assert all(placed(delta, stack.base) is delta for delta in stack.deltas)
+        assert all(move_delta(delta, stack.base) is delta for delta in stack.deltas)
 
 
 # Tensors without memory stand in for another device: whatever a kind of delta leaves on the
@@ -68,13 +68,13 @@ def test_every_kind_of_delta_goes_to_the_device(kind):
         "low": LowRank(torch.ones(8, 2), torch.ones(2, 4), 0.5),
         "experts": Experts(torch.ones(2, 4, 2), torch.ones(2, 2, 4)),
         "dense": Dense(torch.ones(8, 4)),
-        "difference": Difference(Whole(torch.ones(8, 4)), base),
+        "difference": Difference(WholeTensor(torch.ones(8, 4)), base),
         "sum": Sum(
-            ((0.5, Dense(torch.ones(8, 4))), (1.0, Difference(Whole(torch.ones(8, 4)), base)))
+            ((0.5, Dense(torch.ones(8, 4))), (1.0, Difference(WholeTensor(torch.ones(8, 4)), base)))
         ),
         "rows": Difference(TokenRows(base, (1,), torch.ones(1, 4)), base),
     }[kind]
-    moved = placed(delta, torch.zeros(8, 4, device="meta"))
+    moved = move_delta(delta, torch.zeros(8, 4, device="meta"))
     assert moved.shape == delta.shape
     assert moved.dense().device.type == "meta"
     assert moved.rows(0, 4).dense().device.type == "meta"

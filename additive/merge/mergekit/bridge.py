@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from additive.deltas.lazy import Difference, Whole
+from additive.deltas.lazy import Difference, WholeTensor
 from additive.deltas.model import Delta
 from additive.errors import UnknownName, UsageError
 from additive.merge.method import DeltaStack, MergeMethod, Scope
@@ -82,7 +82,7 @@ def _make(name: str, method: Any) -> type:
     def merge(self: _Fields, stack: DeltaStack) -> Delta:
         """mergekit's merged parameter, as a delta that knows its values."""
         merged = _call(method, stack, dataclasses.asdict(cast("Any", self)))
-        return Difference(Whole(merged), stack.base)
+        return Difference(WholeTensor(merged), stack.base)
 
     def check_weights(self: _Fields, weights: tuple[float, ...]) -> None:
         """Refuse a number of sources that mergekit's method does not take, and weights where it
