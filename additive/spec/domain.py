@@ -84,8 +84,8 @@ class TrainSpec(Spec):
     batch_size: Count = 32
     """Rows per optimizer step, over all devices."""
     micro_batch_size: Count | None = None
-    """Rows in memory at once; chosen to fit when not given. Does not change the result beyond
-    rounding."""
+    """Rows in one forward pass; when not given, as many as have 16 384 tokens. Does not change the
+    result beyond rounding."""
     max_length: Count = 1024
     """Tokens per row; longer rows are truncated or dropped, counted either way."""
     warmup: Annotated[int, Field(ge=0)] = 10
@@ -158,7 +158,8 @@ class DomainSpec(Spec):
     system: Text | None = None
     """System message put before every prompt of the domain, in training and evaluation."""
     grader: Text = "exact"
-    """How generated answers are graded: numeric, literal, exact, code, refusal or format."""
+    """Grader of answers that are generated while the domain trains, for validation rows with an
+    `answer` and no grader of their own: numeric, literal, exact, choice, refusal or format."""
     data: DataSpec = DataSpec()
     """Training and validation rows."""
     adopted: bool = False

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from additive.spec.fields import Spec, Text, Version, should
+from additive.spec.fields import Spec, Text, Version
 from additive.spec.recipe import MergeSpec
 from additive.spec.suite import GateSpec
 
@@ -24,27 +21,6 @@ class BaseSpec(Spec):
     if it has one."""
 
 
-class WaiverSpec(Spec):
-    """A failed suite that someone answers for until a day."""
-
-    suite: Text
-    """The suite that is waived."""
-    reason: Text
-    """Why."""
-    by: Text
-    """Who answers for it."""
-    expires: str
-    """Last day it holds, as YYYY-MM-DD."""
-
-    @field_validator("expires")
-    @classmethod
-    def _a_day(cls, value: Any) -> Any:
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError:
-            raise should("a day as YYYY-MM-DD") from None
-
-
 class WorkspaceSpec(Spec):
     """The base of a workspace, defaults of its merges, and the policy of its gate."""
 
@@ -56,5 +32,3 @@ class WorkspaceSpec(Spec):
     """Defaults of `additive merge`."""
     gate: GateSpec = Field(default_factory=lambda: GateSpec.model_validate({}))
     """Rule of suites that have none."""
-    waivers: tuple[WaiverSpec, ...] = ()
-    """Suites that may fail; a release names them."""

@@ -75,7 +75,8 @@ def training_score(
     files  the validation files themselves, whose rows may name a grader
     """
     exact = completion_score(tokenizer, rows, system=spec.system)
-    graded = _graded_rows(rows, files)
+    own = spec.grader if "grader" in spec.model_fields_set else None
+    graded = _graded_rows(rows, files, own)
     every = GENERATE_EVERY * spec.saturation.eval_steps
 
     def score(model: PreTrainedModel | PeftModel, step: int) -> Evaluation:
@@ -89,15 +90,22 @@ def training_score(
 
 
 def _graded_rows(
-    rows: Sequence[TrainingRow], files: Sequence[Path]
+    rows: Sequence[TrainingRow], files: Sequence[Path], grader: str | None
 ) -> tuple[tuple[TrainingRow, Mapping[str, Any]], ...]:
-    """Rows that name a grader, evenly drawn; code is left to the held-out suites."""
+    """Rows that can be graded, evenly drawn; code is left to the held-out suites.
+
+    grader  the domain's, for rows that have an `answer` and name no grader
+    """
     records = [
         json.loads(line)
         for path in files
         for line in path.read_text(encoding="utf-8-sig").split("\n")
         if line.strip()
     ]
+    if grader is not None:
+        records = [
+            {"grader": grader, **record} if "answer" in record else record for record in records
+        ]
     graded = [
         (row, record)
         for row, record in zip(rows, records, strict=True)

@@ -210,7 +210,7 @@ class TrainingPlan:
         """The plan for people."""
         numbers, spec = self.numbers, self.spec
         share = numbers.trained / numbers.parameters
-        speed = "as measured" if numbers.measured else "at an assumed speed"
+        speed = "at the measured speed" if numbers.measured else "at an assumed speed"
         return "\n".join(
             [
                 f"train    {self.name}",

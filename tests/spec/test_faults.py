@@ -193,7 +193,7 @@ saturation: {every: 5, minimum: 9, tail: 2}
             WorkspaceSpec,
             "version: 1\nbase: {model: tiny}\n"
             "waivers: [{suite: a, reason: r, by: me, expires: tomorrow}]",
-            "f.yaml:3:50: waivers[0].expires is 'tomorrow'; expected a day as YYYY-MM-DD",
+            "f.yaml:3:1: unknown key 'waivers'",
         ),
     ],
 )
