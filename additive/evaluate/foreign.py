@@ -12,7 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from additive.errors import CompatibilityError, IntegrityError, SpecError, UsageError
+from additive.errors import (
+    CompatibilityError,
+    IntegrityError,
+    SpecError,
+    UsageError,
+    did_you_mean,
+)
 from additive.evaluate.items import draw
 from additive.spec.suite import SuiteSpec, TaskSpec
 from additive.types.digests import Digest, digest_bytes, digest_json
@@ -75,8 +81,9 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
     try:
         tasks = manager.load([asked])["tasks"]
     except KeyError:
+        near = did_you_mean(str(spec.lm_eval), manager.all_tasks)
         raise UsageError(
-            f"lm_eval is {spec.lm_eval!r}; expected a task of lm-eval or a YAML file",
+            f"lm_eval is {spec.lm_eval!r}; expected a task of lm-eval or a YAML file{near}",
             where=where,
             help="`lm_eval ls tasks` lists the names",
         ) from None
@@ -99,6 +106,9 @@ def _load(manager: Any, spec: TaskSpec, path: Path) -> Any:
             where=where,
             help="use our code grader, or write confirm_unsafe: true",
         )
+    metrics, filters = list(task.higher_is_better()), [each.name for each in task._filters]
+    _choose("metric", spec.metric, metrics, where)
+    _choose("filter", spec.filter, filters, where)
     if task.get_config("num_fewshot") is None:
         task.set_config(key="num_fewshot", value=0)
     task.set_fewshot_seed(seed=0)
@@ -133,7 +143,8 @@ def _choose(what: str, wanted: str | None, there: Sequence[str], where: str) -> 
     if wanted in there or (wanted is None and len(there) == 1):
         return wanted or there[0]
     said = f"{what} is {wanted!r}" if wanted else f"{what} is not given"
-    raise SpecError([f"{where}: {said}; expected one of {', '.join(there)}"])
+    near = did_you_mean(wanted, there) if wanted else ""
+    raise SpecError([f"{where}: {said}; expected one of {', '.join(there)}{near}"])
 
 
 def _digest(value: Any) -> Digest:

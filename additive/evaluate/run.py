@@ -192,6 +192,16 @@ def _prepare(suite: SuiteSpec, directory: Path) -> _PreparedSuite:
     return _PreparedSuite(suite, items, verifiers, versions, level, foreign, digest)
 
 
+def foreign_items(suite: SuiteSpec, directory: Path) -> int:
+    """How many items the suite's lm-eval tasks have; without such a task lm-eval is not imported.
+
+    Raises: as `evaluate`, for tasks, metrics and filters that do not exist.
+    """
+    with quiet():
+        tasks = load_foreign(suite, directory)
+        return sum(len(task.eval_docs) for task in tasks.values())
+
+
 def _suite_digest(
     suite: SuiteSpec, items: Sequence[Item], versions: Mapping[str, str], others: Sequence[Any]
 ) -> Digest:

@@ -18,6 +18,7 @@ from typing import Any
 from additive.artifacts.atomic import write_json
 from additive.artifacts.intact import require_unchanged
 from additive.artifacts.manifest import Artifact
+from additive.evaluate.run import foreign_items
 from additive.gate import visible_drop
 from additive.gate.rules import NOTHING_TO_LOSE, judge_guard, judge_target
 from additive.gate.verdict import overall
@@ -227,6 +228,7 @@ def plan_check(workspace: Workspace, artifact: Artifact) -> CheckPlan:
         gate = use.spec.gate
         margin = gate.margin if gate and gate.margin is not None else DEFAULT_MARGIN
         items = sum(count_rows(path) for path in workspace.item_files(use.name) if path.is_file())
+        items += foreign_items(use.spec, use.directory)
         items = min(items, use.spec.limit or items)
         suites.append(
             {

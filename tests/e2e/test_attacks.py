@@ -211,3 +211,21 @@ def test_less_is_better_turns_a_score(work):
     path.write_text(path.read_text().replace("higher_is_better: true", "higher_is_better: false"))
     second = line_of(check(work), "math-held-out")
     assert second["base"] == pytest.approx(1 - first["base"])
+
+
+def test_a_mistyped_metric_is_refused_before_anything_is_asked(work):
+    lm_eval_task(work, 0)
+    suite_of(
+        work, data=None, grader=None, max_tokens=None, lm_eval="lm/capital.yaml", metric="accc"
+    )
+    for arguments in (("check", MERGE), ("check", MERGE, "--plan")):
+        done = run(work, *arguments)
+        assert done.code == 2
+        assert "metric is 'accc'; expected one of acc; did you mean 'acc'" in done.err
+
+
+def test_a_plan_counts_the_items_of_lm_evals_tasks(work):
+    lm_eval_task(work, 0)
+    suite_of(work, data=None, grader=None, max_tokens=None, lm_eval="lm/capital.yaml")
+    plan = run(work, "check", MERGE, "--plan", "--json").json
+    assert line_of(plan, "math-held-out")["items"] == 20
