@@ -38,6 +38,7 @@ _MOST_NAMES = 6
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
+    metavar="N",
     help="Longest answer, in tokens.  [default: detected]",
 )
 @click.option(
@@ -50,7 +51,7 @@ _MOST_NAMES = 6
     "--check/--no-check",
     "checked",
     default=True,
-    help="Test on the questions that the adapter beats the base.  [default: on]",
+    help="Test that the adapter beats the base on the questions.  [default: on]",
 )
 @click.pass_obj
 def command(
@@ -69,10 +70,11 @@ def command(
     the local cache. Each is identified, audited (no pickles, matching A/B factors, finite values,
     same template and vocabulary) and frozen; trainer leftovers are dropped.
 
-    Its base is only claimed until it beats the base on held-out questions. If it does not, the exit
-    code is 1; it stays frozen, and every report says so.
+    The base that an adapter names counts as claimed until the adapter beats it on held-out
+    questions. Exit code 1 when it does not; the adapter stays frozen, and reports say so.
 
     \b
+    Examples:
       additive adopt ../saves/math-lora --as math --suite ../math_heldout.jsonl
       additive adopt org/sql-lora --as sql
     """

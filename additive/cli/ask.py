@@ -15,6 +15,7 @@ SCHEMA = "additive.ask/1"
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
+    metavar="N",
     default=128,
     show_default=True,
     help="Longest answer, in tokens.",
@@ -30,6 +31,7 @@ def command(
     argument is the prompt.
 
     \b
+    Examples:
       additive ask tiny math math+code+safety "Tom has 12 apples, buys 7, eats 5. How many?"
     """
     *models, prompt = names

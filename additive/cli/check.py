@@ -39,6 +39,7 @@ def command(invocation: Invocation, merge: str, plan: bool, results: Path | None
     fails or cannot tell, or something was not compared.
 
     \b
+    Examples:
       additive check math+code+safety
       additive check math+code+safety --json
       additive check math+code+safety --results results

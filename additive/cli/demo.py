@@ -33,6 +33,7 @@ def command(invocation: Invocation, broken: bool) -> int:
     finished result.
 
     \b
+    Examples:
       additive demo
       additive demo --break
     """

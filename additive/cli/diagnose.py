@@ -23,11 +23,12 @@ _LAYER = ["layer", "largest cosine", "largest overlap", "interference", "over_ac
 def command(invocation: Invocation, sources: tuple[str, ...]) -> None:
     """Measure the interference between frozen specialists before merging them.
 
-    Shows norms, cosines, overlaps, interference, sign conflicts and over-accumulation, in all and
-    by layer, with a sentence and a suggestion per finding. Reads only the adapters and builds
+    Shows norms, cosines, overlaps, interference, sign conflicts and over-accumulation, overall
+    and by layer, with a sentence and a suggestion per finding. Reads only the adapters and builds
     nothing. The report of their merge shows the diagnosis too.
 
     \b
+    Examples:
       additive diagnose math code sql
       additive diagnose math#0.5 code --json
     """

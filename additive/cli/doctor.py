@@ -22,6 +22,7 @@ def command(invocation: Invocation) -> int:
     Works outside a workspace too. Exit code 4 when something is missing that every command needs.
 
     \b
+    Examples:
       additive doctor
     """
     try:

@@ -23,6 +23,7 @@ def command(invocation: Invocation, recipe: str, target: str) -> None:
     compute alike.
 
     \b
+    Examples:
       additive export release --to mergekit > release.mergekit.yaml
     """
     text = additive.export_mergekit(invocation.workspace, recipe)

@@ -25,17 +25,20 @@ from additive.report.table import plain_table
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Largest allowed loss, as a fraction.  [default: 0.05]",
+    metavar="FRACTION",
+    help="Largest allowed loss.  [default: 0.05]",
 )
 @click.option(
     "--retain",
     type=click.FloatRange(0, 1, min_open=True),
+    metavar="FRACTION",
     help="Smallest share of the reference's gain over the base to keep.",
 )
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
     default=0.05,
+    metavar="RATE",
     show_default=True,
     help="Error rate of each side of the test.",
 )
@@ -63,6 +66,7 @@ def command(
     code 1 when the candidate fails, or the items are too few to tell.
 
     \b
+    Examples:
       additive gate specialist.json merged.json --margin 0.02
     """
     verdict = additive.gate_files(

@@ -30,6 +30,7 @@ def command(invocation: Invocation, directory: Path, base: str, domains: tuple[s
     its domains are empty, with every key explained in comments.
 
     \b
+    Examples:
       additive init my-skills
       additive init team --base ../Qwen3-8B --domain math --domain sql
     """

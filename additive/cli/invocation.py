@@ -43,12 +43,23 @@ class Invocation:
 def global_options(*, hidden: bool) -> list[click.Option]:
     """The options every command takes, before or after its name; its own help hides them."""
     return [
-        _option(["-C"], "directory", hidden, "Work in DIR.", type=click.Path(), metavar="DIR"),
-        _option(["--json"], "as_json", hidden, "Print one JSON document.", is_flag=True),
+        _option(
+            ["-C"],
+            "directory",
+            hidden,
+            "Run as if started in DIR.",
+            type=click.Path(),
+            metavar="DIR",
+        ),
+        _option(["--json"], "as_json", hidden, "Print the result as JSON.", is_flag=True),
         _option(["-q", "--quiet"], "quiet", hidden, "Print no progress.", is_flag=True),
-        _option(["-v", "--verbose"], "verbose", hidden, "Log all progress.", is_flag=True),
+        _option(
+            ["-v", "--verbose"], "verbose", hidden, "Print every line of progress.", is_flag=True
+        ),
         _option(["--debug"], "debug", hidden, "Print the traceback of an error.", is_flag=True),
-        _option(["--no-color"], "color", hidden, "Print plain text, as NO_COLOR.", is_flag=True),
+        _option(
+            ["--no-color"], "color", hidden, "Print without colors, as with NO_COLOR.", is_flag=True
+        ),
     ]
 
 

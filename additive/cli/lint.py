@@ -25,6 +25,7 @@ def command(invocation: Invocation, paths: tuple[Path, ...]) -> int:
     data.
 
     \b
+    Examples:
       additive lint
       additive lint domains/math
     """

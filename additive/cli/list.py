@@ -29,6 +29,7 @@ def command(invocation: Invocation, what: str | None) -> None:
     Merge methods are listed by `additive list methods`, which works outside a workspace too.
 
     \b
+    Examples:
       additive list
       additive list methods
     """

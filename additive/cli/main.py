@@ -62,6 +62,7 @@ VERBS: dict[str, Verb] = {
     "export": Verb("additive.cli.export:command", "Inspect", "write a recipe as a mergekit file"),
 }
 _EXAMPLE = """\b
+Examples:
   additive init my-skills --base tiny && cd my-skills
   additive lint
 """
@@ -114,7 +115,7 @@ class VerbGroup(click.Group):
 def cli(context: click.Context) -> None:
     """Train skills one at a time, merge them exactly, release through a gate.
 
-    The global options work before and after the command. `additive COMMAND --help` explains one.
+    These options work before and after the command. `additive COMMAND --help` explains a command.
     """
     context.obj = context.obj or Invocation(Path.cwd())
 

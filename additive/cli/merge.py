@@ -76,10 +76,11 @@ def command(
 ) -> int:
     """Add the deltas of frozen specialists to the base, then check the merge for regressions.
 
-    RECIPE is a file in merges/, ours or mergekit's. Options come before the values of the recipe,
-    or of additive.yaml for DOMAINs. The exit code is the verdict's, as of `additive check`.
+    RECIPE is a file in merges/, in the format of additive or of mergekit. Options override it and
+    the defaults in additive.yaml. The exit code is that of `additive check`, or 0 with --no-check.
 
     \b
+    Examples:
       additive merge math code safety
       additive merge math code --method ties --set density=0.3 --weight code=0.8
       additive merge math code --before pico --method tsv_m --after svc --output adapter --rank 64

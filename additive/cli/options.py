@@ -27,6 +27,9 @@ from additive.spec.recipe import MergeSpec, RuleSpec, option_name
 NONE = "none"
 
 
+_METAVARS = {"method": "NAME", "scale": "S|validation", "max_shard_size": "SIZE"}
+
+
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command one option for each field of a recipe; a click decorator.
 
@@ -52,22 +55,24 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
-    summary = f"{(field.description or '').split('. ')[0].rstrip('.')}."
-    summary = " ".join(summary.split())
+    sentence = " ".join((field.description or "").split()).split(". ")[0].rstrip(".")
     option = option_name(name)
     if _repeats(field):
         item = "PATTERN=METHOD" if _item_of(field) is RuleSpec else "STEP"
-        return click.option(option, name, multiple=True, metavar=item, help=summary)
+        help = f"{sentence} (repeatable)."
+        return click.option(option, name, multiple=True, metavar=item, help=help)
     kind, bounds = _type_of(field), _bounds(field)
     if kind is bool:
         both = f"{option}/--no-{option[2:]}"
-        return click.option(both, name, default=None, help=summary)
+        help = f"{sentence}.  [default: {'on' if field.default else 'off'}]"
+        return click.option(both, name, default=None, help=help)
+    default = field.default.name if isinstance(field.default, MethodSpec) else field.default
+    help = f"{sentence}." if default is None else f"{sentence}.  [default: {default}]"
     if get_origin(kind) is Literal:
-        return click.option(option, name, type=click.Choice(get_args(kind)), help=summary)
+        return click.option(option, name, type=click.Choice(get_args(kind)), help=help)
     if kind is int and bounds:
-        return click.option(option, name, type=click.IntRange(**bounds), help=summary)
-    metavar = "S|validation" if name == "scale" else name.upper()
-    return click.option(option, name, metavar=metavar, help=summary)
+        return click.option(option, name, type=click.IntRange(**bounds), metavar="N", help=help)
+    return click.option(option, name, metavar=_METAVARS[name], help=help)
 
 
 def _type_of(field: FieldInfo) -> Any:

@@ -19,6 +19,7 @@ def command(invocation: Invocation, merge: str) -> None:
     They show the verdict, learning curves, lineage, digests and the items that the merge lost.
 
     \b
+    Examples:
       additive report math+code+safety
     """
     pages = additive.report_merge(invocation.workspace, merge)

@@ -29,6 +29,7 @@ def command(invocation: Invocation, name: str) -> None:
     workspace. With --json the manifest itself is printed.
 
     \b
+    Examples:
       additive show math
       additive show math+code+safety --json
     """

@@ -27,6 +27,7 @@ def command(invocation: Invocation, domains: tuple[str, ...], plan: bool, wait: 
     The same command continues an interrupted run. It does nothing when no input has changed.
 
     \b
+    Examples:
       additive train math
       additive train math code safety --plan
     """

@@ -30,6 +30,7 @@ def command(invocation: Invocation, names: tuple[str, ...]) -> int:
     missing or extra.
 
     \b
+    Examples:
       additive verify
       additive verify math+code+safety
       additive verify ../release

@@ -75,38 +75,39 @@ class MergeSpec(Spec):
     """
 
     method: MethodSpec = MethodSpec.of(DEFAULT_METHOD)
-    """A merge method by name, or a mapping with its name and parameters; see `additive list
-    methods`. `auto` is `swudi` where every source is plain LoRA, else `task_arithmetic`."""
+    """Merge method; `additive list methods` lists them. A name, or a mapping with its name and
+    parameters. `auto` is `swudi` where every source is plain LoRA, else `task_arithmetic`."""
     before: tuple[MethodSpec, ...] = ()
-    """Steps on the sources before the method, in order: `balance`, `pico`; see docs/merging.md."""
+    """Steps on the sources before the method, in order: `balance`, `pico`."""
     after: tuple[MethodSpec, ...] = ()
     """Steps on the merged delta after the method, in order: `svc`, `lines`."""
     rules: tuple[RuleSpec, ...] = ()
-    """Exceptions by parameter name, in order; the default rules come after them."""
+    """Another method or scale for the parameters that match a pattern; the first match wins. The
+    default rules come after them."""
     default_rules: bool = True
-    """With a method that is not linear: embeddings, norms and heads are averaged, or summed beside
-    `tsv_m` and `swudi`; see docs/merging.md."""
+    """For non-linear methods, average or sum embeddings, norms and heads. They are summed beside
+    `tsv_m` and `swudi`, averaged beside others; see docs/merging.md."""
     scale: Scale = "validation"
-    """λ, the factor of the whole sum; `validation` chooses it on validation rows."""
+    """Factor λ on the merged delta; `validation` chooses it on validation rows."""
     output: OutputKind = "checkpoint"
-    """`checkpoint` writes a whole model, `adapter` a PEFT adapter (exact for linear methods over
-    lora)."""
+    """Write a whole model (`checkpoint`) or a PEFT adapter (`adapter`). The adapter is exact for
+    linear methods over LoRA."""
     dtype: Dtype = "auto"
-    """Numbers of the written weights; `auto` keeps the base's."""
+    """Number format of the written weights; `auto` keeps the base's."""
     rank: Count | None = None
-    """Rank of an adapter as output: the best approximation of that rank. Without it the adapter is
-    exact, of the sum of the sources' ranks."""
+    """Rank to which an output adapter is compressed. Without it the adapter is exact, of the sum of
+    the sources' ranks."""
 
     vocabulary: Vocabulary = "same"
-    """Where embeddings have other numbers of rows: `same` refuses, `trim` leaves the fewest,
-    `extend` takes the most."""
+    """For embeddings with different numbers of rows: refuse (`same`), take the fewest (`trim`) or
+    the most (`extend`)."""
     max_shard_size: Size | None = None
-    """Largest file of a checkpoint, such as `5GB`; a larger tensor gets a file of its own. Without
+    """Largest file of a checkpoint, such as `5GB`. A larger tensor gets a file of its own. Without
     it the files are the base's own."""
     seed: Seed = 0
     """Seed of methods that draw at random."""
     device: Device = "cpu"
-    """Where the arithmetic is done; it decides how sums are rounded."""
+    """Device of the arithmetic; it decides how sums are rounded."""
 
     def options(self) -> dict[str, Any]:
         """Every option with its value, as JSON."""
