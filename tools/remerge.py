@@ -23,8 +23,8 @@ from additive.merge.engine import execute
 from additive.merge.plan import plan
 from additive.verbs.merge import build_recipe
 from additive.verbs.merge_request import request_merge
-from additive.workspace import Workspace
 from additive.workspace.inputs import base_identity
+from additive.workspace.workspace import Workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
