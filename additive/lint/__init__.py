@@ -1,1 +1,1 @@
-"""What lint looks at: specs, rows and their faults; no torch."""
+"""Faults of specs, rows and items, found without torch; `verbs/lint.py` puts them together."""

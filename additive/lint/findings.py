@@ -1,4 +1,4 @@
-"""What lint found: faults by kind, notes, and how much was looked at."""
+"""The result of lint: findings by kind, notes, and counts of what was checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["spec", "integrity", "leak"]
 
 @dataclass(frozen=True)
 class LintFinding:
-    """One fault; `message` starts with its place, `help` mends it."""
+    """One fault; `message` starts with its place, `help` says how to correct it."""
 
     kind: Kind
     message: str
@@ -25,7 +25,12 @@ class LintFinding:
 
 @dataclass(frozen=True)
 class LintReport:
-    """Everything that is wrong with a workspace, and what was looked at to say so."""
+    """Everything that is wrong with a workspace.
+
+    findings  faults, which decide the exit code
+    notes     what the user should know that is not a fault
+    counts    how many domains, suites, recipes, rows and items were checked, and leaks found
+    """
 
     findings: tuple[LintFinding, ...] = ()
     notes: tuple[str, ...] = ()
@@ -33,7 +38,7 @@ class LintReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing is wrong, 3 with changed bytes or leaks, 2 with faulty specs or rows."""
+        """0 without findings, 3 for changed bytes or leaks, 2 for faults in specs or rows."""
         if any(finding.kind != "spec" for finding in self.findings):
             return RefusedError.exit_code
         return SpecError.exit_code if self.findings else 0

@@ -1,11 +1,11 @@
-"""Faults of specs that one file alone cannot show: names that lead nowhere, files out of place."""
+"""Faults of specs that show only beside other files: unknown names, files in the wrong place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from additive.errors import UsageError, did_you_mean
+from additive.errors import UnknownName, UsageError, did_you_mean
 from additive.graders import KINDS
 from additive.merge.methods import MERGEKIT, METHODS
 from additive.merge.steps import STEPS
@@ -59,28 +59,25 @@ def _mergekit_faults(workspace: Workspace, name: str) -> Iterator[str]:
     """A method that mergekit does not have; the models are looked for when it is run."""
     spec, file = workspace.mergekit(name)
     if spec.merge_method not in MERGEKIT:
-        hint = did_you_mean(spec.merge_method, MERGEKIT)
-        yield file.fault(f"unknown method of mergekit {spec.merge_method!r}{hint}", "merge_method")
+        error = UnknownName("method of mergekit", spec.merge_method, MERGEKIT)
+        yield file.fault(str(error), "merge_method")
 
 
 def merge_faults(spec: MergeSpec) -> Iterator[str]:
     """Methods and steps that do not exist, of a recipe or of the workspace's defaults."""
-    methods = (DEFAULT_METHOD, *METHODS.names())
-    if spec.method.name not in methods:
-        hint = did_you_mean(spec.method.name, methods)
-        yield f"{spec.method.position()}: unknown merge method {spec.method.name!r}{hint}"
-    for step in (*spec.before, *spec.after):
-        if step.name not in STEPS:
-            hint = did_you_mean(step.name, STEPS.names())
-            yield f"{step.position()}: unknown merge step {step.name!r}{hint}"
-    for rule in spec.rules:
-        if rule.method.name not in ("base", *METHODS.names()):
-            hint = did_you_mean(rule.method.name, METHODS.names())
-            yield f"{rule.method.position()}: unknown merge method {rule.method.name!r}{hint}"
+    methods = METHODS.names()
+    named = [
+        ("merge method", spec.method, (DEFAULT_METHOD, *methods)),
+        *(("merge step", step, STEPS.names()) for step in (*spec.before, *spec.after)),
+        *(("merge method", rule.method, ("base", *methods)) for rule in spec.rules),
+    ]
+    for kind, method, known in named:
+        if method.name not in known:
+            yield f"{method.position()}: {UnknownName(kind, method.name, known)}"
 
 
 def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterator[str]:
-    """Directories and files under domains/, evals/ and merges/ that nothing would ever read."""
+    """Directories and files under domains/, evals/ and merges/ that no command would read."""
     taken = ", ".join(RESERVED)
     for path in sorted((workspace.root / "domains").glob("*")):
         if not covers(path) or path.name.startswith(".") or not path.is_dir():
@@ -102,26 +99,24 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
 
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:
-    """A grader is a built-in one, or a user's verifier: a Python file under evals/."""
+    """What is wrong with a grader's name; None for a built-in one and for a Python file in evals/."""
     if grader.endswith(".py"):
-        there = (workspace.evals / grader).is_file()
-        return None if there else f"verifier evals/{grader} is missing"
-    if grader in KINDS:
-        return None
-    return f"unknown grader {grader!r}{did_you_mean(grader, KINDS)}"
+        is_file = (workspace.evals / grader).is_file()
+        return None if is_file else f"verifier evals/{grader} is missing"
+    return None if grader in KINDS else str(UnknownName("grader", grader, KINDS))
 
 
 def _source_problem(workspace: Workspace, source: str, known: list[str]) -> str | None:
     if "/" in source:
-        there = (workspace.root / source).is_dir()
-        return None if there else f"source is {source!r}; expected a directory that exists"
+        is_directory = (workspace.root / source).is_dir()
+        return None if is_directory else f"source is {source!r}; expected a directory that exists"
     try:
         reference = parse_reference(source)
     except UsageError as error:
         return error.message
     if reference.name in known:
         return None
-    return f"unknown source {reference.name!r}{did_you_mean(reference.name, known)}"
+    return str(UnknownName("source", reference.name, known))
 
 
 def _at(workspace: Workspace, path: Path, *keys: str | int) -> str:

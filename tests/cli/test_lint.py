@@ -113,7 +113,7 @@ def test_faults_of_all_files_come_together(root, capsys):
         (
             "evals/tasks/sums.jsonl",
             '{"id": "a", "prompt": "b", "answer": "c"}\n' * 2,
-            "evals/tasks/sums.jsonl:2: id is 'a', which line 1 has already",
+            "evals/tasks/sums.jsonl:2: id is 'a', as in line 1; expected one of its own",
         ),
         (
             "evals/tasks/sums.jsonl",
