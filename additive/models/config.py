@@ -43,7 +43,7 @@ def check_model_directory(directory: Path) -> dict[str, Any]:
     """The checked `config.json` of a directory whose weights are safetensors.
 
     Raises: SecurityError for anything that would run code or leave the directory,
-    CompatibilityError for quantised weights, IntegrityError for missing files.
+    CompatibilityError for quantized weights, IntegrityError for missing files.
     """
     config = check_config(directory / "config.json")
     generation = directory / "generation_config.json"
@@ -54,9 +54,28 @@ def check_model_directory(directory: Path) -> dict[str, Any]:
         raise CompatibilityError(
             "weights are quantized; expected floating-point numbers",
             where=str(directory / "config.json"),
-            help="use the unquantised release of the base: deltas add exactly only to numbers",
+            help="use the unquantized release of the base: deltas add exactly only to numbers",
         )
     return config
+
+
+def check_templates(directory: Path) -> None:
+    """Refuse a tokenizer whose chat templates all have names, none of them `default`.
+
+    Raises: CompatibilityError naming them; IntegrityError for a damaged tokenizer_config.json.
+    """
+    path = directory / "tokenizer_config.json"
+    if not path.is_file() or (directory / "chat_template.jinja").is_file():
+        return
+    templates = read_object(path).get("chat_template")
+    if isinstance(templates, list):
+        names = [str(each.get("name")) for each in templates if isinstance(each, Mapping)]
+        if names and "default" not in names:
+            raise CompatibilityError(
+                f"chat templates are named {', '.join(sorted(names))}; expected one named default",
+                where=str(path),
+                help="give the template that training and suites use the name default",
+            )
 
 
 def check_adapter_directory(directory: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from additive.errors import UsageError
+from additive.models.config import check_model_directory, check_templates
 from additive.spec.docs import MODELS, commented
 from additive.types.references import check_name, looks_like_hub_id
 from additive.workspace.bases import BUNDLED, near_base, no_such_base, resolve_base
@@ -82,6 +83,8 @@ def _base_model(base: str, start: Path) -> str:
     directory = (start / Path(base).expanduser()).resolve()
     if directory.is_dir():
         resolve_base(str(directory), directory, None, offline=True)
+        check_model_directory(directory)
+        check_templates(directory)
         return str(directory)
     is_hub_id = looks_like_hub_id(base) and not base.startswith(".")
     if is_hub_id and not near_base(base, directory):

@@ -128,3 +128,28 @@ def test_no_domain_has_the_name_of_a_part(tmp_path, capsys, name):
     assert run(["init", "work", "--base", "own", "--domain", name]) == 2
     assert f"domain name is '{name}'" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("config.json", {"quantization_config": {"bits": 4}}, "weights are quantized"),
+        (
+            "tokenizer_config.json",
+            {"chat_template": [{"name": "rag", "template": "x"}]},
+            "chat templates are named rag; expected one named default",
+        ),
+        ("config.json", {"auto_map": {"AutoModel": "x.Y"}}, "auto_map"),
+    ],
+)
+def test_a_base_that_later_commands_would_refuse_is_refused_at_once(
+    tmp_path, capsys, file, change, said
+):
+    base = make_base(tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink(missing_ok=True)
+    path = tmp_path / "base" / file
+    fields = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(fields | change))
+    assert run(["init", "new", "--base", str(base or tmp_path / "base")]) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
