@@ -35,8 +35,8 @@ def command(invocation: Invocation) -> int:
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
-        lines.append(clean(f"{check.state:<4}  {check.name:<{width}}  {check.found}"))
-        if check.mend:
-            lines.append(clean(f"      {'':<{width}}  {check.mend}"))
+        lines.append(clean(f"{check.state:<4}  {check.name:<{width}}  {check.result}"))
+        if check.help:
+            lines.append(clean(f"      {'':<{width}}  {check.help}"))
     invocation.output.result(document, "\n".join(lines))
     return ResourceError.exit_code if failed else 0

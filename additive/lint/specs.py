@@ -99,7 +99,7 @@ def stray_faults(workspace: Workspace, covers: Callable[[Path], bool]) -> Iterat
 
 
 def grader_problem(workspace: Workspace, grader: str) -> str | None:
-    """What is wrong with a grader's name; None for a built-in one and a Python file in evals/."""
+    """What is wrong with a grader's name; None for a built-in one or a Python file in evals/."""
     if grader.endswith(".py"):
         is_file = (workspace.evals / grader).is_file()
         return None if is_file else f"verifier evals/{grader} is missing"

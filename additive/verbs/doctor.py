@@ -1,6 +1,6 @@
-"""What this machine has, judged: ok, warn (slower or less), fail (cannot work), and what mends it.
+"""MachineCheck this machine: ok, warn (slower, or with less), fail (no work is possible), and the repair.
 
-torch is only imported in a child process: importing a broken build can take the whole process down.
+torch is imported in a child process only: a broken build can take the whole process down.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,6 @@ from packaging.requirements import Requirement
 from additive.errors import AdditiveError
 from additive.sandbox import available_level
 from additive.workspace.bases import resolve_base
-from additive.workspace.environment import Environment
 from additive.workspace.workspace import Workspace
 
 DISTRIBUTION = "additive-merge"
@@ -42,19 +40,23 @@ _PROBE = (
 
 
 @dataclass(frozen=True)
-class Check:
-    """One judgement; `mend` is the command that changes it."""
+class MachineCheck:
+    """One check: what was measured, and the command that repairs it."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
-    found: str
-    mend: str = ""
+    result: str
+    help: str = ""
 
 
-def examine_machine(workspace: Workspace | None, directory: Path) -> tuple[Check, ...]:
-    """Every check, in the order in which a user would mend them."""
+def examine_machine(workspace: Workspace | None, directory: Path) -> tuple[MachineCheck, ...]:
+    """Every check, in the order of repair.
+
+    workspace  whose base is checked; None checks the bundled base
+    directory  whose disk is measured
+    """
     return (
-        _python(),
+        MachineCheck("python", "ok", f"{sys.version.split()[0]} at {sys.prefix}"),
         _libraries(),
         _torch(),
         _cores(),
@@ -65,33 +67,31 @@ def examine_machine(workspace: Workspace | None, directory: Path) -> tuple[Check
     )
 
 
-def _python() -> Check:
-    return Check("python", "ok", f"{sys.version.split()[0]} at {sys.prefix}")
-
-
-def _libraries() -> Check:
+def _libraries() -> MachineCheck:
     """Every library that additive needs, at a version that it allows."""
     try:
         needs = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        return Check("libraries", "warn", "additive is not installed", "pip install -e .")
-    wanted = [Requirement(text) for text in needs]
-    core = [need for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})]
-    faults = [fault for need in core if (fault := _lacking(need))]
+        return MachineCheck("libraries", "warn", "additive is not installed", "pip install -e .")
+    requirements = [Requirement(text) for text in needs]
+    core = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    faults = {r: fault for r in core if (fault := _fault(r))}
     if faults:
-        mend = " ".join(f"'{need.name}{need.specifier}'" for need in core if _lacking(need))
-        return Check("libraries", "fail", "; ".join(faults), f"pip install {mend}")
+        install = " ".join(f"'{r.name}{r.specifier}'" for r in faults)
+        return MachineCheck(
+            "libraries", "fail", "; ".join(faults.values()), f"pip install {install}"
+        )
     names = ("torch", "transformers", "peft", "trl", "lm-eval")
-    return Check("libraries", "ok", ", ".join(f"{n} {_version(n)}" for n in names))
+    return MachineCheck("libraries", "ok", ", ".join(f"{n} {_version(n)}" for n in names))
 
 
-def _lacking(need: Requirement) -> str | None:
-    version = _version(need.name)
+def _fault(requirement: Requirement) -> str | None:
+    version = _version(requirement.name)
     if version is None:
-        return f"{need.name} is missing"
-    if need.specifier.contains(version, prereleases=True):
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(version, prereleases=True):
         return None
-    return f"{need.name} is {version}; expected {need.specifier}"
+    return f"{requirement.name} is {version}; expected {requirement.specifier}"
 
 
 def _version(name: str) -> str | None:
@@ -101,10 +101,10 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _torch() -> Check:
+def _torch() -> MachineCheck:
     """Whether torch can be imported, and whether its build fits the driver."""
     try:
-        done = subprocess.run(
+        probe = subprocess.run(
             [sys.executable, "-c", _PROBE],
             capture_output=True,
             text=True,
@@ -112,28 +112,33 @@ def _torch() -> Check:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Check("torch", "fail", f"no import within {_TORCH_TIMEOUT_S} s", "pip install torch")
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return MachineCheck(
+            "torch", "fail", f"cannot be imported within {_TORCH_TIMEOUT_S} s", "pip install torch"
+        )
+    if probe.returncode != 0:
+        lines = probe.stderr.strip().splitlines() or [f"exit code {probe.returncode}"]
         again = "pip install --force-reinstall torch"
-        return Check("torch", "fail", f"cannot be imported: {lines[-1]}", again)
-    version, cuda, name = done.stdout.strip().splitlines()[-1].split("|")
+        return MachineCheck("torch", "fail", f"cannot be imported: {lines[-1]}", again)
+    version, cuda, name = probe.stdout.strip().splitlines()[-1].split("|")
     return judge_torch(version, cuda == "True", name, driver=_driver())
 
 
-def judge_torch(version: str, cuda: bool, name: str, *, driver: str | None) -> Check:
+def judge_torch(version: str, cuda: bool, name: str, *, driver: str | None) -> MachineCheck:
     """Whether a torch build fits an NVIDIA driver; `driver` is None on a machine without one."""
     if cuda:
-        return Check("torch", "ok", f"{version} on {name}, driver {driver or 'unknown'}")
+        return MachineCheck("torch", "ok", f"{version} on {name}, driver {driver or 'unknown'}")
     if driver is None:
-        return Check("torch", "ok", f"{version} on the CPU, no NVIDIA driver here")
+        return MachineCheck("torch", "ok", f"{version} on the CPU, no NVIDIA driver")
     if "+cpu" in version:
         again = (
             "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
         )
-        return Check("torch", "warn", f"{version} is a CPU build, driver {driver} is here", again)
-    found = f"{version} finds no device although driver {driver} is here"
-    return Check("torch", "warn", found, "nvidia-smi; then a torch build for that driver's CUDA")
+        return MachineCheck(
+            "torch", "warn", f"{version} is a CPU build; driver {driver} is loaded", again
+        )
+    result = f"{version} finds no device; driver {driver} is loaded"
+    help = "run nvidia-smi, then install a torch build for that driver's CUDA"
+    return MachineCheck("torch", "warn", result, help)
 
 
 def _driver() -> str | None:
@@ -146,28 +151,29 @@ def _driver() -> str | None:
     return next((word for word in words if word[:1].isdigit() and "." in word), "unknown")
 
 
-def _cores() -> Check:
+def _cores() -> MachineCheck:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{count or 1} usable"
-    if (count or 1) < 2:
-        return Check("cores", "warn", f"{found}: training and checks take longer")
-    return Check("cores", "ok", found)
+    if not count or count < 2:
+        return MachineCheck("cores", "warn", "1 usable: training and checks take longer")
+    return MachineCheck("cores", "ok", f"{count} usable")
 
 
-def _memory() -> Check:
+def _memory() -> MachineCheck:
     free = available_memory()
     if free is None:
-        return Check("memory", "warn", "free memory cannot be read on this system")
-    found = f"{free / 1e9:.1f} GB free"
+        return MachineCheck("memory", "warn", "free memory cannot be read on this system")
+    result = f"{free / 1e9:.1f} GB free"
     if free < _NEED_MEMORY:
-        return Check("memory", "warn", found, "close programs; the tiny base needs about 2 GB")
-    return Check("memory", "ok", found)
+        return MachineCheck(
+            "memory", "warn", result, "close programs; the tiny base needs about 2 GB"
+        )
+    return MachineCheck("memory", "ok", result)
 
 
 def available_memory(
     proc: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
-    """Bytes that may still be taken: what the system has free and the control group allows."""
+    """Free memory in bytes, within the limit of the control group; None where it is unknown."""
     free = _number_after(proc / "meminfo", "MemAvailable:", 1024)
     limit, used = _number(group / "memory.max"), _number(group / "memory.current")
     if limit is not None and used is not None:
@@ -191,45 +197,37 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _disk(directory: Path) -> Check:
+def _disk(directory: Path) -> MachineCheck:
     free = shutil.disk_usage(directory).free
-    found = f"{free / 1e9:.1f} GB free at {directory}"
+    result = f"{free / 1e9:.1f} GB free at {directory}"
     if not os.access(directory, os.W_OK):
-        return Check("disk", "fail", f"{directory} cannot be written", f"chmod u+w {directory}")
+        return MachineCheck(
+            "disk", "fail", f"{directory} cannot be written", f"chmod u+w {directory}"
+        )
     if free < _NEED_DISK:
-        return Check("disk", "warn", found, "free some space, or work on another disk with -C DIR")
-    return Check("disk", "ok", found)
+        help = "free some space, or work on another disk with -C DIR"
+        return MachineCheck("disk", "warn", result, help)
+    return MachineCheck("disk", "ok", result)
 
 
-def _sandbox() -> Check:
-    """On what generated code would run."""
+def _sandbox() -> MachineCheck:
+    """The isolation of generated code."""
     level = available_level()
     if level is None or str(level) in ("none", "refused"):
-        found = "none: suites with a code grader are refused"
-        return Check("sandbox", "warn", found, "apt-get install bubblewrap")
-    return Check("sandbox", "ok", str(level))
+        result = "none: suites with a code grader are refused"
+        return MachineCheck("sandbox", "warn", result, "apt-get install bubblewrap")
+    return MachineCheck("sandbox", "ok", str(level))
 
 
-def _base(workspace: Workspace | None, directory: Path) -> Check:
-    return _attempt(
-        "base",
-        lambda: _base_found(workspace, directory),
-    )
-
-
-def _base_found(workspace: Workspace | None, directory: Path) -> str:
-    offline = Environment.read().offline
-    if workspace is None:
-        base = resolve_base("tiny", directory, None, offline=offline)
-        return f"{base.id} at {base.directory} (no workspace here)"
-    wanted = workspace.spec.base
-    revision = wanted.revision or workspace.pinned_revision()
-    base = resolve_base(wanted.model, workspace.root, revision, offline=True)
-    return f"{base.id} at {base.directory}"
-
-
-def _attempt(name: str, find: Callable[[], str]) -> Check:
+def _base(workspace: Workspace | None, directory: Path) -> MachineCheck:
+    """The base of the workspace, or the bundled one; nothing is fetched."""
     try:
-        return Check(name, "ok", find())
+        if workspace is None:
+            base = resolve_base("tiny", directory, None, offline=True)
+            return MachineCheck("base", "ok", f"{base.id} at {base.directory} (no workspace here)")
+        spec = workspace.spec.base
+        revision = spec.revision or workspace.pinned_revision()
+        base = resolve_base(spec.model, workspace.root, revision, offline=True)
     except AdditiveError as error:
-        return Check(name, "fail", str(error).replace("\n", "; "), error.help or "")
+        return MachineCheck("base", "fail", str(error).replace("\n", "; "), error.help or "")
+    return MachineCheck("base", "ok", f"{base.id} at {base.directory}")

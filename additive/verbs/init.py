@@ -1,7 +1,7 @@
-"""Making a workspace: the demo's domains for the bundled base, empty commented ones for any other.
+"""Create a workspace: the demo's domains on the bundled base, empty commented ones on any other.
 
-It is made beside its place and moved there at the end, additive.yaml last: whatever stops it, there
-is a whole workspace or none.
+It is written beside its place and moved there at the end, additive.yaml last, so that an
+interruption leaves a whole workspace or none.
 """
 
 from __future__ import annotations
@@ -35,49 +35,54 @@ _IGNORED = {".git", ".gitignore", ".DS_Store"}
 
 
 def make_workspace(root: Path, base: str, domains: Sequence[str], *, start: Path) -> Workspace:
-    """Scaffold a workspace in a directory that is empty or not there yet.
+    """Create a workspace in a directory that is empty or does not exist yet.
 
-    A relative `base` directory is taken from `start`. Raises: UsageError when the directory is in
-    use, a name is no name, or there is no such base.
+    base     `tiny`, a directory or a Hub id
+    domains  names of empty domains; without any the demo's
+    start    a relative `base` directory is taken from here
+
+    Raises: UsageError when the directory is in use, a name is not valid, or the base is unknown.
     """
     for name in domains:
         check_name(name)
     model = _base_model(base, start)
     _check_empty(root)
-    with _whole_or_nothing(root) as made:
+    with _all_or_nothing(root) as draft:
         if model in BUNDLED and not domains:
-            _copy_demo(demo_source(), made)
+            _copy_demo(demo_source(), draft)
         else:
-            _write_domains(made, domains or DEMO_DOMAINS)
-            _write(made / MARKER, _workspace_text(model))
+            _write_domains(draft, domains or DEMO_DOMAINS)
+            fields: dict[str, Any] = {"version": 1, "base": {"model": model}}
+            text = commented(MODELS["workspace"], fields, f"{SCHEMAS}/workspace.json")
+            _write(draft / MARKER, text)
     return Workspace(root)
 
 
 @contextmanager
-def _whole_or_nothing(root: Path) -> Iterator[Path]:
+def _all_or_nothing(root: Path) -> Iterator[Path]:
     """A directory beside `root` that becomes it, or fills it, at the end; the marker comes last."""
     root.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".additive-init-", dir=root.parent) as temporary:
-        made = Path(temporary) / "workspace"
-        made.mkdir()
-        yield made
+        draft = Path(temporary) / "workspace"
+        draft.mkdir()
+        yield draft
         if not root.exists():
-            made.rename(root)
+            draft.rename(root)
             return
-        for path in sorted(made.iterdir(), key=lambda path: path.name == MARKER):
+        for path in sorted(draft.iterdir(), key=lambda path: path.name == MARKER):
             if path.name not in _IGNORED or not (root / path.name).exists():
                 path.rename(root / path.name)
 
 
 def place_schemas(root: Path) -> None:
-    """Copy the schemas that editors look for into a workspace."""
+    """Copy the JSON Schemas, by which editors complete and check specs, into a workspace."""
     source = files("additive") / "data" / "schemas"
     for kind in MODELS:
         _write(root / SCHEMAS / f"{kind}.json", (source / f"{kind}.json").read_text("utf-8"))
 
 
 def _base_model(base: str, start: Path) -> str:
-    """The base as additive.yaml names it: checked when it is here, not when it is on the Hub."""
+    """The base as additive.yaml names it. A directory is checked, a Hub id is not fetched yet."""
     if base in BUNDLED:
         return base
     directory = (start / Path(base).expanduser()).resolve()
@@ -95,14 +100,13 @@ def _base_model(base: str, start: Path) -> str:
 def _check_empty(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise UsageError("is a file; expected a directory", where=str(root))
-    found = sorted(path.name for path in root.glob("*")) if root.exists() else []
     if (root / MARKER).exists():
         raise UsageError("is a workspace already", where=str(root), help=f"additive -C {root} lint")
-    left = [name for name in found if name not in _IGNORED]
-    if left:
-        some = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
+    names = sorted(path.name for path in root.glob("*") if path.name not in _IGNORED)
+    if names:
+        first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         raise UsageError(
-            f"directory is not empty (it has {some})",
+            f"directory is not empty (it has {first})",
             where=str(root),
             help="give a new directory: additive init my-skills",
         )
@@ -124,7 +128,8 @@ def _copy_demo(source: Path, root: Path) -> None:
 
 
 def _demo_files(source: Path) -> Iterator[Path]:
-    """The demo's domains (without their generators), every suite of them or of none, recipes."""
+    """The demo's domains without their generators, the suites of these domains and of none, and
+    the recipes."""
     for name in DEMO_DOMAINS:
         for path in sorted((source / "domains" / name).iterdir()):
             if path.suffix in (".yaml", ".jsonl", ".md"):
@@ -157,27 +162,22 @@ def _finish(root: Path) -> None:
     _write(root / ".gitignore", ignored)
 
 
-def _workspace_text(model: str) -> str:
-    given: dict[str, Any] = {"version": 1, "base": {"model": model}}
-    return commented(MODELS["workspace"], given, f"{SCHEMAS}/workspace.json")
-
-
 def domain_text(name: str) -> str:
     """The domain.yaml that a new domain starts with."""
-    given = {
+    fields = {
         "version": 1,
         "description": f"what {name} can do, in a sentence",
         "data": {"train": ["train.jsonl"], "validation": ["validation.jsonl"]},
         "adapt": {"kind": "lora", "rank": 8},
     }
-    return commented(MODELS["domain"], given, f"../../{SCHEMAS}/domain.json")
+    return commented(MODELS["domain"], fields, f"../../{SCHEMAS}/domain.json")
 
 
 def suite_text(name: str) -> str:
     """The suite that a new domain starts with."""
     task = {"name": "held-out", "data": f"tasks/{name}-held-out.jsonl", "grader": "exact"}
-    given = {"version": 1, "domain": name, "tasks": [task], "gate": {"margin": 0.05}}
-    return commented(MODELS["suite"], given, f"../{SCHEMAS}/suite.json")
+    fields = {"version": 1, "domain": name, "tasks": [task], "gate": {"margin": 0.05}}
+    return commented(MODELS["suite"], fields, f"../{SCHEMAS}/suite.json")
 
 
 def _write(path: Path, text: str) -> None:

@@ -223,7 +223,7 @@ def test_doctor_judges_everything_and_this_machine_can_work(workspace, capsys):
         "base",
     ]
     assert found["ok"] is (code == 0) is True
-    assert checks["base"]["found"] == f"base at {workspace.root / 'base'}"
+    assert checks["base"]["result"] == f"base at {workspace.root / 'base'}"
     assert checks["torch"]["state"] in ("ok", "warn")
 
 
@@ -233,7 +233,7 @@ def test_doctor_says_what_mends_a_missing_base(workspace, capsys):
     assert code == 4
     [failed] = [check for check in found["checks"] if check["state"] == "fail"]
     assert failed["name"] == "base"
-    assert failed["mend"] == "set base.model in additive.yaml"
+    assert failed["help"] == "set base.model in additive.yaml"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_doctor_says_what_mends_a_missing_base(workspace, capsys):
 def test_a_torch_build_is_judged_against_the_driver(version, cuda, driver, state):
     check = judge_torch(version, cuda, "H200" if cuda else "-", driver=driver)
     assert check.state == state
-    assert bool(check.mend) is (state == "warn")
+    assert bool(check.help) is (state == "warn")
 
 
 def test_memory_is_what_system_and_control_group_leave(tmp_path):
