@@ -1,4 +1,4 @@
-"""MachineCheck this machine: ok, warn (slower, or with less), fail (no work is possible), and the repair.
+"""Check this machine: ok, warn (slower, or with less), fail (cannot work), and the repair.
 
 torch is imported in a child process only: a broken build can take the whole process down.
 """
