@@ -71,7 +71,7 @@ def flips_of(
 class Evidence:
     """A check with the manifests behind it; whatever is not given is left out of the pages.
 
-    `standings` says of each adopted specialist, by digest, how sure its base is; `diagnosis` is
+    `base_checks` says of each adopted specialist, by digest, how sure its base is; `diagnosis` is
     the document of `additive diagnose` over the same sources, if there was one.
 
     Example: `Evidence(read_check(document), read_manifest(merge), [read_manifest(math)])`
@@ -81,7 +81,7 @@ class Evidence:
     merge: Manifest | None = None
     specialists: Sequence[Manifest] = ()
     flips: Sequence[Flips] = ()
-    standings: Mapping[str, str] = field(default_factory=dict)
+    base_checks: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] | None = None
 
     @property

@@ -31,7 +31,7 @@ def lineage(evidence: Evidence) -> LineageNode | None:
         return None
     manifests = {manifest.digest: manifest for manifest in evidence.specialists}
     sources = tuple(
-        _source(parent, manifests.get(parent.digest), evidence.standings.get(parent.digest))
+        _source(parent, manifests.get(parent.digest), evidence.base_checks.get(parent.digest))
         for parent in merge.parents
     )
     base = (_base(merge.base),) if merge.base else ()
@@ -111,12 +111,12 @@ def commands(evidence: Evidence) -> tuple[str, ...]:
         return ()
     made = sorted(merge.parents, key=lambda parent: parent.name)
     known = {manifest.digest for manifest in evidence.specialists}
-    train = [_making(p, evidence.standings) for p in made if p.digest in known]
+    train = [_making(p, evidence.base_checks) for p in made if p.digest in known]
     return (*train, _merge_command(merge), f"additive check {quote(evidence.check.reference)}")
 
 
-def _making(parent: Parent, standings: Mapping[str, str]) -> str:
-    adopted = parent.digest in standings
+def _making(parent: Parent, base_checks: Mapping[str, str]) -> str:
+    adopted = parent.digest in base_checks
     return f"additive {'adopt DIR --as' if adopted else 'train'} {quote(parent.name)}"
 
 

@@ -31,7 +31,7 @@ from additive.types.checks import SuiteVerdict
 from additive.types.digests import Digest, digest_file, digest_json
 from additive.types.progress import Listener, Progress, silent
 from additive.verbs.leaks import refuse_leaks
-from additive.verbs.report import check_path, last_check, pages_stand, sealed, write_pages
+from additive.verbs.report import check_path, last_check, pages_are_current, sealed, write_pages
 from additive.verbs.results import (
     BASE,
     MERGED,
@@ -75,7 +75,7 @@ def check_merge(
     key = check_key(workspace, artifact, uses, gaps)
     known = last_check(workspace, artifact)
     if known is not None and known.get("key") == key:
-        if pages_stand(workspace, known):
+        if pages_are_current(workspace, known):
             return known
         return _keep(workspace, artifact, known, known_flips(workspace, artifact, known))
     for name in workspace.unwritten_suites(domains):

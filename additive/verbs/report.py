@@ -1,9 +1,9 @@
-"""The pages of a merge's check in `reports/`, and the evidence for them from store and cache.
+"""Write the pages of a merge's check in `reports/`, and read what they show.
 
-    report_merge(workspace, "math+code")     writes the pages of the newest check again
+    report_merge(workspace, "math+code").html     the page of the newest check, written again
 
-Beside the check itself a page shows what the manifests of merge and specialists say, the items that
-the merge lost, and the diagnosis of its sources where `additive diagnose` left one.
+Beside the check itself a page shows the manifests of merge and specialists, the items that the
+merge lost, and the diagnosis of its sources where `additive diagnose` left one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def evidence_of(
 ) -> Evidence:
     """A check with the manifests of its merge and specialists.
 
-    Raises: IntegrityError for a document or manifest that is not whole.
+    document  of `check_merge`
+    flips     the items that the merge lost or won, where they are known
+
+    Raises: IntegrityError for a damaged document or manifest.
     """
     check = read_check(document)
     merge = _version(workspace, check.name, check.digest)
@@ -47,7 +50,7 @@ def evidence_of(
         specialists=[s.manifest for s in specialists if s],
         flips=tuple(flips),
         diagnosis=known_diagnosis(workspace, merge.manifest) if merge else None,
-        standings={s.digest: str(told) for s in specialists if s and (told := base_check_of(s))},
+        base_checks={s.digest: str(c) for s in specialists if s and (c := base_check_of(s))},
     )
 
 
@@ -59,11 +62,10 @@ def write_pages(
     return write_report(workspace.reports, evidence_of(workspace, document, flips), document)
 
 
-def pages_stand(workspace: Workspace, document: Mapping[str, Any]) -> bool:
-    """Whether a check's pages are where they belong, and are of this check.
+def pages_are_current(workspace: Workspace, document: Mapping[str, Any]) -> bool:
+    """Whether the pages of a check are in their place, and are of this check.
 
-    They may have been removed, left behind when the workspace was moved, or written over by a check
-    of another merge of the same name.
+    The user may have removed them, moved the workspace, or checked another merge of this name.
     """
     page = workspace.reports / f"{document['name']}.html"
     if document.get("report") != str(page) or not page.is_file():
