@@ -37,7 +37,7 @@ def test_init_makes_a_workspace_whose_domains_the_user_fills(home, work):
     made = run(home, "init", "my-skills", "--base", str(home / "base"))
     assert made.code == 0, made.err
     for name in DOMAINS:
-        fill_domain(work, name, "lora", 300 if name == "math" else 12, 20)
+        fill_domain(work, name, "lora", 900 if name == "math" else 12, 20)
     linted = run(work, "lint")
     assert linted.code == 0, linted.err + linted.out
     assert ".additive" in (work / ".gitignore").read_text()

@@ -193,7 +193,7 @@ saturation: {every: 5, minimum: 9, tail: 2}
             WorkspaceSpec,
             "version: 1\nbase: {model: tiny}\n"
             "waivers: [{suite: a, reason: r, by: me, expires: tomorrow}]",
-            "f.yaml:3:1: unknown key 'waivers'",
+            "f.yaml:3:1: unknown key 'waivers'; known: base, gate, merge, version",
         ),
     ],
 )
