@@ -87,9 +87,13 @@ class RequestedSource:
 
 @dataclass(frozen=True)
 class RowsFile:
-    """A data file of a domain that decides a merge, as it was when the merge was requested."""
+    """A data file of a domain that decides a merge, as it was when the merge was requested.
+
+    name  relative to the domain's directory
+    """
 
     domain: str
+    name: str
     path: Path
     digest: Digest
 
@@ -139,7 +143,7 @@ class MergeRequest:
 
 def digests_by_name(files: Sequence[RowsFile]) -> dict[str, Digest]:
     """Data files by domain and name, `math/validation.jsonl`, wherever the workspace lies."""
-    digests = {f"{file.domain}/{file.path.name}": file.digest for file in files}
+    digests = {f"{file.domain}/{file.name}": file.digest for file in files}
     return dict(sorted(digests.items()))
 
 
@@ -356,7 +360,9 @@ def _rows_files(
     workspace: Workspace, sources: Sequence[RequestedSource], split: Split
 ) -> tuple[RowsFile, ...]:
     return tuple(
-        RowsFile(source.artifact.name, path, digest)
+        RowsFile(
+            source.artifact.name, workspace.data_name(source.artifact.name, path), path, digest
+        )
         for source in sources
         for path, digest in split_digests(workspace, source.artifact.name, split).items()
     )

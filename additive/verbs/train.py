@@ -162,7 +162,9 @@ def _data_entries(workspace: Workspace, name: str) -> dict[str, DataEntry]:
     license = workspace.domain(name).data.license or "unknown"
     paths = [*workspace.data_files(name, "train"), *workspace.data_files(name, "validation")]
     return {
-        path.name: DataEntry(sha256=digest_file(path), rows=count_rows(path), license=license)
+        workspace.data_name(name, path): DataEntry(
+            sha256=digest_file(path), rows=count_rows(path), license=license
+        )
         for path in paths
     }
 

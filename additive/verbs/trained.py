@@ -76,7 +76,7 @@ def training_request(workspace: Workspace, name: str, base: BaseIdentity) -> dic
         **workspace.domain(name).model_dump(mode="json", exclude={"description", "adopted"}),
         "inputs": {
             "base": base.digest,
-            "files": {path.name: digest_file(path) for path in files},
+            "files": {workspace.data_name(name, path): digest_file(path) for path in files},
             "recall": digest_file(recall) if recall else None,
         },
     }

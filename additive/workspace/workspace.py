@@ -8,6 +8,7 @@ additive.yaml  additive.lock  domains/<name>/domain.yaml  evals/<suite>.yaml  me
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,13 @@ class Workspace:
     def domain_directory(self, name: str) -> Path:
         """Where a domain's files are."""
         return self.root / "domains" / name
+
+    def data_name(self, name: str, path: Path) -> str:
+        """A data file of a domain as its spec names it, relative to the domain's directory.
+
+        Two files of one name in different folders are two inputs.
+        """
+        return Path(os.path.relpath(path, self.domain_directory(name))).as_posix()
 
     def domain(self, name: str) -> DomainSpec:
         """A domain's spec. Raises: UnknownName, SpecError."""
