@@ -89,6 +89,22 @@ def test_the_file_map_names_every_file_of_a_package(package):
     assert not faults, f"README's file map lacks, or does not explain:{listing(faults)}"
 
 
+def test_the_glossary_names_files_and_classes_that_exist():
+    rows = [
+        line.split("|") for line in (ROOT / "docs" / "glossary.md").read_text("utf-8").splitlines()
+    ]
+    places = [ref for row in rows if len(row) > 4 for ref in re.findall(r"`([^`]+)`", row[3])]
+    assert len(places) > 30
+    faults = []
+    for place in places:
+        name, _, defined = place.partition(": ")
+        path = PACKAGE / name
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if not path.exists() or (defined and not re.search(rf"^class {defined}\b", text, re.M)):
+            faults.append(place)
+    assert not faults, listing(faults)
+
+
 def test_readme_can_be_read_at_once():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
